@@ -1,0 +1,153 @@
+"""Every error that a user can do something about, each with its remedy in the message.
+
+All derive from `LookalikeError`, whose text is one line meant for a person: what happened, to
+which file or value, and what to do. Anything else that escapes this package is a defect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class LookalikeError(Exception):
+    """The root of all errors below: catch it to catch what a user's input can cause."""
+
+
+class PictureError(LookalikeError):
+    """A picture that cannot be had: its `reason` is a sentence for a person.
+
+    `retry` tells whether trying again later may help (an unreadable file, a machine too busy), or
+    whether the bytes themselves are at fault. `recognised` tells whether the bytes begin like a
+    picture at all.
+    """
+
+    def __init__(
+        self, source: str, reason: str, *, retry: bool = False, recognised: bool = True
+    ) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+        self.retry = retry
+        self.recognised = recognised
+
+
+class NotACollection(LookalikeError):
+    """The path is not a collection of ours."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} is not a collection: {why}. "
+            "Make one with `lookalike index DIR -c COLLECTION`."
+        )
+
+
+class CollectionTooNew(LookalikeError):
+    """A collection written by a newer version of this software."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} was written by a newer lookalike (format {found}; this one knows {known}). "
+            "Upgrade with `pip install --upgrade lookalike`."
+        )
+
+
+class CollectionDamaged(LookalikeError):
+    """The catalogue itself, which is the truth, cannot be read."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} is damaged: {why}. Restore it from a backup, or index the pictures again "
+            "into a new collection."
+        )
+
+
+class CollectionBusy(LookalikeError):
+    """Another process held the collection for longer than we wait."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__(
+            f"{path} is being written by another process (waited {seconds:g} s). "
+            "Try again when it has finished."
+        )
+
+
+class CollectionClosed(LookalikeError):
+    """A collection that has been closed was used again."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} has been closed. Open it again with `lookalike.open(path)`.")
+
+
+class CannotWrite(LookalikeError):
+    """The collection's folder refuses writes: full, read-only, or not ours."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"cannot write to {path}: {why}. What was reported as stored is safe. "
+            "Make room or choose a folder that you may write to, then run the same again."
+        )
+
+
+class ModelMismatch(LookalikeError):
+    """The vectors of a collection come from another model than the one at hand."""
+
+    def __init__(self, path: Path, embedding: str, stored: str, found: str) -> None:
+        super().__init__(
+            f"{path} was made with another model: its `{embedding}` vectors have fingerprint "
+            f"{stored[:12]}, the recipe now gives {found[:12]}. Vectors of two models cannot be "
+            "compared: use the recipe that the collection was made with, or a new collection."
+        )
+
+
+class UnknownName(LookalikeError):
+    """A name (recipe, extractor, index, option…) that nothing goes by."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."
+        super().__init__(f"there is no {kind} named {name!r}. {hint}")
+
+
+class RecipeError(LookalikeError):
+    """A recipe that cannot be read; the message names the file and the key."""
+
+
+class MissingPackage(LookalikeError):
+    """Something was asked for whose package is not installed."""
+
+    def __init__(self, wanted: str, install: str) -> None:
+        super().__init__(f"{wanted} needs a package that is not installed: {install}")
+
+
+class DeviceUnavailable(LookalikeError):
+    """The wanted device cannot be used; the message says what is missing."""
+
+
+class BadFilter(LookalikeError):
+    """A filter (`--where`) that does not follow the grammar."""
+
+    def __init__(self, text: str, position: int, problem: str) -> None:
+        super().__init__(
+            f"cannot read the filter at character {position + 1}: {problem}\n"
+            f"  {text}\n  {' ' * position}^"
+        )
+
+
+class BadQuery(LookalikeError):
+    """A query that cannot be answered: no picture in it, k below 1, a vector of another length."""
+
+
+class UnknownPicture(LookalikeError):
+    """No stored picture has this id."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"no stored picture has the id {id!r}. `lookalike search --json` prints ids."
+        )
+
+
+class BadSource(LookalikeError):
+    """Something to be indexed that does not exist, or a list of pictures that cannot be read."""

@@ -1,0 +1,160 @@
+"""The values that travel between the rooms: small, frozen, numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Pixels = npt.NDArray[np.uint8]
+"""uint8 [height, width, 3], RGB, upright."""
+
+Vectors = npt.NDArray[np.float32]
+"""float32 [n, dim], C-contiguous."""
+
+Rows = npt.NDArray[np.int64]
+"""int64 [n]: row numbers of one store; -1 means none."""
+
+Metadata = Mapping[str, Any]
+"""What a user says of a picture: JSON values by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a stranger's picture may cost. Checked before, or enforced while, it is decoded."""
+
+    pixels: int = 50_000_000
+    """Width times height, read from the header before any pixel is allocated."""
+    upload_bytes: int = 20_000_000
+    """The size of an uploaded file."""
+    file_bytes: int = 500_000_000
+    """The size of a file read from disk or out of an archive."""
+    seconds: float = 10.0
+    """Wall-clock time of one decode, after which its process is killed."""
+    memory_bytes: int = 1_000_000_000
+    """Address space that one decode may take on top of the idle process."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, perhaps smaller than its original (JPEGs shrink while they decode)."""
+
+    pixels: Pixels
+    sha256: bytes
+    """Digest of the encoded bytes, 32 bytes: the picture's identity."""
+    format: str
+    """JPEG, PNG, WEBP, GIF, BMP, TIFF, HEIF, AVIF; or ARRAY for pixels that came ready."""
+    original_size: tuple[int, int]
+    """Width and height of the original in pixels, upright."""
+    byte_size: int
+    """Length of the encoded bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place where a picture lies, with what is said of it there."""
+
+    path: str
+    """An absolute path, `ARCHIVE!/MEMBER`, `upload:ID/NAME`, or any URI."""
+    label: str | None = None
+    metadata: Metadata = field(default_factory=dict)
+    size: int = 0
+    """Bytes."""
+    modified_ns: int = 0
+    """Nanoseconds since 1970, as the file system says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one stored picture; the same content is one record, wherever it lies."""
+
+    id: str
+    """Hexadecimal sha256 of the content."""
+    format: str
+    width: int
+    height: int
+    size: int
+    added: float
+    """Seconds since 1970."""
+    places: tuple[Place, ...]
+
+    @property
+    def path(self) -> str:
+        """The first of its places."""
+        return self.places[0].path
+
+    @property
+    def label(self) -> str | None:
+        """The label at its first place."""
+        return self.places[0].label
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata at its first place."""
+        return self.places[0].metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A stored picture that answers a query."""
+
+    record: Record
+    score: float
+    """Higher is better, in the embedding's own scale (cosine: -1 to 1)."""
+    distance: float
+    """Lower is better, in the scale that the distance's name promises (cosine: 0 to 2)."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """By comparator, each in its own scale; empty when none looked again."""
+
+    @property
+    def id(self) -> str:
+        """The picture's id."""
+        return self.record.id
+
+    @property
+    def path(self) -> str:
+        """The first place of the picture."""
+        return self.record.path
+
+    def to_json(self) -> dict[str, Any]:
+        """The hit as the command line and the service print it."""
+        record = self.record
+        return {
+            "id": record.id,
+            "path": record.path,
+            "places": [place.path for place in record.places],
+            "score": round(self.score, 6),
+            "distance": round(self.distance, 6),
+            "scores": dict(self.scores),
+            "label": record.label,
+            "metadata": dict(record.metadata),
+        }
+
+
+class Neighbours(NamedTuple):
+    """The nearest of each query, best first."""
+
+    rows: npt.NDArray[np.int64]
+    """int64 [q, k], -1 = none."""
+    scores: npt.NDArray[np.float32]
+    """float32 [q, k], higher is better; -inf where there is none."""
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """What turns pictures into vectors. `fingerprint` changes with weights or preprocessing."""
+
+    dim: int
+    fingerprint: str
+    shortest_side: int
+    """A decoder may shrink a picture while its short side stays at least this long."""
+
+    def extract(self, pictures: Sequence[Picture]) -> Vectors:
+        """`pictures`: n of them -> float32 [n, dim]. A picture's vector never depends on others."""
+        ...
