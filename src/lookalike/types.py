@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 [height, width, 3], RGB, upright."""
@@ -144,17 +141,3 @@ class Neighbours(NamedTuple):
     """int64 [q, k], -1 = none."""
     scores: npt.NDArray[np.float32]
     """float32 [q, k], higher is better; -inf where there is none."""
-
-
-@runtime_checkable
-class Extractor(Protocol):
-    """What turns pictures into vectors. `fingerprint` changes with weights or preprocessing."""
-
-    dim: int
-    fingerprint: str
-    shortest_side: int
-    """A decoder may shrink a picture while its short side stays at least this long."""
-
-    def extract(self, pictures: Sequence[Picture]) -> Vectors:
-        """`pictures`: n of them -> float32 [n, dim]. A picture's vector never depends on others."""
-        ...

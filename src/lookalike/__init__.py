@@ -1,0 +1,1 @@
+"""lookalike: a self-hosted image search engine."""
