@@ -38,8 +38,7 @@ class NotACollection(LookalikeError):
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"{path} is not a collection: {why}. "
-            "Make one with `lookalike index DIR -c COLLECTION`."
+            f"{path} is not a collection: {why}. Make one with `lookalike index DIR -c COLLECTION`."
         )
 
 

@@ -1,0 +1,127 @@
+"""A structure on disk: a cache of the catalogue, never the truth.
+
+One folder a version: `structure.faiss`, `rows.npy` and `header.json`. It is written under a
+temporary name, fsynced and renamed, and used only if the catalogue names it (by its token), so an
+unfinished or foreign one is never read. Header and lengths are checked at once, checksums of the
+contents in the background.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import registry
+from ..types import Rows
+from . import Structure
+
+_BLOCK = 1 << 24
+_VERSION = 1
+
+
+class CacheUnusable(Exception):
+    """The cache is missing, stale or damaged, and is to be rebuilt; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a cached structure holds, and up to where in the catalogue."""
+
+    kind: str
+    distance: str
+    dim: int
+    last_row: int
+    """The highest row number that it takes in."""
+    last_removal: int
+    """The number of the last removal that it takes in."""
+
+
+def write(folder: Path, header: Header, structure: Structure, rows: Rows) -> None:
+    """Make the cache durable under `folder`, which must not exist yet."""
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    structure.save(temporary / "structure.faiss")
+    np.save(temporary / "rows.npy", rows)
+    files = {name: _checksums(temporary / name) for name in ("structure.faiss", "rows.npy")}
+    text = json.dumps({"version": _VERSION, "header": asdict(header), "files": files})
+    (temporary / "header.json").write_text(text)
+    for path in (*temporary.iterdir(), temporary):
+        _fsync(path)
+    temporary.rename(folder)
+    _fsync(folder.parent)
+
+
+def read(folder: Path, options: Any, *, mapped: bool = True) -> tuple[Header, Structure, Rows]:
+    """The structure and the row of each of its positions; `CacheUnusable` if lengths are wrong."""
+    header, files = _header(folder)
+    for name, expected in files.items():
+        size = (folder / name).stat().st_size if (folder / name).is_file() else -1
+        if size != expected["bytes"]:
+            raise CacheUnusable(f"{name} has {size} bytes instead of {expected['bytes']}")
+    try:
+        structure = registry.load("index", header.kind).load(
+            folder / "structure.faiss", options, mapped=mapped
+        )
+        rows = np.load(folder / "rows.npy", allow_pickle=False)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise CacheUnusable(f"it cannot be read ({error})") from error
+    if structure.vectors.shape != (len(rows), header.dim):
+        raise CacheUnusable("vectors and row numbers do not match")
+    return header, structure, rows
+
+
+def verify(folder: Path) -> None:
+    """Read every block and compare its checksum; `CacheUnusable` names the first that differs."""
+    for name, expected in _header(folder)[1].items():
+        for number, (found, wanted) in enumerate(
+            zip(_block_checksums(folder / name), expected["crc32"], strict=True)
+        ):
+            if found != wanted:
+                raise CacheUnusable(f"{name} is damaged in block {number}")
+
+
+def remove_others(parent: Path, keep: Iterable[str]) -> None:
+    """Delete every cached version below `parent` but those named."""
+    kept = set(keep)
+    for folder in parent.iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _header(folder: Path) -> tuple[Header, dict[str, Any]]:
+    try:
+        content = json.loads((folder / "header.json").read_text())
+        if content["version"] != _VERSION:
+            raise CacheUnusable(f"it has format {content['version']}")
+        return Header(**content["header"]), content["files"]
+    except FileNotFoundError as error:
+        raise CacheUnusable("it is missing") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CacheUnusable("its header cannot be read") from error
+
+
+def _checksums(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "crc32": list(_block_checksums(path))}
+
+
+def _block_checksums(path: Path) -> Iterable[int]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield zlib.crc32(block)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,44 @@
+"""Name -> class, loaded when first asked for. A new part is one file and one line here.
+
+Other packages add theirs under the entry-point group `lookalike.extractor` or `lookalike.index`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from .errors import UnknownName
+
+Seam = Literal["extractor", "index"]
+
+_TABLE: dict[Seam, dict[str, str]] = {
+    "extractor": {
+        "onnx": "lookalike.extract.onnx:OnnxExtractor",
+        "vectors": "lookalike.extract.ready:ReadyVectors",
+    },
+    "index": {
+        "auto": "lookalike.index.auto:Auto",
+        "flat": "lookalike.index.flat:Flat",
+        "hnsw": "lookalike.index.hnsw:HNSW",
+    },
+}
+
+
+@cache
+def load(seam: Seam, name: str) -> Any:
+    """The class that goes by this name; `UnknownName` suggests the nearest."""
+    if name in _TABLE[seam]:
+        module, _, attribute = _TABLE[seam][name].partition(":")
+        return getattr(import_module(module), attribute)
+    for entry in entry_points(group=f"lookalike.{seam}", name=name):
+        return entry.load()
+    raise UnknownName(seam, name, names(seam))
+
+
+def names(seam: Seam) -> Sequence[str]:
+    """Every name of a seam, our own first."""
+    return [*_TABLE[seam], *(entry.name for entry in entry_points(group=f"lookalike.{seam}"))]

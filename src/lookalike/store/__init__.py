@@ -1,0 +1,143 @@
+"""Records and vectors -> the nearest records. One class a kind of store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from ..filters import Filter
+from ..types import Place, Record, Vectors
+
+Verdict = Literal["stored", "copy", "skipped", "retry"]
+Outcome = Literal["stored", "copy", "replaced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A picture to be stored: what it is and where it lies. Its vectors travel beside it."""
+
+    sha256: bytes
+    format: str
+    width: int
+    height: int
+    size: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A path that gave no picture, and why."""
+
+    place: Place
+    reason: str
+    retry: bool
+    recognised: bool
+    """Whether it looked like a picture at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What became of one path."""
+
+    path: str
+    verdict: Verdict
+    id: str | None
+    """Of the stored picture, if there is one."""
+    copy_of: str | None
+    """The first place of the same content, if this is another one."""
+    reason: str | None
+    recognised: bool
+    size: int
+    modified_ns: int
+    checked: float
+    """Seconds since 1970."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as `lookalike ledger --json` prints it."""
+        return {
+            "path": self.path,
+            "verdict": self.verdict,
+            "id": self.id,
+            "copy_of": self.copy_of,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingPlan:
+    """One kind of vectors that a store is to hold: how long, how compared, how indexed."""
+
+    name: str
+    dim: int
+    fingerprint: str
+    distance: str
+    index: str
+    index_options: Any
+
+
+class Store(Protocol):
+    """Where a collection keeps its records and vectors. Safe to use from several threads."""
+
+    def put(self, arrivals: Sequence[Arrival], vectors: Mapping[str, Vectors]) -> list[Outcome]:
+        """Store all in one transaction; durable and findable when this returns.
+
+        `vectors`: by embedding, float32 [len(arrivals), dim].
+        """
+        ...
+
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Note paths that gave no picture. One that may be retried keeps what it gave before."""
+        ...
+
+    def forget(self, paths: Sequence[str]) -> int:
+        """Drop places, and the pictures that lie nowhere else; how many pictures went."""
+        ...
+
+    def get(self, id: str) -> Record | None:
+        """The record of this id, or of the only one that begins with it."""
+        ...
+
+    def vectors(self, embedding: str, id: str) -> Vectors:
+        """The stored vector of a picture, float32 [1, dim]."""
+        ...
+
+    def scan(self, offset: int, limit: int) -> list[Record]:
+        """Records, the newest first."""
+        ...
+
+    def nearest(
+        self, embedding: str, queries: Vectors, k: int, where: Filter | None
+    ) -> list[list[tuple[Record, float]]]:
+        """The `k` nearest records of each query, float32 [q, dim], with scores, best first."""
+        ...
+
+    def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
+        """What became of those of these paths that were ever seen."""
+        ...
+
+    def refused(self) -> Iterator[LedgerEntry]:
+        """Every path that gave no picture."""
+        ...
+
+    def paths_below(self, root: str) -> list[str]:
+        """The paths ever seen that are `root`, or lie in it or inside it as an archive."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and sizes, as JSON values."""
+        ...
+
+    def settle(self) -> None:
+        """Bring the index into its best shape now, if it has fallen out of it."""
+        ...
+
+    def check(self) -> dict[str, str]:
+        """Whether what is stored is sound: a line for each thing that was looked at."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...

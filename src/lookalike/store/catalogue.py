@@ -1,0 +1,521 @@
+"""The SQLite file that is the truth of an embedded collection: records, vectors, the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from ..errors import (
+    CannotWrite,
+    CollectionBusy,
+    CollectionClosed,
+    CollectionDamaged,
+    CollectionTooNew,
+    NotACollection,
+)
+from ..filters import Filter
+from ..types import Place, Record, Rows, Vectors
+from . import Arrival, LedgerEntry, Outcome, Refusal, Verdict
+from .sql_filters import condition
+
+FILE = "catalogue.sqlite"
+VERSION = 1
+_APPLICATION_ID = 0x6C6F6F6B  # "look"
+_BUSY_SECONDS = 30.0
+
+
+class Embedding(NamedTuple):
+    """A table of vectors."""
+
+    number: int
+    dim: int
+    fingerprint: str
+    cache: str | None
+
+
+class Connection:
+    """One SQLite connection, used by one thread at a time."""
+
+    def __init__(self, sqlite: sqlite3.Connection) -> None:
+        self.sqlite = sqlite
+        self.execute = sqlite.execute
+        self._seen = -1
+
+    def changed(self) -> bool:
+        """Whether anybody, in any process, has committed since this was last asked."""
+        (version,) = self.execute("PRAGMA data_version").fetchone()
+        changed, self._seen = version != self._seen, version
+        return bool(changed)
+
+    def committed(self) -> None:
+        """Count this connection's own commit as a change, which SQLite does not."""
+        self._seen = -1
+
+
+class Catalogue:
+    """Records, vectors and the ledger; every write is one transaction, durable when it returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / FILE
+        self._idle: deque[Connection] = deque()
+        self._closed = False
+        if not self._path.is_file():
+            raise NotACollection(folder, _why_not(folder))
+        with self.reading() as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != _APPLICATION_ID:
+            raise NotACollection(folder, f"its {FILE} is not one of ours")
+        if version > VERSION:
+            raise CollectionTooNew(folder, version, VERSION)
+
+    @classmethod
+    def create(
+        cls, folder: Path, about: Mapping[str, str], embeddings: Mapping[str, tuple[int, str]]
+    ) -> Catalogue:
+        """Make a new one; `embeddings`: name -> (dim, fingerprint).
+
+        Built under a temporary name and linked into place, so that a half-made one is never
+        opened, and of two processes that create at once the second opens what the first made.
+        """
+        temporary = folder / f"{FILE}.{uuid.uuid4().hex}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _translated(folder), contextlib.closing(sqlite3.connect(temporary)) as sqlite:
+                sqlite.execute("PRAGMA journal_mode=WAL")
+                sqlite.executescript(files(__package__).joinpath("schema.sql").read_text("utf-8"))
+                sqlite.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+                sqlite.execute(f"PRAGMA user_version={VERSION}")
+                rows = {**about, "uuid": str(uuid.uuid4()), "created": str(time.time())}
+                sqlite.executemany("INSERT INTO about VALUES (?, ?)", rows.items())
+                for name, (dim, fingerprint) in embeddings.items():
+                    number = sqlite.execute(
+                        "INSERT INTO embeddings (name, dim, fingerprint) VALUES (?, ?, ?)",
+                        (name, dim, fingerprint),
+                    ).lastrowid
+                    sqlite.execute(
+                        f"CREATE TABLE vectors_{number} "
+                        "(row INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT"
+                    )
+                sqlite.commit()
+            _publish(temporary, folder / FILE)
+        except OSError as error:
+            raise CannotWrite(folder, error.strerror or str(error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return cls(folder)
+
+    def about(self) -> dict[str, str]:
+        """What was said of the collection when it was made."""
+        with self.reading() as connection:
+            return dict(connection.execute("SELECT name, value FROM about").fetchall())
+
+    def embeddings(self, connection: Connection) -> dict[str, Embedding]:
+        """The kinds of vectors by name."""
+        rows = connection.execute(
+            "SELECT name, number, dim, fingerprint, cache FROM embeddings ORDER BY number"
+        )
+        return {name: Embedding(*rest) for name, *rest in rows}
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for this thread, for as long as the block lasts."""
+        if self._closed:
+            raise CollectionClosed(self.folder)
+        with _translated(self.folder):
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection inside a write transaction: committed at the end, or rolled back."""
+        with self.reading() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+                connection.committed()
+            except BaseException:
+                if connection.sqlite.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def put(
+        self,
+        arrivals: Sequence[Arrival],
+        vectors: Mapping[int, Vectors],
+    ) -> list[Outcome]:
+        """Store all in one transaction; `vectors`: by embedding number, one row an arrival."""
+        with self.writing() as connection:
+            return [
+                _put_one(connection, arrival, {n: each[i] for n, each in vectors.items()})
+                for i, arrival in enumerate(arrivals)
+            ]
+
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Note paths that gave no picture. One that may be retried keeps what it gave before."""
+        with self.writing() as connection:
+            for refusal in refusals:
+                old = _row_at(connection, refusal.place.path)
+                _put_place(connection, refusal.place, old if refusal.retry else None, refusal)
+                if old is not None and not refusal.retry:
+                    _remove_if_nowhere(connection, old)
+
+    def forget(self, paths: Sequence[str]) -> int:
+        """Drop places, and the pictures that lie nowhere else; how many pictures went."""
+        with self.writing() as connection:
+            removed = 0
+            for path in paths:
+                row = _row_at(connection, path)
+                connection.execute("DELETE FROM places WHERE path = ?", (path,))
+                removed += row is not None and _remove_if_nowhere(connection, row)
+            return removed
+
+    def records(self, connection: Connection, rows: Sequence[int]) -> dict[int, Record]:
+        """The records of these rows; those that are gone are left out."""
+        marks = ",".join("?" * len(rows))
+        places: dict[int, list[Place]] = {}
+        for row, *place in connection.execute(
+            "SELECT row, path, label, metadata, size, modified_ns FROM places "
+            f"WHERE row IN ({marks}) ORDER BY place",
+            rows,
+        ):
+            places.setdefault(row, []).append(_place(*place))
+        return {
+            row: Record(id.hex(), format, width, height, size, added, tuple(places[row]))
+            for row, id, format, width, height, size, added in connection.execute(
+                "SELECT row, id, format, width, height, size, added FROM pictures "
+                f"WHERE row IN ({marks})",
+                rows,
+            )
+            if row in places
+        }
+
+    def row_of(self, connection: Connection, id: str) -> int | None:
+        """The row of this id, or of the only one that begins with it (at least 8 digits)."""
+        if not 8 <= len(id) <= 64 or set(id) - set("0123456789abcdef"):
+            return None
+        first = bytes.fromhex(id.ljust(64, "0"))
+        last = bytes.fromhex(id.ljust(64, "f"))
+        found = connection.execute(
+            "SELECT row FROM pictures WHERE id BETWEEN ? AND ? LIMIT 2", (first, last)
+        ).fetchall()
+        return found[0][0] if len(found) == 1 else None
+
+    def newest(self, connection: Connection, offset: int, limit: int) -> list[int]:
+        """Rows, the newest first."""
+        found = connection.execute(
+            "SELECT row FROM pictures ORDER BY row DESC LIMIT ? OFFSET ?", (limit, offset)
+        )
+        return [row for (row,) in found]
+
+    def rows_where(self, connection: Connection, where: Filter) -> Rows:
+        """The rows that pass a filter, ascending."""
+        text, parameters = condition(where)
+        cursor = connection.execute(
+            "SELECT DISTINCT pictures.row FROM places JOIN pictures ON pictures.row = places.row "
+            f"WHERE {text} ORDER BY pictures.row",
+            parameters,
+        )
+        return np.fromiter((row for (row,) in cursor), np.int64)
+
+    def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
+        """What became of those of these paths that were ever seen."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                f"{_LEDGER} JOIN json_each(?) AS wanted ON wanted.value = places.path",
+                (json.dumps(paths),),
+            )
+            return {row[0]: _ledger_entry(*row) for row in rows}
+
+    def refused(self) -> Iterator[LedgerEntry]:
+        """Every path that gave no picture."""
+        with self.reading() as connection:
+            rows = connection.execute(f"{_LEDGER} WHERE reason IS NOT NULL ORDER BY path")
+            yield from [_ledger_entry(*row) for row in rows]
+
+    def paths_below(self, root: str) -> list[str]:
+        """The paths ever seen that are `root`, or lie in it or inside it as an archive."""
+        folder = root.rstrip("/")
+        with self.reading() as connection:
+            # '0' follows '/' in the order of characters, so this is a range of the path's index.
+            rows = connection.execute(
+                "SELECT path FROM places WHERE path = ?1 OR (path >= ?2 AND path < ?3) "
+                "OR (path >= ?4 AND path < ?5)",
+                (root, folder + "/", folder + "0", folder + "!/", folder + "!0"),
+            )
+            return [path for (path,) in rows]
+
+    def count(self, connection: Connection) -> int:
+        """How many pictures are stored."""
+        return int(connection.execute("SELECT count(*) FROM pictures").fetchone()[0])
+
+    def counts(self) -> dict[str, Any]:
+        """What is stored, in numbers."""
+        with self.reading() as connection:
+            places, refused, labels = connection.execute(
+                "SELECT count(row), count(*) FILTER (WHERE reason IS NOT NULL),"
+                " count(DISTINCT label) FROM places"
+            ).fetchone()
+            original, newest = connection.execute(
+                "SELECT coalesce(sum(size), 0), max(added) FROM pictures"
+            ).fetchone()
+            formats = connection.execute(
+                "SELECT format, count(*) FROM pictures GROUP BY format ORDER BY 2 DESC"
+            ).fetchall()
+            pictures = self.count(connection)
+        return {
+            "pictures": pictures,
+            "places": places,
+            "refused": refused,
+            "labels": labels,
+            "formats": dict(formats),
+            "original_bytes": original,
+            "catalogue_bytes": self._path.stat().st_size,
+            "newest": newest,
+        }
+
+    def vectors_after(
+        self, connection: Connection, embedding: Embedding, row: int, block: int = 4096
+    ) -> Iterator[tuple[Rows, Vectors]]:
+        """Stored vectors by ascending row, from the one after `row`, a block at a time.
+
+        Between two blocks nothing is held open, so a slow reader is in nobody's way.
+        """
+        query = (
+            f"SELECT row, vector FROM vectors_{embedding.number} WHERE row > ? ORDER BY row LIMIT ?"
+        )
+        while found := connection.execute(query, (row, block)).fetchall():
+            rows, vectors = zip(*found, strict=True)
+            row = rows[-1]
+            matrix = np.frombuffer(b"".join(vectors), np.float32)
+            yield np.array(rows, np.int64), matrix.reshape(len(rows), embedding.dim)
+
+    def removals_after(self, connection: Connection, number: int) -> tuple[int, Rows]:
+        """The number of the last removal, and the rows removed after removal `number`."""
+        found = connection.execute(
+            "SELECT number, row FROM removals WHERE number > ? ORDER BY number", (number,)
+        ).fetchall()
+        last = found[-1][0] if found else number
+        return last, np.array(sorted({row for _, row in found}), np.int64)
+
+    def set_cache(self, embedding: Embedding, token: str) -> None:
+        """Make an index file the current one."""
+        with self.writing() as connection:
+            connection.execute(
+                "UPDATE embeddings SET cache = ? WHERE number = ?", (token, embedding.number)
+            )
+
+    def integrity(self) -> str:
+        """`ok`, or the first thing that is wrong with the file."""
+        with self.reading() as connection:
+            return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+
+    def close(self) -> None:
+        """Close every connection; the last one folds the write-ahead log into the file."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().sqlite.close()
+
+    def _connect(self) -> Connection:
+        options = "mode=rw"
+        if not os.access(self.folder, os.W_OK):
+            # Nobody can have left a log that still counts in a folder that cannot be written.
+            log = self._path.with_name(FILE + "-wal")
+            options = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+        sqlite = sqlite3.connect(
+            f"file:{quote(str(self._path.absolute()))}?{options}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_SECONDS,
+            cached_statements=256,
+        )
+        sqlite.execute("PRAGMA synchronous=FULL")
+        return Connection(sqlite)
+
+
+_LEDGER = """
+    SELECT places.path, places.row, pictures.id,
+           (SELECT path FROM places AS other WHERE other.row = places.row
+            ORDER BY place LIMIT 1) AS first,
+           places.reason, places.retry, places.recognised, places.size, places.modified_ns,
+           places.checked
+    FROM places LEFT JOIN pictures ON pictures.row = places.row
+"""
+
+
+def _ledger_entry(
+    path: str,
+    row: int | None,
+    id: bytes | None,
+    first: str | None,
+    reason: str | None,
+    retry: int,
+    recognised: int,
+    size: int,
+    modified_ns: int,
+    checked: float,
+) -> LedgerEntry:
+    verdict: Verdict = "stored"
+    if reason is not None:
+        verdict = "retry" if retry else "skipped"
+    elif first != path:
+        verdict = "copy"
+    return LedgerEntry(
+        path=path,
+        verdict=verdict,
+        id=id.hex() if id else None,
+        copy_of=first if row is not None and first != path else None,
+        reason=reason,
+        recognised=bool(recognised),
+        size=size,
+        modified_ns=modified_ns,
+        checked=checked,
+    )
+
+
+def _place(path: str, label: str | None, metadata: str, size: int, modified_ns: int) -> Place:
+    return Place(path, label, {} if metadata == "{}" else json.loads(metadata), size, modified_ns)
+
+
+def _put_one(
+    connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
+) -> Outcome:
+    found = connection.execute(
+        "SELECT row FROM pictures WHERE id = ?", (arrival.sha256,)
+    ).fetchone()
+    row = found[0] if found else _insert(connection, arrival, vectors)
+    old = _row_at(connection, arrival.place.path)
+    if found:
+        _drop_vanished(connection, row, arrival.place.path)
+    _put_place(connection, arrival.place, row, None)
+    if old is not None and old != row:
+        _remove_if_nowhere(connection, old)
+        return "replaced"
+    return "copy" if found else "stored"
+
+
+def _insert(
+    connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
+) -> int:
+    row = connection.execute(
+        "INSERT INTO pictures (id, format, width, height, size, added) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            arrival.sha256,
+            arrival.format,
+            arrival.width,
+            arrival.height,
+            arrival.size,
+            time.time(),
+        ),
+    ).lastrowid
+    assert row is not None
+    for number, vector in vectors.items():
+        connection.execute(f"INSERT INTO vectors_{number} VALUES (?, ?)", (row, vector.tobytes()))
+    return row
+
+
+def _put_place(
+    connection: Connection, place: Place, row: int | None, refusal: Refusal | None
+) -> None:
+    connection.execute(
+        "INSERT INTO places (path, row, reason, retry, recognised, size, modified_ns, label,"
+        " metadata, checked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
+        " row = excluded.row, reason = excluded.reason, retry = excluded.retry,"
+        " recognised = excluded.recognised, size = excluded.size,"
+        " modified_ns = excluded.modified_ns, label = excluded.label,"
+        " metadata = excluded.metadata, checked = excluded.checked",
+        (
+            place.path,
+            row,
+            refusal.reason if refusal else None,
+            refusal.retry if refusal else False,
+            refusal.recognised if refusal else True,
+            place.size,
+            place.modified_ns,
+            place.label,
+            json.dumps(dict(place.metadata), ensure_ascii=False),
+            time.time(),
+        ),
+    )
+
+
+def _row_at(connection: Connection, path: str) -> int | None:
+    found = connection.execute("SELECT row FROM places WHERE path = ?", (path,)).fetchone()
+    return found[0] if found else None
+
+
+def _drop_vanished(connection: Connection, row: int, but: str) -> None:
+    """A picture that turns up elsewhere while its old file is gone has been moved."""
+    paths = connection.execute("SELECT path FROM places WHERE row = ?", (row,)).fetchall()
+    for (path,) in paths:
+        if path != but and path.startswith("/") and "!/" not in path and not Path(path).exists():
+            connection.execute("DELETE FROM places WHERE path = ?", (path,))
+
+
+def _remove_if_nowhere(connection: Connection, row: int) -> bool:
+    """Remove a picture that lies nowhere any more, with its vectors; whether it did."""
+    if connection.execute("SELECT 1 FROM places WHERE row = ? LIMIT 1", (row,)).fetchone():
+        return False
+    for (number,) in connection.execute("SELECT number FROM embeddings").fetchall():
+        connection.execute(f"DELETE FROM vectors_{number} WHERE row = ?", (row,))
+    connection.execute("DELETE FROM pictures WHERE row = ?", (row,))
+    connection.execute("INSERT INTO removals (row) VALUES (?)", (row,))
+    return True
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Give a file its name unless another has it by now."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not target.exists():
+            temporary.rename(target)
+
+
+def _why_not(folder: Path) -> str:
+    if not folder.exists():
+        return "there is nothing there"
+    return f"it has no {FILE}" if folder.is_dir() else "it is a file, a collection is a folder"
+
+
+@contextlib.contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    """SQLite's errors as ours, by the primary code in the low byte."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise CollectionBusy(folder, _BUSY_SECONDS) from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise CollectionDamaged(folder, f"SQLite says {error!s}") from error
+        if code == sqlite3.SQLITE_FULL:
+            raise CannotWrite(folder, "the disk is full") from error
+        if code == sqlite3.SQLITE_READONLY:
+            raise CannotWrite(folder, "it is read-only") from error
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
+            raise CannotWrite(folder, str(error)) from error
+        raise

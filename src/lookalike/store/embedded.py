@@ -1,0 +1,209 @@
+"""The store of one machine: a SQLite file that is the truth, an index beside it that is fast."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadQuery, CannotWrite, ModelMismatch, UnknownPicture
+from ..filters import Filter
+from ..types import Record, Rows, Vectors
+from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal
+from .catalogue import Catalogue, Connection
+from .embedding_index import EmbeddingIndex
+
+_RECORDS_KEPT = 100_000
+_FILTERS_KEPT = 32
+
+
+class _Seen:
+    """What was read of one state of the catalogue; dropped whole when that changes."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, Record] = {}
+        self.allowed: dict[Filter, Rows] = {}
+
+
+class EmbeddedStore:
+    """See `Store`. Several processes may use one folder: each notices the others' commits."""
+
+    def __init__(self, folder: Path, plans: Sequence[EmbeddingPlan]) -> None:
+        self._catalogue = Catalogue(folder)
+        with self._catalogue.reading() as connection:
+            stored = self._catalogue.embeddings(connection)
+        for plan in plans:
+            if plan.name not in stored or stored[plan.name].fingerprint != plan.fingerprint:
+                found = stored[plan.name].fingerprint if plan.name in stored else "none"
+                raise ModelMismatch(folder, plan.name, found, plan.fingerprint)
+        self._numbers = {name: embedding.number for name, embedding in stored.items()}
+        self._dims = {name: embedding.dim for name, embedding in stored.items()}
+        self._indexes = {plan.name: EmbeddingIndex(self._catalogue, plan) for plan in plans}
+        self._noting = threading.Lock()
+        self._changes = 0
+        self._seen = _Seen()
+
+    @staticmethod
+    def create(folder: Path, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
+        """Make an empty store; one that is there already is left as it is."""
+        embeddings = {plan.name: (plan.dim, plan.fingerprint) for plan in plans}
+        Catalogue.create(folder, {"recipe": recipe}, embeddings).close()
+
+    @staticmethod
+    def recipe_of(folder: Path) -> str:
+        """The recipe that a store was made with."""
+        with contextlib.closing(Catalogue(folder)) as catalogue:
+            return catalogue.about()["recipe"]
+
+    def put(self, arrivals: Sequence[Arrival], vectors: Mapping[str, Vectors]) -> list[Outcome]:
+        """Store all in one transaction; durable and findable when this returns."""
+        for name, matrix in vectors.items():
+            if matrix.shape != (len(arrivals), self._dims[name]):
+                raise BadQuery(
+                    f"{name} vectors of shape {matrix.shape} for {len(arrivals)} pictures, "
+                    f"expected {(len(arrivals), self._dims[name])}"
+                )
+            if not np.isfinite(matrix).all():
+                raise BadQuery(f"{name} vectors hold NaN or infinity; nothing was stored")
+        numbered = {
+            self._numbers[name]: np.ascontiguousarray(matrix, np.float32)
+            for name, matrix in vectors.items()
+        }
+        return self._catalogue.put(arrivals, numbered)
+
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Note paths that gave no picture. One that may be retried keeps what it gave before."""
+        self._catalogue.refuse(refusals)
+
+    def forget(self, paths: Sequence[str]) -> int:
+        """Drop places, and the pictures that lie nowhere else; how many pictures went."""
+        return self._catalogue.forget(paths)
+
+    def get(self, id: str) -> Record | None:
+        """The record of this id, or of the only one that begins with it."""
+        with self._current() as (connection, seen):
+            row = self._catalogue.row_of(connection, id)
+            return None if row is None else self._records(connection, seen, [row]).get(row)
+
+    def vectors(self, embedding: str, id: str) -> Vectors:
+        """The stored vector of a picture, float32 [1, dim], as its index holds it."""
+        with self._current(embedding) as (connection, _):
+            row = self._catalogue.row_of(connection, id)
+            if row is None:
+                raise UnknownPicture(id)
+            return self._indexes[embedding].vectors.vectors_of(np.array([row]))
+
+    def scan(self, offset: int, limit: int) -> list[Record]:
+        """Records, the newest first."""
+        with self._current() as (connection, seen):
+            rows = self._catalogue.newest(connection, offset, limit)
+            records = self._records(connection, seen, rows)
+        return [records[row] for row in rows if row in records]
+
+    def nearest(
+        self, embedding: str, queries: Vectors, k: int, where: Filter | None
+    ) -> list[list[tuple[Record, float]]]:
+        """The `k` nearest records of each query, float32 [q, dim], with scores, best first."""
+        with self._current(embedding) as (connection, seen):
+            allowed = None if where is None else self._allowed(connection, seen, where)
+            found = self._indexes[embedding].vectors.search(queries, k, allowed)
+            every = found.rows.tolist()
+            wanted = {row for rows in every for row in rows}
+            records = self._records(connection, seen, wanted)
+        return [
+            [
+                (records[row], score)
+                for row, score in zip(rows, scores, strict=True)
+                if row in records
+            ]
+            for rows, scores in zip(every, found.scores.tolist(), strict=True)
+        ]
+
+    def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
+        """What became of those of these paths that were ever seen."""
+        return self._catalogue.ledger(paths)
+
+    def refused(self) -> Iterator[LedgerEntry]:
+        """Every path that gave no picture."""
+        return self._catalogue.refused()
+
+    def paths_below(self, root: str) -> list[str]:
+        """The paths ever seen that are `root`, or lie in it or inside it as an archive."""
+        return self._catalogue.paths_below(root)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and sizes, as JSON values."""
+        counts = self._catalogue.counts()
+        described = {}
+        for name, index in self._indexes.items():
+            with self._current(name):
+                described[name] = index.describe()
+        return {**counts, "embeddings": described}
+
+    def settle(self) -> None:
+        """Bring the index into its best shape now, if it has fallen out of it."""
+        for name, index in self._indexes.items():
+            with self._current(name):
+                pass
+            index.compact()
+
+    def check(self) -> dict[str, str]:
+        """Whether what is stored is sound: a line for each thing that was looked at."""
+        return {"catalogue": self._catalogue.integrity()}
+
+    def __len__(self) -> int:
+        with self._catalogue.reading() as connection:
+            return self._catalogue.count(connection)
+
+    def close(self) -> None:
+        """End background work and close the file."""
+        for index in self._indexes.values():
+            index.stop()
+        self._catalogue.close()
+
+    @contextlib.contextmanager
+    def _current(self, embedding: str | None = None) -> Iterator[tuple[Connection, _Seen]]:
+        """A connection and what is known, up to date with every commit of every process."""
+        with self._catalogue.reading() as connection:
+            if connection.changed():
+                with self._noting:
+                    self._seen = _Seen()
+                    self._changes += 1
+            seen = self._seen
+            if embedding is not None and self._indexes[embedding].followed < self._changes:
+                self._indexes[embedding].follow(connection, self._changes)
+            yield connection, seen
+
+    def _records(
+        self, connection: Connection, seen: _Seen, rows: Sequence[int] | set[int]
+    ) -> dict[int, Record]:
+        records = seen.records
+        missing = [row for row in rows if row not in records and row >= 0]
+        if not missing:
+            return records
+        if len(records) + len(missing) > _RECORDS_KEPT:
+            records = {row: records[row] for row in rows if row in records}
+        for start in range(0, len(missing), 500):
+            records.update(self._catalogue.records(connection, missing[start : start + 500]))
+        seen.records = records
+        return records
+
+    def _allowed(self, connection: Connection, seen: _Seen, where: Filter) -> Rows:
+        if where not in seen.allowed:
+            if len(seen.allowed) >= _FILTERS_KEPT:
+                seen.allowed = {}
+            seen.allowed[where] = self._catalogue.rows_where(connection, where)
+        return seen.allowed[where]
+
+
+def remove(folder: Path) -> None:
+    """Delete a collection's folder with all that is in it."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise CannotWrite(folder, error.strerror or str(error)) from error

@@ -1,0 +1,223 @@
+"""The index of one embedding, kept in step with the catalogue, whose cache it is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import registry
+from ..distances import distance_named
+from ..errors import LookalikeError
+from ..index import Structure, cache
+from ..index.segments import SegmentedIndex
+from ..types import Rows
+from . import EmbeddingPlan
+from .catalogue import Catalogue, Connection
+
+_log = logging.getLogger(__name__)
+
+_VERIFY_AT_ONCE = 64 << 20
+"""A cache up to this many bytes is checksummed when it is opened; a larger one meanwhile."""
+
+
+class EmbeddingIndex:
+    """Follows the catalogue's rows and removals; compacts itself in the background."""
+
+    def __init__(self, catalogue: Catalogue, plan: EmbeddingPlan) -> None:
+        self._catalogue = catalogue
+        self._plan = plan
+        self._folder = catalogue.folder / "index"
+        self._distance = distance_named(plan.distance)
+        self._kind = registry.load("index", plan.index)
+        self._following = threading.Lock()
+        self._compacting = threading.Lock()
+        self._may_compact = True
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._token: str | None = None
+        self._last_row = 0
+        self._last_removal = 0
+        self.followed = 0
+        self.vectors = SegmentedIndex(plan.dim, self._distance)
+
+    def follow(self, connection: Connection, change: int) -> None:
+        """Take in all that has been committed up to the caller's count of changes."""
+        with self._following:
+            if self.followed >= change:
+                return
+            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            if embedding.cache is not None and embedding.cache != self._token:
+                self._adopt(embedding.cache)
+            # Removals first: what is added and removed in between is removed the next time.
+            self._last_removal, removed = self._catalogue.removals_after(
+                connection, self._last_removal
+            )
+            for rows, vectors in self._catalogue.vectors_after(
+                connection, embedding, self._last_row
+            ):
+                self.vectors.add(rows, vectors)
+                self._last_row = int(rows[-1])
+            if len(removed):
+                self.vectors.remove(removed)
+            self.followed = change
+        if self.vectors.wants_compaction and not self._compacting.locked():
+            self._in_background("compact", self.compact)
+
+    def compact(self) -> None:
+        """If it is time, build a new main structure and make its cache the current one.
+
+        `follow` then goes over to it, here as in every other process.
+        """
+        if not self._may_compact:
+            return
+        try:
+            with self._compacting, self._alone() as alone:
+                if alone and self.vectors.wants_compaction:
+                    built = self._rebuilt() if self._must_rebuild() else self._extended()
+                    if built is not None:
+                        self._publish(*built)
+        except (OSError, RuntimeError, LookalikeError) as error:
+            # The cache is only for speed: without it every search is still right.
+            self._may_compact = False
+            _log.warning("The index file cannot be written, searches stay slower: %s", error)
+
+    def stop(self) -> None:
+        """End what runs in the background; what it did not finish is done another time."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def describe(self) -> dict[str, Any]:
+        """The index in a few JSON values."""
+        structure = self.vectors.structure
+        folder = self._folder / self._token if self._token else None
+        return {
+            "index": self._plan.index,
+            "structure": structure.kind if structure else "flat",
+            "dim": self._plan.dim,
+            "distance": self._plan.distance,
+            "fingerprint": self._plan.fingerprint,
+            "vectors": len(self.vectors),
+            "fresh": len(self.vectors.fresh()[0]),
+            "cache_bytes": _size(folder) if folder else 0,
+        }
+
+    def _adopt(self, token: str) -> None:
+        """Go over to the cache that the catalogue names, if it is usable."""
+        self._token = token
+        folder = self._folder / token
+        try:
+            header, structure, rows = cache.read(folder, self._plan.index_options)
+            if _size(folder) <= _VERIFY_AT_ONCE:
+                cache.verify(folder)
+        except cache.CacheUnusable as why:
+            _log.warning("The index file %s is not used: %s. Rebuilding it.", folder, why)
+            return
+        if _size(folder) > _VERIFY_AT_ONCE:
+            self._in_background("verify", lambda: self._verify(folder))
+        self.vectors.replace_main(structure, rows)
+        self._last_row = max(self._last_row, header.last_row)
+        self._last_removal = min(self._last_removal, header.last_removal)
+
+    def _verify(self, folder: Path) -> None:
+        try:
+            cache.verify(folder)
+        except cache.CacheUnusable as why:
+            _log.warning("The index file %s is not used: %s. Rebuilding it.", folder, why)
+            self._reload()
+
+    def _reload(self) -> None:
+        """Start anew from the catalogue alone, while the old index goes on answering."""
+        vectors = SegmentedIndex(self._plan.dim, self._distance)
+        with self._following, self._catalogue.reading() as connection:
+            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            last, _ = self._catalogue.removals_after(connection, 0)
+            for rows, block in self._catalogue.vectors_after(connection, embedding, 0):
+                vectors.add(rows, block)
+                self._last_row = int(rows[-1])
+            self.vectors, self._last_removal = vectors, last
+        self.compact()
+
+    def _must_rebuild(self) -> bool:
+        structure = self.vectors.structure
+        wanted = self._empty_structure(len(self.vectors))
+        return structure is None or structure.kind != wanted.kind or self.vectors.wants_rebuild
+
+    def _empty_structure(self, expected: int) -> Structure:
+        structure: Structure = self._kind.create(
+            self._plan.dim, self._distance.metric, self._plan.index_options, expected
+        )
+        return structure
+
+    def _rebuilt(self) -> tuple[cache.Header, Structure, Rows] | None:
+        """From the catalogue alone, a block at a time: needs no more memory than the result."""
+        structure, every = self._empty_structure(len(self.vectors)), [np.empty(0, np.int64)]
+        with self._catalogue.reading() as connection:
+            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            last_removal, _ = self._catalogue.removals_after(connection, 0)
+            for rows, vectors in self._catalogue.vectors_after(connection, embedding, 0):
+                if self._stop.is_set():
+                    return None
+                structure.add(self._distance.prepared(vectors))
+                every.append(rows)
+        rows = np.concatenate(every)
+        return self._header(structure, rows, last_removal), structure, rows
+
+    def _extended(self) -> tuple[cache.Header, Structure, Rows] | None:
+        """The current cache with the fresh vectors added to it."""
+        assert self._token is not None
+        header, structure, main = cache.read(
+            self._folder / self._token, self._plan.index_options, mapped=False
+        )
+        rows, vectors = self.vectors.fresh()
+        for start in range(0, len(rows), 4096):
+            if self._stop.is_set():
+                return None
+            structure.add(vectors[start : start + 4096])
+        rows = np.concatenate([main, rows])
+        return self._header(structure, rows, header.last_removal), structure, rows
+
+    def _header(self, structure: Structure, rows: Rows, last_removal: int) -> cache.Header:
+        plan = self._plan
+        last = int(rows[-1]) if len(rows) else 0
+        return cache.Header(structure.kind, plan.distance, plan.dim, last, last_removal)
+
+    def _publish(self, header: cache.Header, structure: Structure, rows: Rows) -> None:
+        token = f"{self._plan.name}-{secrets.token_hex(8)}"
+        cache.write(self._folder / token, header, structure, rows)
+        with self._catalogue.reading() as connection:
+            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+        self._catalogue.set_cache(embedding, token)
+        with self._catalogue.reading() as connection:
+            every = self._catalogue.embeddings(connection).values()
+        cache.remove_others(self._folder, {"lock", *(each.cache for each in every if each.cache)})
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether no other process is compacting this collection."""
+        self._folder.mkdir(exist_ok=True)
+        with (self._folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def _in_background(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=f"lookalike-{name}", daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()]
+        self._threads.append(thread)
+        thread.start()
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())

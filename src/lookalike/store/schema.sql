@@ -1,0 +1,48 @@
+-- The truth of an embedded collection. Vectors lie in one table per embedding, `vectors_N`.
+
+CREATE TABLE about (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE embeddings (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    name        TEXT NOT NULL UNIQUE,
+    dim         INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    cache       TEXT               -- the token of the index file that is current
+) STRICT;
+
+CREATE TABLE pictures (
+    row    INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, so an index may rely on it
+    id     BLOB NOT NULL UNIQUE,               -- sha256 of the content
+    format TEXT NOT NULL,
+    width  INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    size   INTEGER NOT NULL,
+    added  REAL NOT NULL
+) STRICT;
+
+-- Every path ever seen: where a picture lies (row), or why there is none (reason).
+CREATE TABLE places (
+    place       INTEGER PRIMARY KEY,
+    path        TEXT NOT NULL UNIQUE,
+    row         INTEGER REFERENCES pictures (row),
+    reason      TEXT,
+    retry       INTEGER NOT NULL DEFAULT 0,
+    recognised  INTEGER NOT NULL DEFAULT 1,
+    size        INTEGER NOT NULL,
+    modified_ns INTEGER NOT NULL,
+    label       TEXT,
+    metadata    TEXT NOT NULL DEFAULT '{}',
+    checked     REAL NOT NULL
+) STRICT;
+
+CREATE INDEX places_by_row ON places (row);
+CREATE INDEX places_by_label ON places (label);
+CREATE INDEX places_refused ON places (reason) WHERE reason IS NOT NULL;
+
+CREATE TABLE removals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    row    INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,83 @@
+"""A filter as a SQL condition over the tables `pictures` and `places`."""
+
+from __future__ import annotations
+
+import json
+
+from ..filters import All, Any, Comparison, Exists, Field, Filter, OneOf, Value
+
+SQLValue = str | float | int
+Condition = tuple[str, list[SQLValue]]
+
+_COLUMNS = {
+    "label": "places.label",
+    "path": "places.path",
+    "format": "pictures.format",
+    "width": "pictures.width",
+    "height": "pictures.height",
+    "size": "pictures.size",
+    "modified": "places.modified_ns / 1e9",
+    "added": "pictures.added",
+}
+
+
+def condition(filter: Filter) -> Condition:
+    """The SQL text and its parameters; no value of a user's ever becomes part of the text."""
+    match filter:
+        case All(parts):
+            return _joined(" AND ", [condition(part) for part in parts])
+        case Any(parts):
+            return _joined(" OR ", [condition(part) for part in parts])
+        case Exists(field):
+            column, parameters = _column(field)
+            return f"{column} IS NOT NULL", parameters
+        case OneOf(field, values):
+            return _joined(" OR ", [_equal(field, value) for value in values])
+        case Comparison(field, "=", value):
+            return _equal(field, value)
+        case Comparison(field, "!=", value):
+            text, parameters = _equal(field, value)
+            return f"NOT {text}", parameters
+        case Comparison(field, operator, value):
+            return _ordered(field, operator, value)
+
+
+def _joined(word: str, conditions: list[Condition]) -> Condition:
+    texts = [text for text, _ in conditions]
+    return f"({word.join(texts)})", [value for _, values in conditions for value in values]
+
+
+def _column(field: Field) -> Condition:
+    if field.kind != "metadata":
+        return _COLUMNS[field.name], []
+    return "json_extract(places.metadata, ?)", [f"$.{json.dumps(field.name, ensure_ascii=False)}"]
+
+
+def _equal(field: Field, value: Value) -> Condition:
+    column, parameters = _column(field)
+    if field.kind in ("number", "time"):
+        assert value.number is not None
+        return f"({column} IS ?)", [*parameters, value.number]
+    if field.name == "format" and field.kind == "text":
+        return f"({column} IS ?)", [*parameters, value.text.upper().replace("JPG", "JPEG")]
+    alternatives: list[SQLValue] = [value.text]
+    if field.kind == "metadata":
+        # JSON's true and false come out of SQLite as 1 and 0.
+        alternatives += [float(value.truth)] if value.truth is not None else []
+        alternatives += [value.number] if value.number is not None else []
+    return _joined(" OR ", [(f"{column} IS ?", [*parameters, each]) for each in alternatives])
+
+
+def _ordered(field: Field, operator: str, value: Value) -> Condition:
+    column, parameters = _column(field)
+    if value.number is None:
+        return f"(typeof({column}) = 'text' AND {column} {operator} ?)", [
+            *parameters,
+            *parameters,
+            value.text,
+        ]
+    return f"(typeof({column}) IN ('integer', 'real') AND {column} {operator} ?)", [
+        *parameters,
+        *parameters,
+        value.number,
+    ]
