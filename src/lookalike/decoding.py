@@ -33,6 +33,8 @@ from lookalike import picture as decoder
 from lookalike.errors import PictureError
 from lookalike.types import Limits, Picture
 
+_DEFAULT_LIMITS = Limits()
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -56,7 +58,7 @@ class DecodePool:
     it has when idle; macOS enforces no such limit, there only the size and the time are bounded.
     """
 
-    def __init__(self, workers: int, limits: Limits = Limits()) -> None:
+    def __init__(self, workers: int, limits: Limits = _DEFAULT_LIMITS) -> None:
         """Starts nothing yet: workers start when they are needed."""
         if workers < 1:
             raise ValueError(f"a pool needs at least one worker, not {workers}")
@@ -195,8 +197,8 @@ class _Worker:
             env=_environment(),
             start_new_session=True,  # Ctrl-C reaches the parent alone
         )
-        assert self._process.stdin is not None  # noqa: S101 - for the type checker
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._input = self._process.stdin.fileno()
         self._output = self._process.stdout.fileno()
         os.set_blocking(self._input, False)
@@ -304,7 +306,7 @@ class _Worker:
         ):
             raise _LostError("the decoder answered nonsense", retry=False)
         pixels = np.empty((height, width, 3), np.uint8)
-        self._receive(memoryview(pixels).cast("B"), deadline)
+        self._receive(pixels.data.cast("B"), deadline)
         pixels.flags.writeable = False
         return (
             Picture(pixels, digest, decoder.FORMATS[form], (full_width, full_height), size),
@@ -486,7 +488,7 @@ def _send_picture(replies: int, picture: Picture) -> None:
     form = decoder.FORMATS.index(picture.format)
     sizes = (height, width, full_height, full_width, picture.byte_size)
     record = _REPLY.pack(_PICTURE, form, 0, *sizes, picture.sha256)
-    _write(replies, record, memoryview(np.ascontiguousarray(picture.pixels)).cast("B"))
+    _write(replies, record, np.ascontiguousarray(picture.pixels).data.cast("B"))
 
 
 def _write(descriptor: int, *pieces: bytes | memoryview) -> None:

@@ -1,0 +1,173 @@
+"""Networks as ONNX files: pixels in, one vector a picture out, in ONNX Runtime.
+
+A model is a pair of files, `NAME.onnx` and `NAME.toml`; the TOML says how pictures are brought to
+the network's input and what its output is. The graph takes uint8 pixels and does all the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ..errors import DeviceUnavailable, RecipeError, UnknownName
+from ..types import Picture, Pixels, Vectors
+
+_INSTALL_CUDA = (
+    "install the GPU build in its place: "
+    "`pip uninstall -y onnxruntime && pip install onnxruntime-gpu` "
+    "(the two packages overwrite each other's files)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxOptions:
+    """Which network."""
+
+    model: str
+    """The name of a model that comes with lookalike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the TOML beside an ONNX file says."""
+
+    name: str
+    path: Path
+    sha256: str
+    devices: tuple[str, ...]
+    input: str
+    size: int
+    """Side of the square input in pixels."""
+    resize: Literal["squash", "crop"]
+    interpolation: Literal["area", "linear", "cubic"]
+    output: str
+    dim: int
+
+    @classmethod
+    def named(cls, name: str) -> Model:
+        """A model that comes with lookalike."""
+        folder = Path(str(files("lookalike").joinpath("models")))
+        description = folder / f"{name}.toml"
+        if not description.is_file():
+            raise UnknownName("model", name, (path.stem for path in folder.glob("*.toml")))
+        table = tomllib.loads(description.read_text("utf-8"))
+        try:
+            return cls(
+                name=table["name"],
+                path=description.with_suffix(".onnx"),
+                sha256=table["sha256"],
+                devices=tuple(table["devices"]),
+                input=table["input"]["name"],
+                size=table["input"]["size"],
+                resize=table["input"]["resize"],
+                interpolation=table["input"]["interpolation"],
+                output=table["output"]["name"],
+                dim=table["output"]["dim"],
+            )
+        except KeyError as error:
+            raise RecipeError(f"{description} lacks the key {error}") from error
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal sha256 over the weights and the preprocessing."""
+        text = f"{self.sha256} {self.size} {self.resize} {self.interpolation} {self.output}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class OnnxExtractor:
+    """A network in ONNX Runtime. One thread a call: callers run several calls at once."""
+
+    Options: ClassVar = OnnxOptions
+
+    def __init__(self, options: OnnxOptions, device: str) -> None:
+        self.model = Model.named(options.model)
+        self.dim = self.model.dim
+        self.fingerprint = self.model.fingerprint
+        self.shortest_side = self.model.size
+        self._device = device
+        self._loading = threading.Lock()
+
+    def extract(self, pictures: Sequence[Picture]) -> Vectors:
+        """`pictures`: n of them -> float32 [n, dim], as the network gives them."""
+        pixels = np.stack([self._input(picture.pixels) for picture in pictures])
+        (vectors,) = self._session.run([self.model.output], {self.model.input: pixels})
+        return np.ascontiguousarray(vectors, np.float32)
+
+    @property
+    def device(self) -> str:
+        """What it runs on, `cpu` or `cuda`; loads the model."""
+        return "cuda" if "CUDA" in self._session.get_providers()[0] else "cpu"
+
+    @property
+    def _session(self) -> Any:
+        with self._loading:
+            return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Any:
+        import onnxruntime
+
+        content = self.model.path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.model.sha256:
+            raise RecipeError(f"{self.model.path} is damaged: its sha256 is not the expected one")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        providers = providers_for(self._device, self.model, onnxruntime.get_available_providers())
+        return onnxruntime.InferenceSession(content, options, providers=providers)
+
+    def _input(self, pixels: Pixels) -> Pixels:
+        """One picture as the network takes it, uint8 [size, size, 3]."""
+        import cv2
+
+        size = self.model.size
+        if self.model.resize == "crop":
+            pixels = _centre_square(pixels)
+        if pixels.shape[:2] == (size, size):
+            return pixels
+        shrinks = pixels.shape[0] >= size and pixels.shape[1] >= size
+        # Averaging areas is only defined downwards.
+        name = self.model.interpolation if shrinks else "linear"
+        way = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[name]
+        return np.asarray(cv2.resize(pixels, (size, size), interpolation=way), np.uint8)
+
+
+def providers_for(device: str, model: Model, available: Sequence[str]) -> list[Any]:
+    """ONNX Runtime's providers for a device, `DeviceUnavailable` when that cannot be had.
+
+    `available`: the providers of the installed ONNX Runtime.
+    """
+    name, _, number = device.partition(":")
+    if name not in ("auto", "cpu", "cuda") or (number and not number.isdigit()):
+        raise UnknownName("device", device, ("auto", "cpu", "cuda", "cuda:0"))
+    cuda = "CUDAExecutionProvider" in available
+    if name == "cuda" and "cuda" not in model.devices:
+        raise DeviceUnavailable(
+            f"{model.name} is made for CPUs; on a GPU use `--recipe default-fp16` with a "
+            "collection of its own, whose vectors are not mixed with these"
+        )
+    if name == "cuda" and not cuda:
+        raise DeviceUnavailable(f"this ONNX Runtime has no CUDA: {_INSTALL_CUDA}")
+    if name == "cpu" or not cuda or "cuda" not in model.devices:
+        return ["CPUExecutionProvider"]
+    return [
+        ("CUDAExecutionProvider", {"device_id": int(number or 0)}),
+        "CPUExecutionProvider",
+    ]
+
+
+def _centre_square(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]

@@ -1,0 +1,111 @@
+"""Encoded pictures -> features: the first two steps of every ingest and every query.
+
+A lane is one decoding process and one thread that runs the networks; while one lane computes,
+others decode, so that as many lanes as cores keep them all busy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from .decoding import DecodePool, Encoded
+from .errors import PictureError
+from .extract import Extractor
+from .types import Limits, Picture, Vectors
+
+BATCH = 32
+"""Pictures that one lane takes at a time."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What a picture became; its pixels are not kept."""
+
+    sha256: bytes
+    format: str
+    original_size: tuple[int, int]
+    """Width and height in pixels."""
+    byte_size: int
+    vectors: Mapping[str, Vectors]
+    """By embedding, float32 [1, dim]."""
+
+
+class FeaturePipeline:
+    """Decodes and describes, on all cores. Safe to use from several threads at once."""
+
+    def __init__(self, extractors: Mapping[str, Extractor], limits: Limits) -> None:
+        self._extractors = extractors
+        self._shortest_side = max(each.shortest_side for each in extractors.values())
+        self._lanes = (os.cpu_count() or 1) + 1
+        self.decoder = DecodePool(self._lanes, limits)
+
+    def of_pictures(self, pictures: Sequence[Picture]) -> list[Features]:
+        """Decoded pictures -> their features, in order."""
+        vectors = {name: each.extract(pictures) for name, each in self._extractors.items()}
+        return [
+            Features(
+                picture.sha256,
+                picture.format,
+                picture.original_size,
+                picture.byte_size,
+                {name: matrix[i : i + 1] for name, matrix in vectors.items()},
+            )
+            for i, picture in enumerate(pictures)
+        ]
+
+    def of_batch(self, batch: Sequence[Encoded]) -> list[Features | PictureError]:
+        """Encoded pictures -> their features, or why there are none, in order; on one lane."""
+        decoded = self.decoder.decode_batch(batch, self._shortest_side)
+        pictures = [each for each in decoded if isinstance(each, Picture)]
+        described = iter(self.of_pictures(pictures) if pictures else ())
+        return [next(described) if isinstance(each, Picture) else each for each in decoded]
+
+    def stream(
+        self, batches: Iterable[tuple[Sequence[_Item], Sequence[Encoded]]]
+    ) -> Iterator[list[tuple[_Item, Features | PictureError]]]:
+        """Batches of things and their encoded pictures -> each thing with its features.
+
+        In order. All lanes work at once; at most two batches a lane are under way, so an endless
+        stream needs no more memory than that.
+        """
+        under_way: deque[tuple[Sequence[_Item], Future[list[Features | PictureError]]]] = deque()
+        with ThreadPoolExecutor(self._lanes, "lookalike-lane") as threads:
+            try:
+                for items, encoded in batches:
+                    under_way.append((items, threads.submit(self.of_batch, encoded)))
+                    while under_way and (
+                        len(under_way) >= 2 * self._lanes or under_way[0][1].done()
+                    ):
+                        yield _finished(*under_way.popleft())
+                while under_way:
+                    yield _finished(*under_way.popleft())
+            finally:
+                for _, future in under_way:
+                    future.cancel()
+
+    def close(self) -> None:
+        """End the decoding processes."""
+        self.decoder.close()
+
+
+def mean_vectors(every: Sequence[Vectors]) -> Vectors:
+    """Several float32 [1, dim] as one query: the mean of their directions, float32 [1, dim]."""
+    matrix = np.concatenate(every)
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    directions = np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
+    return np.asarray(directions.mean(axis=0, keepdims=True), np.float32)
+
+
+def _finished(
+    items: Sequence[_Item], future: Future[list[Features | PictureError]]
+) -> list[tuple[_Item, Features | PictureError]]:
+    return list(zip(items, future.result(), strict=True))
