@@ -19,24 +19,19 @@ from lookalike.errors import BadQuery, PictureError
 from lookalike.picture import FORMATS, decode, from_pil, from_pixels, sniff, thumbnail
 from lookalike.types import Limits, Picture
 
+pillow_heif.register_heif_opener()  # so that Pillow can write it
 WHITE = (255, 255, 255)
 RED = (200, 30, 40)
 
 
 def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
-    if format == "HEIF":
-        made = BytesIO()
-        pillow_heif.from_pillow(image).save(made, **options)
-        return made.getvalue()
     made = BytesIO()
     image.save(made, format, **options)
     return made.getvalue()
 
 
 def decoded(data: bytes, shortest_side: int = 0, limits: Limits | None = None) -> Picture:
-    return decode(
-        data, source="a.file", shortest_side=shortest_side, limits=limits or Limits()
-    )
+    return decode(data, source="a.file", shortest_side=shortest_side, limits=limits or Limits())
 
 
 def reason(data: bytes, limits: Limits | None = None) -> str:
@@ -46,9 +41,9 @@ def reason(data: bytes, limits: Limits | None = None) -> str:
     return caught.value.reason
 
 
-def colours(picture: Picture) -> npt.NDArray[np.int64]:
+def colours(picture: Picture) -> npt.NDArray[np.float64]:
     """The mean colour, rounded: enough for a picture of one colour."""
-    return np.rint(picture.pixels.reshape(-1, 3).mean(0)).astype(np.int64)
+    return np.rint(np.mean(picture.pixels, axis=(0, 1), dtype=np.float64))
 
 
 def quarters() -> Image.Image:
@@ -114,9 +109,7 @@ def test_compressed_tiff_is_read(compression: str) -> None:
 
 def test_a_photo_of_several_pictures_is_its_first() -> None:
     second = Image.new("RGB", (32, 16), "blue")
-    data = encoded(
-        Image.new("RGB", (32, 16), RED), "MPO", save_all=True, append_images=[second]
-    )
+    data = encoded(Image.new("RGB", (32, 16), RED), "MPO", save_all=True, append_images=[second])
     picture = decoded(data)
     assert picture.format == "JPEG"
     assert np.abs(colours(picture) - RED).max() <= 4
@@ -202,10 +195,7 @@ def test_orientation_is_applied_once_where_the_container_turns_too(
         orientation, Image.Transpose.ROTATE_270
     )
     image = quarters().resize((128, 64), Image.Resampling.NEAREST)
-    stored = image.transpose(turned)
-    stored.info["exif"] = exif.tobytes()
-    options = {} if format == "HEIF" else {"exif": exif}
-    picture = decoded(encoded(stored, format, quality=95, **options))
+    picture = decoded(encoded(image.transpose(turned), format, quality=95, exif=exif.tobytes()))
     assert picture.original_size == (128, 64)
     difference = picture.pixels.astype(int) - np.asarray(image)
     assert np.abs(difference)[8:24, 8:24].max() <= 12
@@ -337,7 +327,7 @@ def test_cmyk_becomes_rgb(format: str) -> None:
 
 @pytest.mark.parametrize("mode", ["LAB", "YCbCr"])
 def test_other_colour_spaces_become_rgb(mode: str) -> None:
-    grey = Image.new(mode, (16, 16), (128, 128, 128) if mode == "YCbCr" else (128, 0, 0))
+    grey = Image.new(mode, (16, 16), (128, 128, 128))
     red, green, blue = colours(decoded(encoded(grey, "TIFF")))
     assert abs(red - green) <= 3
     assert abs(green - blue) <= 3
@@ -421,7 +411,7 @@ def assert_is_for_a_person(said: str) -> None:
 
 
 def test_too_many_pixels_are_refused_from_the_header() -> None:
-    said = reason(png(100_000, 100_000))
+    said = reason(png(100_000, 100_000, png_chunk(b"IDAT", zlib.compress(b"\0"))))
     assert said == "10,000.0 megapixels, over the limit of 50"
 
 

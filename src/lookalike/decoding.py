@@ -79,9 +79,12 @@ class DecodePool:
         self.close()
 
     def warm(self) -> None:
-        """Starts one worker, without waiting for it."""
-        with self._free:
-            self._crew.give_back(self._crew.take(self._limits))
+        """Starts one worker, unless there is one, without waiting for it."""
+        if self._free.acquire(blocking=False):
+            try:
+                self._crew.give_back(self._crew.take(self._limits))
+            finally:
+                self._free.release()
 
     def decode(self, encoded: Encoded, shortest_side: int) -> Picture:
         """One picture; see `lookalike.picture.decode`. Raises `PictureError`."""
@@ -101,8 +104,12 @@ class DecodePool:
                 try:
                     worker.decode(batch, shortest_side, results)
                 except _LostError as lost:
-                    source = batch[len(results)].source
-                    results.append(PictureError(source, lost.reason, retry=lost.retry))
+                    # Who closes the pool meanwhile gets the rest of the batch refused.
+                    upto = len(batch) if self._crew.ended else len(results) + 1
+                    results += [
+                        PictureError(encoded.source, lost.reason, retry=lost.retry)
+                        for encoded in batch[len(results) : upto]
+                    ]
                 finally:
                     self._crew.give_back(worker)
         return results
@@ -129,12 +136,12 @@ class _Crew:
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
-        self._ended = False
+        self.ended = False
 
     def take(self, limits: Limits) -> _Worker:
         """The idle worker that was used last, or a new one."""
         with self._lock:
-            if self._ended:
+            if self.ended:
                 raise RuntimeError("the decoding pool has been closed")
             while self._idle:
                 worker = self._idle.pop()
@@ -149,7 +156,7 @@ class _Crew:
     def give_back(self, worker: _Worker) -> None:
         with self._lock:
             self._busy.remove(worker)
-            if worker.alive and not self._ended:
+            if worker.alive and not self.ended:
                 self._idle.append(worker)
                 return
         worker.end()
@@ -159,7 +166,7 @@ class _Crew:
         if os.getpid() != self._owner:  # a forked child: the workers are its parent's
             return
         with self._lock:
-            self._ended = True
+            self.ended = True
             idle, self._idle = self._idle, []
             for worker in self._busy:
                 worker.kill()
@@ -274,7 +281,9 @@ class _Worker:
         greeting = bytearray(len(_READY))
         try:
             self._receive(memoryview(greeting), time.monotonic() + _START_SECONDS)
-        except _LostError:
+        except _LostError as lost:
+            if lost.retry:  # killed meanwhile, or the machine is too busy
+                raise
             greeting.clear()
         if greeting != _READY:
             raise RuntimeError(
@@ -434,19 +443,20 @@ def _answer(requests: BinaryIO, replies: int, limits: Limits) -> bool:
         else:
             raise PictureError("", decoder.too_long(length, limits.file_bytes))
         picture = decoder.decode(data, source="", shortest_side=shortest_side, limits=limits)
+        refusal, last = None, False
     except PictureError as error:
-        last = error.reason == decoder.too_hungry(limits)
-        _refuse(replies, error, last=last)
-        return not last
+        refusal, last = error, error.reason == decoder.too_hungry(limits)
     except MemoryError:
-        _refuse(replies, PictureError("", decoder.too_hungry(limits)), last=True)
-        return False
+        refusal, last = PictureError("", decoder.too_hungry(limits)), True
     except Exception:  # noqa: BLE001 - hostile bytes may raise anything; the parent must hear of it
-        _refuse(replies, PictureError("", "it could not be decoded"), last=True)
-        return False
-    _send_picture(replies, picture)
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    return True
+        refusal, last = PictureError("", "it could not be decoded"), True
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if refusal is None:
+        _send_picture(replies, picture)
+    else:
+        _refuse(replies, refusal, last=last)
+    return not last
 
 
 def _read(path: str, limits: Limits) -> bytes:
@@ -454,26 +464,32 @@ def _read(path: str, limits: Limits) -> bytes:
     try:
         # Not to wait for the other end of a pipe, nor to become a terminal's owner.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise PictureError("", "not a file", recognised=False)
-            head = file.read(1 << 16)
-            if head and decoder.sniff(head) is None:
-                raise PictureError("", decoder.UNRECOGNISED, recognised=False)
-            if status.st_size > limits.file_bytes:
-                raise PictureError("", decoder.too_long(status.st_size, limits.file_bytes))
-            if len(head) == status.st_size:
-                return head
-            # One byte more: a file that grows is refused, not cut.
-            pieces, left = [head], limits.file_bytes + 1 - len(head)
-            while left > 0 and (piece := file.read(min(left, 1 << 24))):
-                pieces.append(piece)
-                left -= len(piece)
-            return b"".join(pieces)
-    except (OSError, ValueError) as error:
+        try:
+            return _read_picture(descriptor, limits)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:  # a ValueError: a zero byte in the path
         why = error.strerror if isinstance(error, OSError) else "its name is not a path"
         raise PictureError("", f"it cannot be read: {why}", retry=True) from None
+
+
+def _read_picture(descriptor: int, limits: Limits) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureError("", "not a file", recognised=False)
+    head = os.read(descriptor, 1 << 16)
+    if head and decoder.sniff(head) is None:
+        raise PictureError("", decoder.UNRECOGNISED, recognised=False)
+    if status.st_size > limits.file_bytes:
+        raise PictureError("", decoder.too_long(status.st_size, limits.file_bytes))
+    if len(head) == status.st_size:
+        return head
+    # One byte more than allowed: a file that grows meanwhile is refused, not cut.
+    pieces, left = [head], limits.file_bytes + 1 - len(head)
+    while left > 0 and (piece := os.read(descriptor, min(left, 1 << 24))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def _refuse(replies: int, error: PictureError, *, last: bool) -> None:

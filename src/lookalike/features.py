@@ -20,8 +20,8 @@ from .errors import PictureError
 from .extract import Extractor
 from .types import Limits, Picture, Vectors
 
-BATCH = 32
-"""Pictures that one lane takes at a time."""
+_BATCH = 32
+_BATCH_BYTES = 64_000_000
 
 _Item = TypeVar("_Item")
 
@@ -62,26 +62,29 @@ class FeaturePipeline:
             for i, picture in enumerate(pictures)
         ]
 
-    def of_batch(self, batch: Sequence[Encoded]) -> list[Features | PictureError]:
+    def of_batch(self, batch: Sequence[Encoded | PictureError]) -> list[Features | PictureError]:
         """Encoded pictures -> their features, or why there are none, in order; on one lane."""
-        decoded = self.decoder.decode_batch(batch, self._shortest_side)
-        pictures = [each for each in decoded if isinstance(each, Picture)]
+        readable = [each for each in batch if isinstance(each, Encoded)]
+        decoded = iter(self.decoder.decode_batch(readable, self._shortest_side))
+        every = [next(decoded) if isinstance(each, Encoded) else each for each in batch]
+        pictures = [each for each in every if isinstance(each, Picture)]
         described = iter(self.of_pictures(pictures) if pictures else ())
-        return [next(described) if isinstance(each, Picture) else each for each in decoded]
+        return [next(described) if isinstance(each, Picture) else each for each in every]
 
     def stream(
-        self, batches: Iterable[tuple[Sequence[_Item], Sequence[Encoded]]]
+        self, pairs: Iterable[tuple[_Item, Encoded | PictureError]]
     ) -> Iterator[list[tuple[_Item, Features | PictureError]]]:
-        """Batches of things and their encoded pictures -> each thing with its features.
+        """Things and their encoded pictures -> each thing with its features, some at a time.
 
         In order. All lanes work at once; at most two batches a lane are under way, so an endless
         stream needs no more memory than that.
         """
-        under_way: deque[tuple[Sequence[_Item], Future[list[Features | PictureError]]]] = deque()
+        under_way: deque[tuple[list[_Item], Future[list[Features | PictureError]]]] = deque()
         with ThreadPoolExecutor(self._lanes, "lookalike-lane") as threads:
             try:
-                for items, encoded in batches:
-                    under_way.append((items, threads.submit(self.of_batch, encoded)))
+                for batch in _batches(pairs):
+                    future = threads.submit(self.of_batch, [encoded for _, encoded in batch])
+                    under_way.append(([item for item, _ in batch], future))
                     while under_way and (
                         len(under_way) >= 2 * self._lanes or under_way[0][1].done()
                     ):
@@ -105,7 +108,23 @@ def mean_vectors(every: Sequence[Vectors]) -> Vectors:
     return np.asarray(directions.mean(axis=0, keepdims=True), np.float32)
 
 
+def _batches(
+    pairs: Iterable[tuple[_Item, Encoded | PictureError]],
+) -> Iterator[list[tuple[_Item, Encoded | PictureError]]]:
+    """As many as a lane takes at once; fewer if they hold much data."""
+    batch: list[tuple[_Item, Encoded | PictureError]] = []
+    held = 0
+    for item, encoded in pairs:
+        batch.append((item, encoded))
+        held += len(encoded.data or b"") if isinstance(encoded, Encoded) else 0
+        if len(batch) >= _BATCH or held >= _BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
 def _finished(
-    items: Sequence[_Item], future: Future[list[Features | PictureError]]
+    items: list[_Item], future: Future[list[Features | PictureError]]
 ) -> list[tuple[_Item, Features | PictureError]]:
     return list(zip(items, future.result(), strict=True))

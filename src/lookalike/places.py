@@ -14,13 +14,25 @@ LITTER = frozenset(("Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"))
 """What systems leave in folders and archives, and nobody means as a picture."""
 
 
+def absolute(path: str) -> Path:
+    """A path as a user wrote it -> absolute, `~` filled in, links left as they are."""
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() follows links
+
+
 def place_name(path: Path) -> str:
     """The place of a file."""
+    text = str(path)
+    if plain_text(text) == text:
+        return text
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
         return path.as_uri()
-    return str(path)
+    except UnicodeEncodeError:  # no name that a file could have
+        return plain_text(text)
+
+
+def plain_text(text: str) -> str:
+    """The same without what cannot be written as UTF-8, each replaced by a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def disk_path(place: str) -> Path:

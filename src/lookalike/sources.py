@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import glob
 import json
+import math
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import IO, Any
 from . import archives
 from .decoding import Encoded
 from .errors import BadSource, PictureError
-from .places import LITTER, disk_path, place_name
+from .places import LITTER, absolute, disk_path, place_name, plain_text
 from .types import Place
 
 CATALOGUE = "catalogue.sqlite"
@@ -55,7 +56,7 @@ def find(source: str | os.PathLike[str]) -> Iterator[Item]:
     What is no picture by its bytes is among them: only decoding tells.
     """
     text = os.fspath(source)
-    path = Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100,PTH111 - keeps links
+    path = absolute(text)
     if path.is_dir():
         return _folder(path)
     if path.exists():
@@ -104,12 +105,16 @@ def _folder(folder: Path) -> Iterator[Item]:
 def _one(path: Path) -> Iterator[Item]:
     try:
         status = path.stat()
-    except OSError as error:
-        yield _unreadable(path, error.strerror or str(error))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a name out of a list
+        yield _unreadable(path, getattr(error, "strerror", None) or str(error))
         return
     if stat.S_ISREG(status.st_mode):
         place = Place(
-            place_name(path), path.parent.name or None, {}, status.st_size, status.st_mtime_ns
+            place_name(path),
+            plain_text(path.parent.name) or None,
+            {},
+            status.st_size,
+            status.st_mtime_ns,
         )
         yield Item(place, lambda: Encoded(place.path, path=path))
 
@@ -164,12 +169,13 @@ def _csv_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any
 
 def _csv_value(text: str) -> str | int | float:
     """Numbers as numbers, so that a filter can compare them."""
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        return text
+    return int(text) if text.lstrip("+-").isdecimal() else number
 
 
 def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -177,7 +183,7 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, An
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_constant=_no_number)
         except ValueError as error:
             raise BadSource(f"{path}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
@@ -185,14 +191,20 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, An
         yield number, row
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
 def _listed(path: Path, number: int, row: dict[str, Any]) -> Iterator[Item]:
     given = row.pop("path", None)
     if not isinstance(given, str) or not given:
         raise BadSource(f"{path}, line {number}: it has no path")
     label = row.pop("label", None)
-    target = Path(os.path.abspath(path.parent / Path(given).expanduser()))  # noqa: PTH100
+    target = absolute(str(path.parent / Path(given).expanduser()))
     for item in _one(target):
         place = replace(
-            item.place, label=item.place.label if label is None else str(label), metadata=row
+            item.place,
+            label=item.place.label if label is None else plain_text(str(label)),
+            metadata=row,
         )
         yield replace(item, place=place, described=True, explicit=True)

@@ -10,7 +10,7 @@ from ..filters import Filter
 from ..types import Place, Record, Vectors
 
 Verdict = Literal["stored", "copy", "skipped", "retry"]
-Outcome = Literal["stored", "copy", "replaced"]
+Outcome = Literal["stored", "copy", "replaced", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,10 @@ class Store(Protocol):
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Note paths that gave no picture. One that may be retried keeps what it gave before."""
+        ...
+
+    def describe(self, places: Sequence[Place]) -> None:
+        """Give places that are known their label and metadata anew."""
         ...
 
     def forget(self, paths: Sequence[str]) -> int:

@@ -180,6 +180,16 @@ class Catalogue:
                 if old is not None and not refusal.retry:
                     _remove_if_nowhere(connection, old)
 
+    def describe(self, places: Sequence[Place]) -> None:
+        """Give places that are known their label and metadata anew."""
+        with self.writing() as connection:
+            for place in places:
+                connection.execute(
+                    "UPDATE places SET label = ?1, metadata = ?2 WHERE path = ?3 "
+                    "AND (label IS NOT ?1 OR metadata IS NOT ?2)",
+                    (place.label, _metadata_text(place), place.path),
+                )
+
     def forget(self, paths: Sequence[str]) -> int:
         """Drop places, and the pictures that lie nowhere else; how many pictures went."""
         with self.writing() as connection:
@@ -398,6 +408,10 @@ def _place(path: str, label: str | None, metadata: str, size: int, modified_ns: 
     return Place(path, label, {} if metadata == "{}" else json.loads(metadata), size, modified_ns)
 
 
+def _metadata_text(place: Place) -> str:
+    return json.dumps(dict(place.metadata))
+
+
 def _put_one(
     connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
 ) -> Outcome:
@@ -409,7 +423,9 @@ def _put_one(
     if found:
         _drop_vanished(connection, row, arrival.place.path)
     _put_place(connection, arrival.place, row, None)
-    if old is not None and old != row:
+    if old == row:
+        return "unchanged"
+    if old is not None:
         _remove_if_nowhere(connection, old)
         return "replaced"
     return "copy" if found else "stored"
@@ -454,7 +470,7 @@ def _put_place(
             place.size,
             place.modified_ns,
             place.label,
-            json.dumps(dict(place.metadata), ensure_ascii=False),
+            _metadata_text(place),
             time.time(),
         ),
     )

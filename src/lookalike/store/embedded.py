@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadQuery, CannotWrite, ModelMismatch, UnknownPicture
+from ..errors import BadQuery, ModelMismatch, UnknownPicture
 from ..filters import Filter
-from ..types import Record, Rows, Vectors
+from ..types import Place, Record, Rows, Vectors
 from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal
 from .catalogue import Catalogue, Connection
 from .embedding_index import EmbeddingIndex
@@ -79,6 +78,10 @@ class EmbeddedStore:
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Note paths that gave no picture. One that may be retried keeps what it gave before."""
         self._catalogue.refuse(refusals)
+
+    def describe(self, places: Sequence[Place]) -> None:
+        """Give places that are known their label and metadata anew."""
+        self._catalogue.describe(places)
 
     def forget(self, paths: Sequence[str]) -> int:
         """Drop places, and the pictures that lie nowhere else; how many pictures went."""
@@ -199,11 +202,3 @@ class EmbeddedStore:
                 seen.allowed = {}
             seen.allowed[where] = self._catalogue.rows_where(connection, where)
         return seen.allowed[where]
-
-
-def remove(folder: Path) -> None:
-    """Delete a collection's folder with all that is in it."""
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise CannotWrite(folder, error.strerror or str(error)) from error

@@ -1,0 +1,395 @@
+"""A collection: a set of pictures under one recipe. Add, remove, search; all the work behind it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import filters, ingest, picture, sources
+from . import recipe as recipes
+from .decoding import Encoded
+from .distances import distance_named
+from .errors import BadQuery, NotACollection, PictureError, UnknownPicture
+from .features import FeaturePipeline, Features, mean_vectors
+from .places import absolute, place_name
+from .store import Arrival, EmbeddingPlan, LedgerEntry, Outcome
+from .store.embedded import EmbeddedStore
+from .types import Hit, Limits, Metadata, Place, Record, Vectors
+from .uploads import Uploads, write_whole
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    Query = str | os.PathLike[str] | bytes | np.ndarray[Any, Any] | PIL.Image.Image
+    """A file; encoded bytes; uint8 pixels [h, w, 3]; a float vector [dim]; a PIL image."""
+
+_DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits of one query out of many, or why it has none."""
+
+    query: Any
+    hits: list[Hit]
+    error: PictureError | None = None
+
+
+def open_collection(
+    path: str | os.PathLike[str],
+    *,
+    recipe: str | None = None,
+    device: str = "auto",
+    create: bool = True,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> Collection:
+    """Open the collection in the folder `path`, or make a new one there.
+
+    `recipe`: a ready one's name or a path to a `.toml`; a collection keeps the one it was made
+    with, so giving another one raises `ModelMismatch`. `device`: `auto`, `cpu`, `cuda` or
+    `cuda:N`. With `create=False`, or where something else lies, `NotACollection` is raised.
+    """
+    folder = Path(path).expanduser()
+    if not (folder / sources.CATALOGUE).is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise NotACollection(folder, "something else is there")
+        if not create:
+            raise NotACollection(folder, "there is nothing there")
+        chosen = recipes.load(recipe or "default")
+        EmbeddedStore.create(folder, chosen.text, _plans(chosen, device))
+    elif recipe is not None:
+        chosen = recipes.load(recipe)
+    else:
+        chosen = recipes.parse(EmbeddedStore.recipe_of(folder), f"the recipe of {folder}")
+    return Collection(folder, chosen, device, limits)
+
+
+class Collection:
+    """Pictures that can be searched. Safe to use from several threads, and several processes.
+
+    Made by `lookalike.open`. A context manager: closing ends its processes and its files.
+    """
+
+    def __init__(self, folder: Path, recipe: recipes.Recipe, device: str, limits: Limits) -> None:
+        self.path = folder
+        self.recipe = recipe
+        self.limits = limits
+        self._device = device
+        plans = _plans(recipe, device)
+        self._store = EmbeddedStore(folder, plans)
+        self._uploads = Uploads(folder / "uploads")
+        self._embedding = plans[0].name
+        self._distance = distance_named(plans[0].distance)
+        self._dim = plans[0].dim
+        self._starting = threading.Lock()
+        self._started: FeaturePipeline | None = None
+
+    def add(
+        self,
+        *given: str | os.PathLike[str],
+        prune: bool = False,
+        retry: bool = False,
+        on_progress: ingest.OnProgress | None = None,
+    ) -> ingest.Report:
+        """Take in folders, pictures, globs, lists (CSV, JSONL) and archives (zip, tar).
+
+        What did not change since is passed over. `prune` also forgets what is no longer there;
+        `retry` tries again what was refused before. `on_progress` is called after each commit.
+        Raises `BadSource` for a source that does not exist, before anything is stored.
+        """
+        texts = [os.fspath(each) for each in given]
+        report = ingest.ingest(
+            ingest.found(texts),
+            self._store,
+            self._pipeline,
+            retry=retry,
+            on_progress=on_progress,
+        )
+        if prune:
+            roots = [place_name(absolute(text)) for text in texts]
+            report.removed = ingest.prune(roots, self._store)
+        self._store.settle()
+        return report
+
+    def add_bytes(
+        self,
+        data: bytes,
+        name: str,
+        *,
+        label: str | None = None,
+        metadata: Metadata | None = None,
+    ) -> tuple[Record, Outcome]:
+        """Keep a picture that came as bytes, once for each content. `PictureError` if it is none.
+
+        `name` is what it was called where it came from.
+        """
+        features = self._features_of_upload(data, name)
+        place = Place(
+            self._uploads.place(features.sha256, name),
+            label,
+            metadata or {},
+            features.byte_size,
+            0,
+        )
+        self._uploads.keep(features.sha256, data)
+        arrival = ingest.arrival_of(features, place)
+        (outcome,) = self._store.put([arrival], features.vectors)
+        record = self._store.get(features.sha256.hex())
+        if record is None:
+            raise UnknownPicture(features.sha256.hex())
+        return record, outcome
+
+    def add_vectors(
+        self, vectors: Vectors, sha256: Sequence[bytes], places: Sequence[Place]
+    ) -> list[Outcome]:
+        """Store vectors that were made elsewhere, by this collection's own model.
+
+        `vectors`: float32 [n, dim]; `sha256`: of each picture's content, 32 bytes; `places`:
+        where each lies.
+        """
+        matrix = np.asarray(vectors, np.float32)
+        arrivals = [
+            Arrival(digest, "UNKNOWN", 0, 0, place.size, place)
+            for digest, place in zip(sha256, places, strict=True)
+        ]
+        return self._store.put(arrivals, {self._embedding: matrix})
+
+    def remove(self, *ids: str) -> int:
+        """Forget pictures by id; how many there were. Files of yours stay where they are."""
+        removed = 0
+        for id in ids:
+            record = self._store.get(id)
+            if record is not None:
+                removed += self._store.forget([place.path for place in record.places])
+                self._uploads.drop(record.id)
+        return removed
+
+    def search(
+        self,
+        *query: Query,
+        k: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        threshold: float | None = None,
+    ) -> list[Hit]:
+        """The `k` pictures most alike, best first, after the first `offset`.
+
+        Several pictures are one query: their mean. `where` is a filter (see `filters`);
+        `threshold` keeps hits whose score is at least this. Raises `PictureError` if a query
+        cannot be decoded, `BadQuery` if it makes no sense.
+        """
+        if not query:
+            raise BadQuery("a search needs at least one picture")
+        vectors = [self._vector(each) for each in query]
+        vector = vectors[0] if len(vectors) == 1 else mean_vectors(vectors)
+        return self._nearest(vector, k, offset, where, threshold)[0]
+
+    def search_many(
+        self,
+        queries: Iterable[str | os.PathLike[str]],
+        *,
+        k: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        threshold: float | None = None,
+    ) -> Iterator[Answer]:
+        """Answer each file (or each picture of each folder, list, archive) on its own, in order.
+
+        All cores work at once. A picture that cannot be decoded is an answer with its `error`.
+        """
+        items = ingest.found([os.fspath(each) for each in queries])
+        for done in self._pipeline.stream((item, ingest.encoded(item)) for item in items):
+            good = [features for _, features in done if isinstance(features, Features)]
+            hits: Iterator[list[Hit]] = iter(())
+            if good:
+                vectors = ingest.stacked(good)[self._embedding]
+                hits = iter(self._nearest(vectors, k, offset, where, threshold))
+            for item, features in done:
+                if isinstance(features, PictureError):
+                    yield Answer(item.place.path, [], features)
+                else:
+                    yield Answer(item.place.path, next(hits))
+
+    def more_like(
+        self,
+        id: str,
+        *,
+        k: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        threshold: float | None = None,
+    ) -> list[Hit]:
+        """The `k` pictures most like a stored one, itself excepted; `UnknownPicture` if none is."""
+        record = self[id]
+        vector = self._store.vectors(self._embedding, record.id)
+        (hits,) = self._nearest(vector, k + offset + 1, 0, where, threshold)
+        others = [hit for hit in hits if hit.id != record.id]
+        return others[offset : offset + k]
+
+    def __getitem__(self, id: str) -> Record:
+        """The record of an id, or of the only one that begins so; `UnknownPicture` if none is."""
+        record = self._store.get(id)
+        if record is None:
+            raise UnknownPicture(id)
+        return record
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self._store)
+
+    def newest(self, *, offset: int = 0, limit: int = 50) -> list[Record]:
+        """Records, the last added first."""
+        return self._store.scan(offset, limit)
+
+    def original(self, id: str) -> Encoded:
+        """A stored picture as it was; `PictureError` if none of its places is there any more."""
+        record = self[id]
+        for place in record.places:
+            try:
+                if self._uploads.owns(place.path):
+                    return self._uploads.encoded(place.path)
+                if sources.exists(place.path):
+                    return sources.encoded_at(place.path)
+            except PictureError:
+                continue
+        raise PictureError(record.path, "it is no longer where it was", retry=True)
+
+    def thumbnail(self, id: str, side: int = 256) -> bytes:
+        """A JPEG of a stored picture, its long side at most `side` pixels; kept once made."""
+        record = self[id]
+        kept = self.path / "thumbnails" / record.id[:2] / f"{record.id}-{side}.jpg"
+        if kept.is_file():
+            return kept.read_bytes()
+        decoded = self._pipeline.decoder.decode(self.original(record.id), side)
+        content = picture.thumbnail(decoded, side)
+        write_whole(kept, content)
+        return content
+
+    def ledger(self, path: str | os.PathLike[str]) -> LedgerEntry | None:
+        """What became of one path, None if it was never seen."""
+        text = os.fspath(path)
+        name = place_name(absolute(text))
+        entries = self._store.ledger([text, name])
+        return entries.get(name) or entries.get(text)
+
+    def failures(self) -> Iterator[LedgerEntry]:
+        """Every path that gave no picture, with the reason."""
+        return self._store.refused()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts, sizes and the state of the index, as JSON values."""
+        return {
+            "path": str(self.path.absolute()),
+            "recipe": self.recipe.name,
+            **self._store.stats(),
+        }
+
+    def check(self) -> dict[str, Any]:
+        """Whether what is stored is sound, and the index as good as exact search."""
+        return self._store.check()
+
+    def close(self) -> None:
+        """End what runs in the background, the decoding processes, and close the files."""
+        if self._started is not None:
+            self._started.close()
+        self._store.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _pipeline(self) -> FeaturePipeline:
+        """Decoders and networks, started when first needed."""
+        with self._starting:
+            if self._started is None:
+                extractors = {
+                    each.name: each.make_extractor(self._device) for each in self.recipe.embeddings
+                }
+                self._started = FeaturePipeline(extractors, self.limits)
+            return self._started
+
+    def _features_of_upload(self, data: bytes, name: str) -> Features:
+        if len(data) > self.limits.upload_bytes:
+            raise PictureError(
+                name,
+                f"{len(data) / 1e6:.1f} MB, over the limit of {self.limits.upload_bytes / 1e6:g}",
+            )
+        (features,) = self._pipeline.of_batch([Encoded(name, data=data)])
+        if isinstance(features, PictureError):
+            raise features
+        return features
+
+    def _vector(self, query: Query) -> Vectors:
+        """A query of any kind as float32 [1, dim]."""
+        if isinstance(query, np.ndarray) and query.ndim == 1:
+            return np.asarray(query, np.float32)[np.newaxis]
+        if isinstance(query, bytes):
+            return self._features_of_upload(query, "the query").vectors[self._embedding]
+        if isinstance(query, str | os.PathLike):
+            path = absolute(os.fspath(query))
+            (features,) = self._pipeline.of_batch([Encoded(str(query), path=path)])
+            if isinstance(features, PictureError):
+                raise features
+            return features.vectors[self._embedding]
+        if isinstance(query, np.ndarray):
+            ready = picture.from_pixels(query)
+        else:
+            ready = picture.from_pil(query)
+        return self._pipeline.of_pictures([ready])[0].vectors[self._embedding]
+
+    def _nearest(
+        self, vectors: Vectors, k: int, offset: int, where: str | None, threshold: float | None
+    ) -> list[list[Hit]]:
+        """Vectors, float32 [q, dim] -> the hits of each, best first."""
+        if k < 1 or offset < 0:
+            raise BadQuery(f"k must be 1 or more and offset 0 or more, not {k} and {offset}")
+        if vectors.shape[1] != self._dim:
+            raise BadQuery(
+                f"the query vector has {vectors.shape[1]} values, "
+                f"this collection's have {self._dim}"
+            )
+        if not np.isfinite(vectors).all():
+            raise BadQuery("the query vector holds NaN or infinity")
+        condition = filters.parse(where) if where is not None else None
+        found = self._store.nearest(self._embedding, vectors, k + offset, condition)
+        distance = self._distance.of
+        return [
+            [
+                Hit(record, score, distance(score))
+                for record, score in each[offset:]
+                if threshold is None or score >= threshold
+            ]
+            for each in found
+        ]
+
+
+def _plans(recipe: recipes.Recipe, device: str) -> list[EmbeddingPlan]:
+    plans = []
+    for each in recipe.embeddings:
+        extractor = each.make_extractor(device)
+        plans.append(
+            EmbeddingPlan(
+                name=each.name,
+                dim=extractor.dim,
+                fingerprint=extractor.fingerprint,
+                distance=each.distance,
+                index=each.index.name,
+                index_options=each.index.options,
+            )
+        )
+    return plans

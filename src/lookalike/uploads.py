@@ -1,0 +1,67 @@
+"""Pictures that came as bytes, kept in the collection's own folder, once for each content.
+
+Their place is `upload:SHA256/NAME`, so a collection can be moved as a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from .decoding import Encoded
+from .errors import CannotWrite
+
+_SCHEME = "upload:"
+_NAME_LENGTH = 120
+
+
+class Uploads:
+    """The folder of kept bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def place(self, sha256: bytes, name: str) -> str:
+        """The place of an upload that was called `name` where it came from."""
+        last = name.replace("\\", "/").rpartition("/")[2]
+        plain = "".join(letter for letter in last if letter.isprintable())
+        plain = plain.encode("utf-8", "replace").decode()
+        return f"{_SCHEME}{sha256.hex()}/{plain[-_NAME_LENGTH:] or 'picture'}"
+
+    def owns(self, place: str) -> bool:
+        """Whether a place is one of ours."""
+        return place.startswith(_SCHEME)
+
+    def encoded(self, place: str) -> Encoded:
+        """The kept picture."""
+        return Encoded(place, path=self._path(place.removeprefix(_SCHEME).partition("/")[0]))
+
+    def keep(self, sha256: bytes, data: bytes) -> None:
+        """Make the bytes durable; `CannotWrite` if that fails."""
+        path = self._path(sha256.hex())
+        if not path.exists():
+            write_whole(path, data, durable=True)
+
+    def drop(self, id: str) -> None:
+        """Delete the bytes of a picture, if they were kept."""
+        self._path(id).unlink(missing_ok=True)
+
+    def _path(self, id: str) -> Path:
+        return self._folder / id[:2] / id
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file under another name and rename it, so that it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CannotWrite(path.parent, error.strerror or str(error)) from error
