@@ -186,6 +186,15 @@ def test_a_file_that_is_not_there_may_be_tried_again(pool: DecodePool, tmp_path:
     assert caught.value.retry
 
 
+def test_a_relative_path_is_relative_to_where_we_are(
+    pool: DecodePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.decode(given(jpeg()), 0)
+    (tmp_path / "a.jpg").write_bytes(jpeg(5))
+    monkeypatch.chdir(tmp_path)
+    assert pool.decode(Encoded("a.jpg", path=Path("a.jpg")), 0).byte_size == len(jpeg(5))
+
+
 def test_a_name_that_is_no_path_is_refused(pool: DecodePool) -> None:
     with pytest.raises(PictureError, match="cannot be read"):
         pool.decode(Encoded("odd", path=Path("a\0b")), 0)

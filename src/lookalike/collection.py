@@ -21,7 +21,7 @@ from .features import FeaturePipeline, Features, mean_vectors
 from .places import absolute, place_name
 from .store import Arrival, EmbeddingPlan, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
-from .types import Hit, Limits, Metadata, Place, Record, Vectors
+from .types import Finding, Hit, Limits, Metadata, Place, Record, Vectors
 from .uploads import Uploads, write_whole
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def open_collection(
 
     `recipe`: a ready one's name or a path to a `.toml`; a collection keeps the one it was made
     with, so giving another one raises `ModelMismatch`. `device`: `auto`, `cpu`, `cuda` or
-    `cuda:N`. With `create=False`, or where something else lies, `NotACollection` is raised.
+    `cuda:N`; a new collection made for `cuda` gets `default-fp16` if no recipe is named. With `create=False`, or where something else lies, `NotACollection` is raised.
     """
     folder = Path(path).expanduser()
     if not (folder / sources.CATALOGUE).is_file():
@@ -62,7 +62,8 @@ def open_collection(
             raise NotACollection(folder, "something else is there")
         if not create:
             raise NotACollection(folder, "there is nothing there")
-        chosen = recipes.load(recipe or "default")
+        usual = "default-fp16" if device.startswith("cuda") else "default"
+        chosen = recipes.load(recipe or usual)
         EmbeddedStore.create(folder, chosen.text, _plans(chosen, device))
     elif recipe is not None:
         chosen = recipes.load(recipe)
@@ -272,6 +273,11 @@ class Collection:
         write_whole(kept, content)
         return content
 
+    def preview(self, path: str | os.PathLike[str], side: int = 256) -> bytes:
+        """A JPEG of any picture file, its long side at most `side` pixels."""
+        encoded = Encoded(os.fspath(path), path=absolute(os.fspath(path)))
+        return picture.thumbnail(self._pipeline.decoder.decode(encoded, side), side)
+
     def ledger(self, path: str | os.PathLike[str]) -> LedgerEntry | None:
         """What became of one path, None if it was never seen."""
         text = os.fspath(path)
@@ -291,7 +297,7 @@ class Collection:
             **self._store.stats(),
         }
 
-    def check(self) -> dict[str, Any]:
+    def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""
         return self._store.check()
 

@@ -264,7 +264,8 @@ class _Worker:
         piece = bytearray()
         for encoded in batch:
             if encoded.data is None:
-                path = os.fsencode(encoded.path) if encoded.path else b""
+                # The worker stays in the folder where it was started; we may have moved on.
+                path = os.fsencode(encoded.path.absolute()) if encoded.path else b""
                 piece += _REQUEST.pack(_PATH, shortest_side, len(path)) + path
                 continue
             piece += _REQUEST.pack(_DATA, shortest_side, len(encoded.data))
@@ -408,6 +409,7 @@ def _work() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
+    os.close(null)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit_memory(limits.memory_bytes)
     try:
@@ -424,7 +426,9 @@ def _limit_memory(memory_bytes: int) -> None:
     except FileNotFoundError:  # not Linux
         return
     limit = pages * resource.getpagesize() + memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed == resource.RLIM_INFINITY or limit < allowed:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _answer(requests: BinaryIO, replies: int, limits: Limits) -> bool:

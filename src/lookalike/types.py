@@ -134,6 +134,15 @@ class Hit:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked, and how it is."""
+
+    name: str
+    sound: bool
+    text: str
+
+
 class Neighbours(NamedTuple):
     """The nearest of each query, best first."""
 

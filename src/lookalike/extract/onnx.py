@@ -108,6 +108,15 @@ class OnnxExtractor:
         return "cuda" if "CUDA" in self._session.get_providers()[0] else "cpu"
 
     @property
+    def why(self) -> str:
+        """Why it runs there, for a person."""
+        if self._device != "auto":
+            return f"as {self._device!r} was asked for"
+        if "cuda" not in self.model.devices:
+            return "this model is made for CPUs"
+        return "the fastest that ONNX Runtime offers here"
+
+    @property
     def _session(self) -> Any:
         with self._loading:
             return self._loaded

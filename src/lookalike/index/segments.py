@@ -128,6 +128,14 @@ class SegmentedIndex:
         main, fresh = view.main.living(view.main.rows), view.fresh.living(view.fresh.rows)
         return self._ranked(view, queries, k, main, fresh)
 
+    def sample(self, count: int) -> Rows:
+        """Living rows, evenly spread, ascending; at most `count`."""
+        view = self._view
+        rows = np.concatenate(
+            [segment.rows[segment.living(segment.rows)] for segment in (view.main, view.fresh)]
+        )
+        return rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=np.int64)]
+
     def vectors_of(self, rows: Rows) -> Vectors:
         """The vectors of living `rows` as the index holds them, float32 [n, dim], by ascending row.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..filters import Filter
-from ..types import Place, Record, Vectors
+from ..types import Finding, Place, Record, Vectors
 
 Verdict = Literal["stored", "copy", "skipped", "retry"]
 Outcome = Literal["stored", "copy", "replaced", "unchanged"]
@@ -136,8 +136,8 @@ class Store(Protocol):
         """Bring the index into its best shape now, if it has fallen out of it."""
         ...
 
-    def check(self) -> dict[str, str]:
-        """Whether what is stored is sound: a line for each thing that was looked at."""
+    def check(self) -> list[Finding]:
+        """Whether what is stored is sound, and found again."""
         ...
 
     def __len__(self) -> int: ...

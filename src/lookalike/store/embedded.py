@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import BadQuery, ModelMismatch, UnknownPicture
 from ..filters import Filter
-from ..types import Place, Record, Rows, Vectors
+from ..types import Finding, Place, Record, Rows, Vectors
 from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal
 from .catalogue import Catalogue, Connection
 from .embedding_index import EmbeddingIndex
@@ -155,9 +155,14 @@ class EmbeddedStore:
                 pass
             index.compact()
 
-    def check(self) -> dict[str, str]:
-        """Whether what is stored is sound: a line for each thing that was looked at."""
-        return {"catalogue": self._catalogue.integrity()}
+    def check(self) -> list[Finding]:
+        """Whether what is stored is sound, and found again."""
+        integrity = self._catalogue.integrity()
+        findings = [Finding("catalogue", sound=integrity == "ok", text=integrity)]
+        for name, index in self._indexes.items():
+            with self._current(name):
+                findings += index.check()
+        return findings
 
     def __len__(self) -> int:
         with self._catalogue.reading() as connection:

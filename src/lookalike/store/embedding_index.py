@@ -18,7 +18,7 @@ from ..distances import distance_named
 from ..errors import LookalikeError
 from ..index import Structure, cache
 from ..index.segments import SegmentedIndex
-from ..types import Rows
+from ..types import Finding, Rows
 from . import EmbeddingPlan
 from .catalogue import Catalogue, Connection
 
@@ -109,6 +109,25 @@ class EmbeddingIndex:
             "fresh": len(self.vectors.fresh()[0]),
             "cache_bytes": _size(folder) if folder else 0,
         }
+
+    def check(self, sample: int = 200, k: int = 10) -> list[Finding]:
+        """Whether sampled vectors find themselves first, and the index what exact search finds."""
+        rows = self.vectors.sample(sample)
+        if len(rows) == 0:
+            return [Finding(f"{self._plan.name} index", sound=True, text="empty")]
+        queries = self.vectors.vectors_of(rows)
+        found, exact = self.vectors.search(queries, k), self.vectors.exact(queries, k)
+        tolerance = 1e-4 * np.maximum(1.0, np.abs(exact.scores))
+        themselves = float(np.mean(found.scores[:, 0] >= exact.scores[:, 0] - tolerance[:, 0]))
+        recall = float(np.mean(found.scores >= exact.scores[:, -1:] - tolerance[:, -1:]))
+        return [
+            Finding(
+                f"{self._plan.name} index",
+                sound=themselves >= 0.99 and recall >= 0.9,
+                text=f"{themselves:.1%} of {len(rows)} stored pictures find themselves first, "
+                f"recall@{k} against exact search {recall:.3f}",
+            )
+        ]
 
     def _adopt(self, token: str) -> None:
         """Go over to the cache that the catalogue names, if it is usable."""

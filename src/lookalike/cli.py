@@ -1,0 +1,244 @@
+"""The command line: results on standard output, progress and messages on standard error.
+
+Exit code 0: done. 1: some pictures failed. 2: the command was wrong or nothing could be done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from . import terminal
+from .errors import BadQuery, LookalikeError
+
+app = typer.Typer(
+    help="Give it pictures, ask with a picture, get what looks alike.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SOME_FAILED = 1
+NOTHING_DONE = 2
+_INTERRUPTED = 130
+
+CollectionPath = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--collection",
+        envvar="LOOKALIKE_COLLECTION",
+        help="The collection, a folder. Default: one in your own data folder.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+@app.command()
+def index(
+    given: Annotated[
+        list[str], typer.Argument(metavar="SOURCE…", help="Folders, pictures, lists, archives.")
+    ],
+    collection: CollectionPath = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A ready recipe or a .toml; for a new collection.")
+    ] = None,
+    device: Device = "auto",
+    prune: Annotated[bool, typer.Option(help="Forget pictures that are no longer there.")] = False,
+    retry: Annotated[bool, typer.Option(help="Try again what was refused before.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take pictures into a collection; what did not change is passed over."""
+    with _opened(collection, recipe=recipe, device=device, create=True) as c:
+        with terminal.ingest_progress(given) as on_progress:
+            report = c.add(*given, prune=prune, retry=retry, on_progress=on_progress)
+        terminal.show_report(report, c, as_json=as_json)
+    raise typer.Exit(SOME_FAILED if report.failed else 0)
+
+
+@app.command()
+def search(
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PICTURE…", help="Pictures; or folders, lists, archives of them."),
+    ] = None,
+    collection: CollectionPath = None,
+    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    offset: Annotated[int, typer.Option(help="How many of the best to leave out.")] = 0,
+    where: Annotated[str | None, typer.Option(help="A filter, such as 'label=cat'.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="The least score of a hit.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="More like this stored picture.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="All pictures as one query: their mean.")
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page of thumbnails to this file.")
+    ] = None,
+) -> None:
+    """Find the pictures that look like these, best first."""
+    if (id is None) == (not pictures):
+        raise BadQuery("give one picture or more to search with, or --id of a stored one")
+    from .collection import Answer
+
+    wanted: dict[str, Any] = {"k": k, "offset": offset, "where": where, "threshold": threshold}
+    with _opened(collection, device=device) as c:
+        answers: Iterator[Answer]
+        if id is not None:
+            answers = iter([Answer(id, c.more_like(id, **wanted))])
+        elif together:
+            answers = iter(
+                [Answer(" + ".join(pictures or ()), c.search(*pictures or (), **wanted))]
+            )
+        else:
+            answers = c.search_many(pictures or (), **wanted)
+        shown = terminal.show_answers(answers, as_json=as_json)
+        if html is not None:
+            from .gallery import write_gallery
+
+            write_gallery(html, shown, c)
+            terminal.note(f"wrote {html}")
+    if not shown:
+        raise BadQuery("there is no picture in what you gave to search with")
+    failed = sum(answer.error is not None for answer in shown)
+    raise typer.Exit((NOTHING_DONE if failed == len(shown) else SOME_FAILED) if failed else 0)
+
+
+@app.command()
+def serve(
+    collection: CollectionPath = None,
+    data: Annotated[
+        str | None, typer.Option("-d", "--data", help="A folder to index first, and a root.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("-p", "--port")] = 8000,
+    root: Annotated[
+        list[Path] | None, typer.Option(help="A folder that clients may have indexed.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Answer over HTTP, with a web page to search from."""
+    from .serve.server import run
+
+    roots = list(root or ())
+    with _opened(collection, device=device, create=data is not None) as c:
+        if data is not None:
+            with terminal.ingest_progress([data]) as on_progress:
+                report = c.add(data, on_progress=on_progress)
+            terminal.show_report(report, c, as_json=False, to_stderr=True)
+            roots.append(Path(data).expanduser())
+        terminal.note(f"lookalike is on http://{host}:{port}  (Ctrl-C ends it)")
+        run({c.path.absolute().stem: c}, host=host, port=port, roots=roots)
+
+
+@app.command()
+def recipes(as_json: AsJson = False) -> None:
+    """List the ready recipes."""
+    from .recipe import ready
+
+    terminal.show_recipes(ready(), as_json=as_json)
+
+
+@app.command()
+def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
+    """Say what a collection holds."""
+    with _opened(collection) as c:
+        terminal.show_stats(c.stats(), as_json=as_json)
+
+
+@app.command()
+def failures(collection: CollectionPath = None, as_json: AsJson = False) -> None:
+    """List every path that gave no picture, with the reason."""
+    with _opened(collection) as c:
+        terminal.show_failures(c.failures(), as_json=as_json)
+
+
+@app.command()
+def ledger(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…")],
+    collection: CollectionPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of paths: stored, a copy, skipped with its reason, or to be tried again."""
+    with _opened(collection) as c:
+        unknown = terminal.show_ledger([(path, c.ledger(path)) for path in paths], as_json=as_json)
+    raise typer.Exit(SOME_FAILED if unknown else 0)
+
+
+@app.command()
+def remove(
+    ids: Annotated[list[str], typer.Argument(metavar="ID…")], collection: CollectionPath = None
+) -> None:
+    """Forget pictures by id. Your files stay where they are."""
+    with _opened(collection) as c:
+        missing = [id for id in ids if not c.remove(id)]
+    for id in missing:
+        terminal.note(f"no stored picture has the id {id}")
+    raise typer.Exit(SOME_FAILED if missing else 0)
+
+
+@app.command()
+def doctor(
+    collection: CollectionPath = None, device: Device = "auto", as_json: AsJson = False
+) -> None:
+    """Check this machine, the model and, if there is one, the collection."""
+    from .doctor import examine
+
+    path = _collection_path(collection)
+    findings = examine(path if collection is not None or path.exists() else None, device)
+    terminal.show_findings(findings, as_json=as_json)
+    raise typer.Exit(SOME_FAILED if any(not each.sound for each in findings) else 0)
+
+
+def main() -> None:
+    """Run the command line: a user's mistake is one line on standard error, never a traceback."""
+    logging.basicConfig(format="lookalike: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        sys.exit(app(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(NOTHING_DONE)
+    except LookalikeError as error:
+        terminal.fail(error)
+        sys.exit(NOTHING_DONE)
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (KeyboardInterrupt, click.Abort):
+        terminal.note("stopped; what was stored is kept, running the same again goes on")
+        sys.exit(_INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _opened(
+    path: Path | None, *, recipe: str | None = None, device: str = "auto", create: bool = False
+) -> Iterator[Any]:
+    from .collection import open_collection
+
+    with open_collection(
+        _collection_path(path), recipe=recipe, device=device, create=create
+    ) as collection:
+        yield collection
+
+
+def _collection_path(path: Path | None) -> Path:
+    """The one that was named, else one in the user's data folder, by each system's custom."""
+    if path is not None:
+        return path
+    if sys.platform == "darwin":
+        data = Path("~/Library/Application Support").expanduser()
+    else:
+        data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    return data / "lookalike" / "default"

@@ -1,0 +1,239 @@
+"""How results look in a terminal, and how they are printed when there is none.
+
+To a terminal: tables and a progress bar. To a pipe: plain lines, whole paths, no progress.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from . import sources
+from .collection import Answer, Collection
+from .errors import LookalikeError
+from .ingest import OnProgress, Report
+from .recipe import Recipe
+from .store import LedgerEntry
+from .types import Finding
+
+
+def note(text: str) -> None:
+    """A message, on standard error."""
+    sys.stderr.write(text + "\n")
+
+
+def fail(error: LookalikeError) -> None:
+    """An error of the user's, on standard error."""
+    note(f"lookalike: {error}")
+
+
+@contextlib.contextmanager
+def ingest_progress(given: Sequence[str]) -> Iterator[OnProgress | None]:
+    """A bar with rate and time left, on a terminal's standard error; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = (
+        TextColumn("[bold]indexing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeLeft(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None, rate="")
+        counting = threading.Thread(target=lambda: count(), daemon=True)
+
+        def count() -> None:
+            with contextlib.suppress(LookalikeError):
+                total = sum(1 for each in given for _ in sources.find(each))
+                progress.update(task, total=total)
+
+        def on_progress(report: Report) -> None:
+            rate = f"{report.pictures_per_second:.0f}/s" if report.pictures_per_second else ""
+            progress.update(task, completed=report.seen, rate=rate)
+
+        counting.start()
+        yield on_progress
+
+
+def show_report(
+    report: Report, collection: Collection, *, as_json: bool, to_stderr: bool = False
+) -> None:
+    """What an ingest did."""
+    if as_json:
+        _print_json(report.to_json())
+        return
+    parts = [
+        f"{number:,} {word}"
+        for number, word in (
+            (report.stored, "stored"),
+            (report.copies, "copies"),
+            (report.unchanged, "unchanged"),
+            (report.replaced, "replaced"),
+            (report.removed, "removed"),
+            (report.failed, "failed"),
+            (report.ignored, "not pictures"),
+        )
+        if number
+    ]
+    rate = f" ({report.pictures_per_second:.0f} pictures/s)" if report.pictures_per_second else ""
+    line = f"{', '.join(parts) or 'no pictures found'} in {report.seconds:.1f} s{rate}"
+    total = f"{len(collection):,} pictures in {collection.path}"
+    (note if to_stderr else _print)(f"{line}\n{total}")
+    if report.failed:
+        note("`lookalike failures` tells why the failed ones failed")
+
+
+def show_answers(answers: Iterable[Answer], *, as_json: bool) -> list[Answer]:
+    """Each answer as it comes; those that failed on standard error. All of them, at the end."""
+    shown = []
+    for answer in answers:
+        shown.append(answer)
+        if answer.error is not None:
+            fail(answer.error)
+        elif as_json:
+            hits = [hit.to_json() for hit in answer.hits]
+            _print_json({"query": answer.query, "hits": hits})
+        elif sys.stdout.isatty():
+            _table_of_hits(answer)
+        else:
+            for hit in answer.hits:
+                _print(f"{answer.query}\t{hit.score:.4f}\t{hit.record.label or ''}\t{hit.path}")
+    return shown
+
+
+def show_recipes(recipes: Sequence[Recipe], *, as_json: bool) -> None:
+    """The ready recipes."""
+    if as_json:
+        _print_json(
+            [
+                {
+                    "name": recipe.name,
+                    "summary": recipe.summary,
+                    "embeddings": {
+                        each.name: {
+                            "extractor": each.extractor.name,
+                            "index": each.index.name,
+                            "distance": each.distance,
+                        }
+                        for each in recipe.embeddings
+                    },
+                }
+                for recipe in recipes
+            ]
+        )
+        return
+    width = max(len(recipe.name) for recipe in recipes)
+    for recipe in recipes:
+        _print(f"{recipe.name:<{width}}  {recipe.summary}")
+
+
+def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
+    """What a collection holds."""
+    if as_json:
+        _print_json(stats)
+        return
+    formats = ", ".join(f"{name} {count:,}" for name, count in stats["formats"].items())
+    rows = [
+        ("collection", stats["path"]),
+        ("recipe", stats["recipe"]),
+        ("pictures", f"{stats['pictures']:,} in {stats['places']:,} places"),
+        ("labels", f"{stats['labels']:,}"),
+        ("formats", formats or "none"),
+        ("refused", f"{stats['refused']:,} paths"),
+        ("originals", _bytes(stats["original_bytes"])),
+        ("catalogue", _bytes(stats["catalogue_bytes"])),
+    ]
+    for name, each in stats["embeddings"].items():
+        size = f", {_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
+        rows.append(
+            (
+                name,
+                f"{each['vectors']:,} x {each['dim']}, {each['distance']}, {each['structure']}{size}",
+            )
+        )
+    _print_pairs(rows)
+
+
+def show_failures(entries: Iterable[LedgerEntry], *, as_json: bool) -> None:
+    """Paths that gave no picture."""
+    for entry in entries:
+        if as_json:
+            _print_json(entry.to_json())
+        else:
+            _print(
+                f"{entry.path}\t{'to be tried again: ' * (entry.verdict == 'retry')}{entry.reason}"
+            )
+
+
+def show_ledger(entries: Sequence[tuple[str, LedgerEntry | None]], *, as_json: bool) -> int:
+    """What became of paths; how many of them were never seen."""
+    for path, entry in entries:
+        if as_json:
+            _print_json(entry.to_json() if entry else {"path": path, "verdict": None})
+        elif entry is None:
+            _print(f"{path}\tnever seen")
+        elif entry.reason is not None:
+            word = "to be tried again" if entry.verdict == "retry" else "skipped"
+            _print(f"{path}\t{word}: {entry.reason}")
+        elif entry.copy_of is not None:
+            _print(f"{path}\tanother place of {entry.copy_of}")
+        else:
+            _print(f"{path}\tstored as {entry.id}")
+    return sum(entry is None for _, entry in entries)
+
+
+def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """What the doctor found."""
+    if as_json:
+        _print_json({each.name: {"sound": each.sound, "finding": each.text} for each in findings})
+        return
+    _print_pairs([(("" if each.sound else "! ") + each.name, each.text) for each in findings])
+
+
+def _table_of_hits(answer: Answer) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=str(answer.query), title_justify="left", box=None, pad_edge=False)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("score", justify="right", style="bold")
+    table.add_column("label", style="cyan", no_wrap=True)
+    table.add_column("path", overflow="fold")
+    for number, hit in enumerate(answer.hits, 1):
+        table.add_row(str(number), f"{hit.score:.3f}", hit.record.label or "", hit.path)
+    Console().print(table, markup=False) if answer.hits else _print(f"{answer.query}: no hits")
+
+
+def _print_pairs(rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        _print(f"{name:<{width}}  {text}")
+
+
+def _bytes(number: int) -> str:
+    size = float(number)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _print(text: str) -> None:
+    # A path that is not valid UTF-8 must not end a listing.
+    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
