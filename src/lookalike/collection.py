@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,7 +117,7 @@ class Collection:
         if prune:
             roots = [place_name(absolute(text)) for text in texts]
             report.removed = ingest.prune(roots, self._store)
-        self._store.settle()
+        self.settle()
         return report
 
     def add_bytes(
@@ -301,6 +302,10 @@ class Collection:
         """Whether what is stored is sound, and the index as good as exact search."""
         return self._store.check()
 
+    def settle(self) -> None:
+        """Build the index anew now if much has been added or removed; `add` ends with this."""
+        self._store.settle()
+
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""
         if self._started is not None:
@@ -369,7 +374,7 @@ class Collection:
                 f"the query vector has {vectors.shape[1]} values, "
                 f"this collection's have {self._dim}"
             )
-        if not np.isfinite(vectors).all():
+        if not math.isfinite(np.vdot(vectors, vectors)):
             raise BadQuery("the query vector holds NaN or infinity")
         condition = filters.parse(where) if where is not None else None
         found = self._store.nearest(self._embedding, vectors, k + offset, condition)

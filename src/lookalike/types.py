@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,16 +98,21 @@ class Record:
         return self.places[0].metadata
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A stored picture that answers a query."""
+_NO_SCORES: Mapping[str, float] = MappingProxyType({})
+
+
+class Hit(NamedTuple):
+    """A stored picture that answers a query.
+
+    A tuple, as making one costs a third of a frozen dataclass, and every query makes ten.
+    """
 
     record: Record
     score: float
     """Higher is better, in the embedding's own scale (cosine: -1 to 1)."""
     distance: float
     """Lower is better, in the scale that the distance's name promises (cosine: 0 to 2)."""
-    scores: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = _NO_SCORES
     """By comparator, each in its own scale; empty when none looked again."""
 
     @property
