@@ -6,6 +6,8 @@ HOST    ?= 127.0.0.1
 PORT    ?= 8000
 # One collection for each folder of pictures.
 COLLECTION ?= .collections/$(if $(filter file,$(origin IMAGES)),sample,$(shell printf %s '$(IMAGES)' | cksum | cut -d ' ' -f 1))
+# Folders of JPEGs, one a class, for the benchmarks.
+DATA    ?= ../shared/data/caltech60
 VENV    := .venv/bin
 READY   := .venv/ready
 DEV     := .venv/ready-dev
@@ -37,7 +39,7 @@ test-browser: $(DEV)
 
 # The tables of the README; each prints its own.
 bench: $(DEV)
-	$(VENV)/python -m benchmarks
+	$(VENV)/python benchmarks --data '$(DATA)'
 
 clean:
 	rm -rf .venv .collections

@@ -59,7 +59,7 @@ def compare(name: str, root: Path, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         bare.append(len(paths) / bare_loop(paths))
         ours.append(len(paths) / lookalike_ingest(root, len(paths)))
-    mean = np.mean([cv2.imread(str(path)).shape[:2] for path in paths[::50]], axis=0)
+    mean = np.mean([np.asarray(cv2.imread(str(path))).shape[:2] for path in paths[::50]], axis=0)
     return {
         "name": f"{len(paths)} JPEGs, {mean[1]:.0f} x {mean[0]:.0f}, {name}",
         "bare": statistics.median(bare),
@@ -101,7 +101,7 @@ def bare_loop(paths: Sequence[Path]) -> float:
 def decoded(path: Path) -> Any:
     """uint8 [224, 224, 3], shrunk while decoding as far as that allows."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    pixels = cv2.imdecode(data, shrinking(data))
+    pixels = np.asarray(cv2.imdecode(data, shrinking(data)))
     return cv2.resize(pixels, (MODEL.size, MODEL.size), interpolation=cv2.INTER_AREA)
 
 
@@ -132,7 +132,7 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
 def enlarged(paths: Sequence[Path], folder: Path) -> Path:
     """Copies of some pictures with a long side of 2000 pixels, as a camera's would have."""
     for number, path in enumerate(paths):
-        pixels = cv2.imread(str(path))
+        pixels = np.asarray(cv2.imread(str(path)))
         scale = 2000 / max(pixels.shape[:2])
         larger = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"{number}.jpg"), larger, [cv2.IMWRITE_JPEG_QUALITY, 90])

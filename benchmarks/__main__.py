@@ -1,0 +1,53 @@
+"""Run every benchmark, print its table, and keep the figures under `benchmarks/results/`.
+
+    python benchmarks --data FOLDER [--only NAME]
+
+FOLDER has JPEGs in one folder a class. What cannot run here (a data set that is not installed) is
+named and passed over. Takes about half an hour on 2 cores, most of it the graph of the million.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import search_vectors
+
+HERE = Path(__file__).parent
+WITH_DATA = ("default_model", "ingest", "one_query")
+WITHOUT = ("search_vectors", "million")
+
+
+def main() -> None:
+    """One process a benchmark, so that none leaves anything to the next."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", choices=(*WITH_DATA, *WITHOUT))
+    given = parser.parse_args()
+    for name in (*WITH_DATA, *WITHOUT):
+        if given.only not in (None, name):
+            continue
+        if name in WITH_DATA and not any(given.data.glob("*/*.jpg")):
+            print(f"{name}: passed over, {given.data} has no pictures in class folders")
+        elif name == "search_vectors" and not search_vectors.FOLDER.is_dir():
+            print(f"{name}: passed over, Debian's package dataset-fashion-mnist is not installed")
+        else:
+            run(name, given.data)
+
+
+def run(name: str, data: Path) -> None:
+    """Run one and keep its figures."""
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    print(f"\n{name}", flush=True)
+    arguments = ["--data", str(data)] if name in WITH_DATA else []
+    subprocess.run(
+        [sys.executable, str(HERE / f"{name}.py"), *arguments, "--json", f"{results}/{name}.json"],
+        check=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
