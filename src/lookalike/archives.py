@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -12,23 +14,32 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from .decoding import Encoded
-from .errors import BadSource, PictureError
-from .places import LITTER, disk_path, place_name
+from .errors import PictureError
+from .places import LITTER, disk_path, in_64_bits, is_there, place_name
 from .types import Place
 
-_TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+HEAD_BYTES = 262
+"""How many first bytes `is_archive` needs."""
+
+_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _MEMBER_BYTES = 100_000_000
 _MARK = "!/"
 
-_UNREADABLE = (
-    OSError,
+# What Python's readers are known to raise on hostile bytes, beside what they document.
+_BROKEN = (
     EOFError,
     RuntimeError,  # an encrypted member
     NotImplementedError,  # a compression that Python lacks
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     tarfile.TarError,
 )
+_UNREADABLE = (OSError, *_BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +50,20 @@ class Member:
     read: Callable[[], Encoded]
 
 
-def is_archive(path: Path) -> bool:
-    """By the ending of its name."""
-    return path.name.lower().endswith((".zip", *_TARS))
+def is_archive(path: Path, head: bytes) -> bool:
+    """By its first bytes, or by the ending of its name, for what is broken or compressed."""
+    return _is_zip(head) or head[257:262] == b"ustar" or path.name.lower().endswith(_ENDINGS)
 
 
 def members(path: Path) -> Iterator[Member]:
-    """Every file of an archive, in its own order; `BadSource` if it is none."""
+    """Every file of an archive, in its own order.
+
+    Where it breaks off, the last is the archive itself, which cannot be read.
+    """
     try:
-        yield from _zip(path) if path.name.lower().endswith(".zip") else _tar(path)
+        yield from _zip(path) if _opens_as_zip(path) else _tar(path)
     except _UNREADABLE as error:
-        raise BadSource(f"{path} cannot be read as an archive: {error}") from error
+        yield _broken(path, error)
 
 
 def is_member(place: str) -> bool:
@@ -59,28 +73,43 @@ def is_member(place: str) -> bool:
 
 def read(place: str) -> Encoded:
     """The picture at such a place; `PictureError` if it is gone."""
-    archive, _, name = place.partition(_MARK)
-    path = disk_path(archive)
+    path, name = _split(place)
     try:
-        if path.name.lower().endswith(".zip"):
+        if _opens_as_zip(path):
             with zipfile.ZipFile(path) as opened:
                 return _bounded(lambda: opened.open(name), place)
         with tarfile.open(path) as opened_tar:
             return _bounded(lambda: opened_tar.extractfile(name), place)
-    except (KeyError, *_UNREADABLE) as error:
+    except _UNREADABLE as error:
         raise PictureError(place, "its archive cannot be read any more", retry=True) from error
 
 
 def has(place: str) -> bool:
     """Whether such a place is still there. An archive that cannot be read counts as there."""
-    archive, _, name = place.partition(_MARK)
-    path = disk_path(archive)
-    if not path.exists():
+    path, name = _split(place)
+    if not is_there(path):
         return False
     try:
         return name in _names(path, path.stat().st_mtime_ns)
     except _UNREADABLE:
         return True
+
+
+def _split(place: str) -> tuple[Path, str]:
+    """The archive and the member's name; a folder's name may end in `!` as well."""
+    at = place.index(_MARK)
+    while disk_path(place[:at]).is_dir() and _MARK in place[at + 1 :]:
+        at = place.index(_MARK, at + 1)
+    return disk_path(place[:at]), place[at + len(_MARK) :]
+
+
+def _is_zip(head: bytes) -> bool:
+    return head[:4] in (b"PK\3\4", b"PK\5\6")
+
+
+def _opens_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _is_zip(file.read(4)) or path.name.lower().endswith(".zip")
 
 
 def _zip(path: Path) -> Iterator[Member]:
@@ -93,7 +122,8 @@ def _zip(path: Path) -> Iterator[Member]:
 
 
 def _tar(path: Path) -> Iterator[Member]:
-    with tarfile.open(path) as archive:
+    # Damage is told, not passed over as the end of the archive.
+    with tarfile.open(path, errorlevel=2) as archive:
         for member in archive:
             if member.isfile() and not _hidden(member.name):
                 place = _place(path, member.name, member.size, int(member.mtime * 1e9))
@@ -101,10 +131,27 @@ def _tar(path: Path) -> Iterator[Member]:
                 yield Member(place, functools.partial(_bounded, opened, place.path))
 
 
+def _broken(path: Path, error: Exception) -> Member:
+    name = place_name(path)
+    reason = f"it cannot be read as an archive: {error or type(error).__name__}"
+    retry = isinstance(error, OSError) and not isinstance(error, tarfile.TarError)
+
+    def refuse() -> Encoded:
+        raise PictureError(name, reason, retry=retry)
+
+    return Member(Place(name), refuse)
+
+
 def _place(archive: Path, member: str, size: int, modified_ns: int) -> Place:
     name = member.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     folder = PurePosixPath(name).parent.name or archive.name.partition(".")[0]
-    return Place(f"{place_name(archive)}{_MARK}{name}", folder, {}, size, modified_ns)
+    return Place(
+        f"{place_name(archive)}{_MARK}{name}",
+        folder,
+        {},
+        in_64_bits(size),
+        in_64_bits(modified_ns),
+    )
 
 
 def _bounded(open_member: Callable[[], IO[bytes] | None], place: str) -> Encoded:
@@ -116,7 +163,8 @@ def _bounded(open_member: Callable[[], IO[bytes] | None], place: str) -> Encoded
         with file:
             content = file.read(_MEMBER_BYTES + 1)
     except _UNREADABLE as error:
-        raise PictureError(place, f"cannot be unpacked ({error})") from error
+        reason = f"it cannot be unpacked: {error or type(error).__name__}"
+        raise PictureError(place, reason) from error
     if len(content) > _MEMBER_BYTES:
         raise PictureError(place, "larger than 100 MB, the limit inside an archive")
     return Encoded(place, data=content)
@@ -124,7 +172,7 @@ def _bounded(open_member: Callable[[], IO[bytes] | None], place: str) -> Encoded
 
 @functools.lru_cache(maxsize=4)
 def _names(path: Path, modified_ns: int) -> frozenset[str]:  # noqa: ARG001 - part of the key
-    if path.name.lower().endswith(".zip"):
+    if _opens_as_zip(path):
         with zipfile.ZipFile(path) as opened:
             return frozenset(opened.namelist())
     with tarfile.open(path) as opened_tar:
@@ -132,7 +180,8 @@ def _names(path: Path, modified_ns: int) -> frozenset[str]:  # noqa: ARG001 - pa
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part in LITTER for part in PurePosixPath(name).parts)
+    parts = PurePosixPath(name).parts
+    return any((part.startswith(".") and part != "..") or part in LITTER for part in parts)
 
 
 def _zip_time(member: zipfile.ZipInfo) -> int:

@@ -230,10 +230,13 @@ class Collection:
     ) -> list[Hit]:
         """The `k` pictures most like a stored one, itself excepted; `UnknownPicture` if none is."""
         record = self[id]
-        vector = self._store.vectors(self._embedding, record.id)
-        (hits,) = self._nearest(vector, k + offset + 1, 0, where, threshold)
+        (hits,) = self._nearest(self.vector(record.id), k + offset + 1, 0, where, threshold)
         others = [hit for hit in hits if hit.id != record.id]
         return others[offset : offset + k]
+
+    def vector(self, id: str) -> Vectors:
+        """The stored vector of a picture, float32 [1, dim], as its distance compares it."""
+        return self._store.vectors(self._embedding, self[id].id)
 
     def __getitem__(self, id: str) -> Record:
         """The record of an id, or of the only one that begins so; `UnknownPicture` if none is."""

@@ -30,7 +30,8 @@ class Distance:
         """`vectors`: float32 [n, dim] -> the same as an index holds them; never in place."""
         if not self.normalised:
             return vectors
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        # In double precision, where no square of a float32 overflows or vanishes.
+        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, np.newaxis]
         unit: Vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
         return unit
 

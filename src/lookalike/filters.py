@@ -9,12 +9,16 @@ any other is a key of the user's metadata (`metadata.label` for one that is call
 A value is a bare word, a number, or quoted text. Times are ISO dates (`added >= 2026-01-31`).
 
 A picture passes if one of the places where it lies passes the whole filter. `!=` is the exact
-opposite of `=`: it holds as well where there is no value at all.
+opposite of `=`: it holds as well where there is no value at all. Text is ordered by code points;
+a number is only ordered against numbers. JSON's true and false equal 1 and 0, and its lists and
+objects count as their text.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +45,7 @@ class Value:
 
     text: str
     number: float | None = None
+    """An int where it is one, which may have more digits than a float holds."""
     truth: bool | None = None
 
 
@@ -83,6 +88,9 @@ class Any:
 
 
 Filter = Comparison | OneOf | Exists | All | Any
+
+_LEVELS = 10
+_CONDITIONS = 500
 
 FIELDS: dict[str, Field] = {
     field.name: field
@@ -140,8 +148,9 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = _tokens(text)
+        self.tokens = deque(_tokens(text))
         self.depth = 0
+        self.conditions = 0
 
     def filter_to_the_end(self) -> Filter:
         parsed = self.filter()
@@ -160,12 +169,15 @@ class _Parser:
     def term(self) -> Filter:
         if self.took("("):
             self.depth += 1
-            if self.depth > 50:
-                self.fail("nested too deeply (50 levels)")
+            if self.depth > _LEVELS:
+                self.fail(f"nested too deeply (over {_LEVELS} levels)")
             inner = self.filter()
             self.expect(")")
             self.depth -= 1
             return inner
+        self.conditions += 1
+        if self.conditions > _CONDITIONS:
+            self.fail(f"more than {_CONDITIONS} conditions; `name in (value, …)` takes any number")
         field = self.field()
         if self.took("exists"):
             return Exists(field)
@@ -216,7 +228,7 @@ class _Parser:
         return parts
 
     def take(self) -> _Token:
-        return self.tokens.pop(0)
+        return self.tokens.popleft()
 
     def took(self, text: str) -> bool:
         token = self.tokens[0]
@@ -244,7 +256,11 @@ def _bare_value(text: str) -> Value:
 
 
 def _number(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text) else None
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        return float(text) if math.isfinite(float(text)) else None
+    return None
 
 
 def _seconds(text: str) -> float | None:

@@ -143,7 +143,10 @@ def _typed(options: type[Any], table: Mapping[str, Any], where: str) -> Any:
     ]
     if missing:
         raise RecipeError(f"{where}: {', '.join(missing)} is missing")
-    return options(**table)
+    try:
+        return options(**table)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
 
 
 def _table(table: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

@@ -11,15 +11,17 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 from . import archives
 from .decoding import Encoded
 from .errors import BadSource, PictureError
-from .places import LITTER, absolute, disk_path, place_name, plain_text
+from .picture import HEAD_BYTES, sniff
+from .places import LITTER, absolute, disk_path, in_64_bits, is_there, place_name, plain_text
 from .types import Place
 
 CATALOGUE = "catalogue.sqlite"
@@ -49,105 +51,213 @@ class Item:
     streamed: bool = False
     """Whether it can only be read before the next item is asked for."""
 
+    def is_meant(self, error: PictureError) -> bool:
+        """Whether this is a failed picture, rather than a file that nobody took for one."""
+        return error.recognised or self.explicit or _looks_like_a_picture(self.place.path)
+
 
 def find(source: str | os.PathLike[str]) -> Iterator[Item]:
-    """Every picture of a source, folders in the order of their names; `BadSource` if none is there.
+    """Every picture of a source, folders in the order of their names.
 
-    What is no picture by its bytes is among them: only decoding tells.
+    What is no picture by its bytes is among them: only decoding tells. Raises `BadSource` at
+    once if nothing is there, or a row of a list is wrong.
     """
     text = os.fspath(source)
     path = absolute(text)
-    if path.is_dir():
-        return _folder(path)
-    if path.exists():
-        return _file(path)
-    if glob.has_magic(text):
-        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - as a shell does
-        if matches:
-            return (item for match in matches for item in find(match))
-        raise BadSource(f"nothing matches {text}: check the pattern, and quote it for the shell")
-    raise BadSource(f"{text} does not exist: give a folder, a picture, a list or an archive")
+    try:
+        mode = path.stat().st_mode if text else 0
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if glob.has_magic(text):
+            return _matches(text)
+        raise BadSource(
+            f"{text} does not exist: give a folder, a picture, a list or an archive"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BadSource(f"{text} cannot be read: {_why(error)}") from error
+    if not text:
+        raise BadSource("an empty name: give a folder, a picture, a list or an archive")
+    if not stat.S_ISDIR(mode):
+        return (replace(item, explicit=True) for item in _file(path))
+    if is_collection(path):
+        raise BadSource(f"{text} is a collection, not a folder of pictures")
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        raise BadSource(f"{text} cannot be read: {_why(error)}") from error
+    return _folder(path)
 
 
-def encoded_at(path: str) -> Encoded:
+def roots(source: str | os.PathLike[str]) -> Iterator[str]:
+    """The places that a source speaks of; what lies below them and is gone may be forgotten."""
+    text = os.fspath(source)
+    path = absolute(text)
+    if _is_list(path):
+        yield from (item.place.path for item in _list(path))
+        return
+    if not path.exists():
+        # The part of a pattern before its first magic.
+        path = next(each for each in path.parents if not glob.has_magic(str(each)))
+    yield place_name(path)
+    yield path.as_uri()  # what lies there under a name that is not valid UTF-8
+
+
+def count(given: Iterable[str]) -> int | None:
+    """How many items there are; None where finding out takes as long as reading them."""
+    number = 0
+    for item in chain.from_iterable(map(find, given)):
+        if item.streamed:
+            return None
+        number += 1
+    return number
+
+
+def encoded_at(place: str) -> Encoded:
     """The picture at a place that an item once had; `PictureError` if it is gone."""
-    if archives.is_member(path):
-        return archives.read(path)
-    return Encoded(path, path=disk_path(path))
+    if archives.is_member(place):
+        return archives.read(place)
+    return Encoded(place, path=disk_path(place))
 
 
-def exists(path: str) -> bool:
-    """Whether a place is still there. An archive that cannot be read counts as there."""
-    return archives.has(path) if archives.is_member(path) else disk_path(path).exists()
+def exists(place: str) -> bool:
+    """Whether a place is still there. What cannot be looked at counts as there."""
+    return archives.has(place) if archives.is_member(place) else is_there(disk_path(place))
 
 
-def looks_like_a_picture(path: str) -> bool:
+def is_collection(folder: Path) -> bool:
+    """Whether a folder is a collection of ours; what cannot be looked at is none."""
+    return os.path.isfile(folder / CATALOGUE)  # noqa: PTH113 - pathlib's raises
+
+
+def _looks_like_a_picture(path: str) -> bool:
     """By the ending of its name, which only decides whether to call a refusal a failure."""
     return os.path.splitext(path)[1].lower() in _PICTURES  # noqa: PTH122 - may be a URI
 
 
+def _matches(pattern: str) -> Iterator[Item]:
+    """What a pattern matches, each once, though it may match a folder and what is in it."""
+    names = glob.glob(os.path.expanduser(pattern), recursive=True)  # noqa: PTH111, PTH207
+    if not names:
+        raise BadSource(f"nothing matches {pattern}: check it, and quote it for the shell")
+    matches = sorted({absolute(name) for name in names})
+    folders = {path for path in matches if os.path.isdir(path)}  # noqa: PTH112 - pathlib's raises
+    ours = {folder for path in matches for folder in path.parents if is_collection(folder)}
+    tops = [path for path in matches if (folders | ours).isdisjoint(path.parents)]
+    return chain.from_iterable(_folder(path) if path in folders else _file(path) for path in tops)
+
+
 def _folder(folder: Path) -> Iterator[Item]:
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    if any(entry.name == CATALOGUE for entry in entries):
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name in LITTER:
+    """All below a folder. With a stack of its own: folders nest deeper than Python's calls."""
+    waiting: list[Path | os.DirEntry[str]] = [folder]
+    while waiting:
+        next_one = waiting.pop()
+        path = Path(next_one)
+        if isinstance(next_one, os.DirEntry) and not next_one.is_dir(follow_symlinks=False):
+            yield from _one(path)
             continue
-        if entry.is_dir(follow_symlinks=False):
-            try:
-                yield from _folder(Path(entry.path))
-            except PermissionError as error:
-                yield _unreadable(Path(entry.path), error.strerror or "not permitted")
-        else:
-            yield from _one(Path(entry.path))
+        try:
+            entries = _entries(path)
+        except OSError as error:
+            yield _unreadable(path, error)
+            continue
+        if not any(entry.name == CATALOGUE for entry in entries):
+            waiting += reversed(entries)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name, without what is hidden."""
+    with os.scandir(folder) as found:
+        shown = [each for each in found if not each.name.startswith(".") and each.name not in LITTER]
+    return sorted(shown, key=lambda entry: entry.name)
+
+
+def _file(path: Path) -> Iterator[Item]:
+    """A file that was named: a list, an archive, or a picture whatever its name says."""
+    if _is_list(path):
+        return _list(path)
+    head = _head(path)
+    if sniff(head) is None and archives.is_archive(path, head):
+        return (Item(member.place, member.read, streamed=True) for member in archives.members(path))
+    return _one(path)
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a regular file, as many as there are; none if it cannot be read."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return b""
+        with path.open("rb") as file:
+            return file.read(max(HEAD_BYTES, archives.HEAD_BYTES))
+    except OSError:
+        return b""
 
 
 def _one(path: Path) -> Iterator[Item]:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a NUL in a name out of a list
-        yield _unreadable(path, getattr(error, "strerror", None) or str(error))
+        yield _unreadable(path, error)
         return
-    if stat.S_ISREG(status.st_mode):
+    if stat.S_ISDIR(status.st_mode):
+        yield _refused(path, "a folder behind a link, which is not followed: name it itself")
+    elif not stat.S_ISREG(status.st_mode):
+        yield _refused(path, "not a file but a pipe, a socket or a device")
+    else:
         place = Place(
             place_name(path),
             plain_text(path.parent.name) or None,
             {},
             status.st_size,
-            status.st_mtime_ns,
+            in_64_bits(status.st_mtime_ns),
         )
         yield Item(place, lambda: Encoded(place.path, path=path))
 
 
-def _unreadable(path: Path, why: str) -> Item:
+def _refused(path: Path, reason: str, *, retry: bool = False) -> Item:
+    """An item that says why there is no picture."""
     name = place_name(path)
 
     def refuse() -> Encoded:
-        raise PictureError(name, f"cannot be read ({why.lower()})", retry=True)
+        raise PictureError(name, reason, retry=retry, recognised=retry)
 
     return Item(Place(name), refuse)
 
 
-def _file(path: Path) -> Iterator[Item]:
-    name = path.name.lower()
-    if name.endswith(_LISTS):
-        return _list(path)
-    if archives.is_archive(path):
-        return (Item(member.place, member.read, streamed=True) for member in archives.members(path))
-    return (replace(item, explicit=True) for item in _one(path))
+def _unreadable(path: Path, error: Exception) -> Item:
+    return _refused(path, f"it cannot be read: {_why(error)}", retry=True)
+
+
+def _why(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _is_list(path: Path) -> bool:
+    return path.name.lower().endswith(_LISTS) and sniff(_head(path)) is None
 
 
 def _list(path: Path) -> Iterator[Item]:
-    """The pictures that a list names; relative paths start at the list's own folder."""
-    rows = _csv_rows if path.name.lower().endswith(".csv") else _json_rows
+    """The pictures that a list names; relative paths start at the list's own folder.
+
+    Read once to see that every row is right, before the first picture is taken in.
+    """
+    for _ in _rows(path):
+        pass
+    return chain.from_iterable(_listed(path, row) for row in _rows(path))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a list, each with a path; `BadSource` names the line that is wrong."""
+    read = _csv_rows if path.name.lower().endswith(".csv") else _json_rows
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in rows(path, file):
-                yield from _listed(path, number, dict(row))
+            for number, row in read(path, file):
+                given = row.get("path")
+                if not isinstance(given, str) or not given:
+                    raise BadSource(f"{path}, line {number}: it has no path")
+                yield dict(row)
     except UnicodeDecodeError as error:
         raise BadSource(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except (OSError, csv.Error) as error:
-        raise BadSource(f"{path} cannot be read: {error}") from error
+        raise BadSource(f"{path} cannot be read: {_why(error)}") from error
 
 
 def _csv_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -168,14 +278,18 @@ def _csv_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any
 
 
 def _csv_value(text: str) -> str | int | float:
-    """Numbers as numbers, so that a filter can compare them."""
+    """Numbers as numbers, so that a filter can compare them; what reads otherwise stays text."""
     try:
         number = float(text)
     except ValueError:
         return text
-    if not math.isfinite(number):
+    if not math.isfinite(number) or not text.isascii() or "_" in text:
         return text
-    return int(text) if text.lstrip("+-").isdecimal() else number
+    digits = text.lstrip("+-")
+    if digits.isdecimal():
+        # What a number would lose: a postcode's zeros, a telephone's plus, digits beyond 64 bits.
+        return text if digits != str(int(digits[:18])) or text[0] == "+" else int(text)
+    return number
 
 
 def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -184,7 +298,7 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, An
             continue
         try:
             row = json.loads(line, parse_constant=_no_number)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadSource(f"{path}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise BadSource(f'{path}, line {number}: expected an object such as {{"path": "…"}}')
@@ -195,13 +309,10 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _listed(path: Path, number: int, row: dict[str, Any]) -> Iterator[Item]:
-    given = row.pop("path", None)
-    if not isinstance(given, str) or not given:
-        raise BadSource(f"{path}, line {number}: it has no path")
+def _listed(path: Path, row: dict[str, Any]) -> Iterator[Item]:
+    given = os.path.expanduser(row.pop("path"))  # noqa: PTH111 - pathlib's raises
     label = row.pop("label", None)
-    target = absolute(str(path.parent / Path(given).expanduser()))
-    for item in _one(target):
+    for item in _one(absolute(str(path.parent / given))):
         place = replace(
             item.place,
             label=item.place.label if label is None else plain_text(str(label)),

@@ -98,6 +98,8 @@ class OnnxExtractor:
 
     def extract(self, pictures: Sequence[Picture]) -> Vectors:
         """`pictures`: n of them -> float32 [n, dim], as the network gives them."""
+        if not pictures:
+            return np.empty((0, self.dim), np.float32)
         pixels = np.stack([self._input(picture.pixels) for picture in pictures])
         (vectors,) = self._session.run([self.model.output], {self.model.input: pixels})
         return np.ascontiguousarray(vectors, np.float32)
@@ -125,7 +127,10 @@ class OnnxExtractor:
     def _loaded(self) -> Any:
         import onnxruntime
 
-        content = self.model.path.read_bytes()
+        try:
+            content = self.model.path.read_bytes()
+        except OSError as error:
+            raise RecipeError(f"cannot read the model {self.model.path}: {error}") from error
         if hashlib.sha256(content).hexdigest() != self.model.sha256:
             raise RecipeError(f"{self.model.path} is damaged: its sha256 is not the expected one")
         options = onnxruntime.SessionOptions()
@@ -133,7 +138,14 @@ class OnnxExtractor:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         providers = providers_for(self._device, self.model, onnxruntime.get_available_providers())
-        return onnxruntime.InferenceSession(content, options, providers=providers)
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+        if self._device.startswith("cuda") and "CUDA" not in session.get_providers()[0]:
+            # Where CUDA's own libraries are missing, ONNX Runtime takes the CPU without a word.
+            raise DeviceUnavailable(
+                f"{self._device!r} was asked for, but ONNX Runtime cannot start CUDA here: "
+                "see that the NVIDIA driver, CUDA and cuDNN are installed in the versions it wants"
+            )
+        return session
 
     def _input(self, pixels: Pixels) -> Pixels:
         """One picture as the network takes it, uint8 [size, size, 3]."""
@@ -157,7 +169,7 @@ def providers_for(device: str, model: Model, available: Sequence[str]) -> list[A
     `available`: the providers of the installed ONNX Runtime.
     """
     name, _, number = device.partition(":")
-    if name not in ("auto", "cpu", "cuda") or (number and not number.isdigit()):
+    if name not in ("auto", "cpu", "cuda") or (number and not number.isdecimal()):
         raise UnknownName("device", device, ("auto", "cpu", "cuda", "cuda:0"))
     cuda = "CUDAExecutionProvider" in available
     if name == "cuda" and "cuda" not in model.devices:

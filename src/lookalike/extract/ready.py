@@ -19,6 +19,10 @@ class ReadyOptions:
     made_by: str
     """Any words that name the model and its preprocessing: the fingerprint."""
 
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise ValueError(f"dim must be 1 or more, not {self.dim}")
+
 
 class ReadyVectors:
     """Stands where an extractor would: `Collection.add_vectors` brings the vectors."""

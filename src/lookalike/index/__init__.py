@@ -36,7 +36,7 @@ class Structure(Protocol):
         ...
 
     def add(self, vectors: Vectors) -> None:
-        """Append `vectors`: float32 [n, dim]."""
+        """Append `vectors`: float32 [n, dim]. `TypeError` if mapped, where FAISS would abort."""
         ...
 
     def search(self, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_] | None) -> Neighbours:

@@ -2,8 +2,8 @@
 
 One folder a version: `structure.faiss`, `rows.npy` and `header.json`. It is written under a
 temporary name, fsynced and renamed, and used only if the catalogue names it (by its token), so an
-unfinished or foreign one is never read. Header and lengths are checked at once, checksums of the
-contents in the background.
+unfinished or foreign one is never read. Header, lengths and row numbers are checked at once, the
+structure's checksums by `verify`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from . import Structure
 
 _BLOCK = 1 << 24
 _VERSION = 1
+_FILES = ("structure.faiss", "rows.npy")
 
 
 class CacheUnusable(Exception):
@@ -35,6 +37,10 @@ class CacheUnusable(Exception):
 class Header:
     """What a cached structure holds, and up to where in the catalogue."""
 
+    collection: str
+    """The uuid of the catalogue that it is a cache of."""
+    index: str
+    """The index that was asked for; it may choose between several kinds."""
     kind: str
     distance: str
     dim: int
@@ -45,48 +51,59 @@ class Header:
 
 
 def write(folder: Path, header: Header, structure: Structure, rows: Rows) -> None:
-    """Make the cache durable under `folder`, which must not exist yet."""
+    """Make the cache durable under `folder`, which must not exist yet; or leave nothing there."""
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    structure.save(temporary / "structure.faiss")
-    np.save(temporary / "rows.npy", rows)
-    files = {name: _checksums(temporary / name) for name in ("structure.faiss", "rows.npy")}
-    text = json.dumps({"version": _VERSION, "header": asdict(header), "files": files})
-    (temporary / "header.json").write_text(text)
-    for path in (*temporary.iterdir(), temporary):
-        _fsync(path)
-    temporary.rename(folder)
-    _fsync(folder.parent)
+    try:
+        temporary.mkdir(parents=True)
+        structure.save(temporary / "structure.faiss")
+        np.save(temporary / "rows.npy", rows)
+        files = {name: _checksums(temporary / name) for name in _FILES}
+        content = {"version": _VERSION, "header": asdict(header), "files": files}
+        content["crc32"] = _checksum_of(content)
+        (temporary / "header.json").write_text(json.dumps(content))
+        for path in (*temporary.iterdir(), temporary):
+            _fsync(path)
+        temporary.rename(folder)
+        _fsync(folder.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def header_of(folder: Path) -> Header:
+    """What the cache says of itself; `CacheUnusable` if it is not whole."""
+    return _header(folder)[0]
 
 
 def read(folder: Path, options: Any, *, mapped: bool = True) -> tuple[Header, Structure, Rows]:
     """The structure and the row of each of its positions; `CacheUnusable` if lengths are wrong."""
     header, files = _header(folder)
-    for name, expected in files.items():
-        size = (folder / name).stat().st_size if (folder / name).is_file() else -1
-        if size != expected["bytes"]:
-            raise CacheUnusable(f"{name} has {size} bytes instead of {expected['bytes']}")
     try:
+        for name, expected in files.items():
+            size = (folder / name).stat().st_size
+            if size != expected["bytes"]:
+                raise CacheUnusable(f"{name} has {size} bytes instead of {expected['bytes']}")
+        _compare(folder / "rows.npy", files["rows.npy"])
         structure = registry.load("index", header.kind).load(
             folder / "structure.faiss", options, mapped=mapped
         )
         rows = np.load(folder / "rows.npy", allow_pickle=False)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, MemoryError) as error:
         raise CacheUnusable(f"it cannot be read ({error})") from error
-    if structure.vectors.shape != (len(rows), header.dim):
+    fits = structure.vectors.shape == (len(rows), header.dim) and rows.dtype == np.int64
+    if not fits or (rows[1:] <= rows[:-1]).any():
         raise CacheUnusable("vectors and row numbers do not match")
     return header, structure, rows
 
 
-def verify(folder: Path) -> None:
-    """Read every block and compare its checksum; `CacheUnusable` names the first that differs."""
+def verify(folder: Path, go_on: Callable[[], bool] = lambda: True) -> None:
+    """Read every block and compare its checksum; `CacheUnusable` names the first that differs.
+
+    Ends early, without a verdict, once `go_on` says no.
+    """
     for name, expected in _header(folder)[1].items():
-        for number, (found, wanted) in enumerate(
-            zip(_block_checksums(folder / name), expected["crc32"], strict=True)
-        ):
-            if found != wanted:
-                raise CacheUnusable(f"{name} is damaged in block {number}")
+        _compare(folder / name, expected, go_on)
 
 
 def remove_others(parent: Path, keep: Iterable[str]) -> None:
@@ -102,6 +119,8 @@ def _header(folder: Path) -> tuple[Header, dict[str, Any]]:
         content = json.loads((folder / "header.json").read_text())
         if content["version"] != _VERSION:
             raise CacheUnusable(f"it has format {content['version']}")
+        if content.pop("crc32") != _checksum_of(content):
+            raise CacheUnusable("its header is damaged")
         return Header(**content["header"]), content["files"]
     except FileNotFoundError as error:
         raise CacheUnusable("it is missing") from error
@@ -111,6 +130,24 @@ def _header(folder: Path) -> tuple[Header, dict[str, Any]]:
 
 def _checksums(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "crc32": list(_block_checksums(path))}
+
+
+def _checksum_of(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+
+
+def _compare(
+    path: Path, expected: dict[str, Any], go_on: Callable[[], bool] = lambda: True
+) -> None:
+    try:
+        pairs = zip_longest(_block_checksums(path), expected["crc32"])
+        for number, (found, wanted) in enumerate(pairs):
+            if found != wanted:
+                raise CacheUnusable(f"{path.name} is damaged in block {number}")
+            if not go_on():
+                return
+    except OSError as error:
+        raise CacheUnusable(f"{path.name} cannot be read ({error})") from error
 
 
 def _block_checksums(path: Path) -> Iterable[int]:

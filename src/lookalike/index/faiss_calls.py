@@ -35,9 +35,17 @@ def exact(queries: Vectors, vectors: Vectors, k: int, metric: Metric) -> Neighbo
     return Neighbours(positions, distances)
 
 
-def selector(allowed: npt.NDArray[np.bool_]) -> Any:
-    """`allowed`: bool [n] by position -> FAISS's selector of those positions."""
-    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+def all_of(
+    flat: Any, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_] | None
+) -> Neighbours:
+    """The `k` nearest positions in an IndexFlat, of those that are `allowed`: bool [n], or all."""
+    parameters = None
+    if allowed is not None:
+        bitmap = np.packbits(allowed, bitorder="little")
+        parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bitmap))
+    found = search(flat, queries, k, parameters)
+    found.scores[found.rows < 0] = -np.inf
+    return found
 
 
 def read(path: Path, *, mapped: bool) -> Any:

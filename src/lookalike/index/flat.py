@@ -26,8 +26,9 @@ class Flat:
     Options: ClassVar = FlatOptions
     kind: ClassVar = "flat"
 
-    def __init__(self, index: faiss.IndexFlat) -> None:
+    def __init__(self, index: faiss.IndexFlat, *, mapped: bool = False) -> None:
         self._index = index
+        self._mapped = mapped
 
     @classmethod
     def create(cls, dim: int, metric: Metric, options: FlatOptions, expected: int) -> Self:  # noqa: ARG003
@@ -37,18 +38,17 @@ class Flat:
     @classmethod
     def load(cls, path: Path, options: FlatOptions, *, mapped: bool) -> Self:  # noqa: ARG003
         """A saved one."""
-        return cls(faiss_calls.read(path, mapped=mapped))
+        return cls(faiss_calls.read(path, mapped=mapped), mapped=mapped)
 
     def add(self, vectors: Vectors) -> None:
         """Append `vectors`: float32 [n, dim]."""
+        if self._mapped:
+            raise TypeError("a mapped structure cannot be added to")
         self._index.add(vectors)
 
     def search(self, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_] | None) -> Neighbours:
         """Exact, with or without a restriction."""
-        parameters = None
-        if allowed is not None:
-            parameters = faiss.SearchParameters(sel=faiss_calls.selector(allowed))
-        return faiss_calls.search(self._index, queries, k, parameters)
+        return faiss_calls.all_of(self._index, queries, k, allowed)
 
     def save(self, path: Path) -> None:
         """Write it to a new file."""

@@ -14,6 +14,9 @@ from ..distances import Metric
 from ..types import Neighbours, Vectors
 from . import faiss_calls
 
+_WALK_SHARE = 0.25
+"""A walk past more than this share of the vectors costs more than looking at the allowed ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class HNSWOptions:
@@ -26,6 +29,15 @@ class HNSWOptions:
     ef_search: int = 64
     """How many candidates a search keeps: its time, and recall."""
 
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("m", 2, 512),
+            ("ef_construction", 1, 10_000),
+            ("ef_search", 1, 10_000),
+        ):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be {least} to {most}, not {getattr(self, name)}")
+
 
 class HNSW:
     """A graph walked greedily towards the query: nearly exact in logarithmic time."""
@@ -33,8 +45,11 @@ class HNSW:
     Options: ClassVar = HNSWOptions
     kind: ClassVar = "hnsw"
 
-    def __init__(self, index: faiss.IndexHNSWFlat, options: HNSWOptions) -> None:
+    def __init__(
+        self, index: faiss.IndexHNSWFlat, options: HNSWOptions, *, mapped: bool = False
+    ) -> None:
         self._index = index
+        self._mapped = mapped
         self._storage = faiss.downcast_index(index.storage)
         self._ef_search = options.ef_search
         # Making FAISS's parameter object costs as much as a tenth of a search: made once.
@@ -50,30 +65,52 @@ class HNSW:
     @classmethod
     def load(cls, path: Path, options: HNSWOptions, *, mapped: bool) -> Self:
         """A saved one."""
-        return cls(faiss_calls.read(path, mapped=mapped), options)
+        return cls(faiss_calls.read(path, mapped=mapped), options, mapped=mapped)
 
     def add(self, vectors: Vectors) -> None:
         """Link `vectors`, float32 [n, dim], into the graph."""
+        if self._mapped:
+            raise TypeError("a mapped structure cannot be added to")
         self._index.add(vectors)
 
     def search(self, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_] | None) -> Neighbours:
-        """Nearly exact. Under a restriction the effort grows as the allowed share shrinks.
+        """Nearly exact, also under a restriction, and never short of what there is.
 
-        The walk passes through forbidden vectors without counting them, so keeping recall needs
-        as many more candidates as there are forbidden ones among them.
+        A restricted walk is the plain one with more effort, as the allowed share shrinks, of which
+        the forbidden are left out. FAISS's own selector would not do: it ends its walk among the
+        nearest, and if the allowed ones lie elsewhere (cats, asked for with a dog) it returns
+        few of them or strange ones, without a sign. Here a walk that ends too early comes up
+        short, and that query is answered by looking at every allowed vector.
         """
         if allowed is None and k <= self._ef_search:
-            return faiss_calls.search(self._index, queries, k, self._usual)
-        effort = max(self._ef_search, k)
-        if allowed is None:
-            parameters = faiss.SearchParametersHNSW(efSearch=effort)
+            found = faiss_calls.search(self._index, queries, k, self._usual)
+        elif allowed is None:
+            effort = faiss.SearchParametersHNSW(efSearch=k)
+            found = faiss_calls.search(self._index, queries, k, effort)
         else:
-            share = max(int(np.count_nonzero(allowed)), 1) / len(allowed)
-            parameters = faiss.SearchParametersHNSW(
-                efSearch=min(int(effort / share) + 1, len(allowed)),
-                sel=faiss_calls.selector(allowed),
-            )
-        return faiss_calls.search(self._index, queries, k, parameters)
+            found = self._walked(queries, k, allowed)
+        short = found.rows[:, -1] < 0
+        if short.any():
+            rows, scores = faiss_calls.all_of(self._storage, queries[short], k, allowed)
+            found.rows[short], found.scores[short] = rows, scores
+        return found
+
+    def _walked(self, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_]) -> Neighbours:
+        """The first `k` allowed among the nearest of all; -1 where the walk met too few."""
+        share = max(int(np.count_nonzero(allowed)), 1) / len(allowed)
+        effort = min(int(max(self._ef_search, 2 * k) / share) + 1, len(allowed))
+        if effort > _WALK_SHARE * len(allowed):
+            return _none(len(queries), k)
+        parameters = faiss.SearchParametersHNSW(efSearch=effort)
+        nearest = faiss_calls.search(self._index, queries, effort, parameters)
+        forbidden = (nearest.rows < 0) | ~allowed[nearest.rows]
+        first = np.argsort(forbidden, axis=1, kind="stable")[:, :k]
+        found = _none(len(queries), k)
+        within = np.take_along_axis(~forbidden, first, axis=1)
+        width = first.shape[1]
+        found.rows[:, :width][within] = np.take_along_axis(nearest.rows, first, axis=1)[within]
+        found.scores[:, :width][within] = np.take_along_axis(nearest.scores, first, axis=1)[within]
+        return found
 
     def save(self, path: Path) -> None:
         """Write it to a new file."""
@@ -83,3 +120,9 @@ class HNSW:
     def vectors(self) -> Vectors:
         """A view of the stored vectors, float32 [n, dim]."""
         return faiss_calls.flat_vectors(self._storage)
+
+
+def _none(queries: int, k: int) -> Neighbours:
+    return Neighbours(
+        np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32)
+    )

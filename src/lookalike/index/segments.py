@@ -145,20 +145,20 @@ class SegmentedIndex:
         return _gathered(view, view.main.living(rows), view.fresh.living(rows))[1]
 
     def replace_main(self, structure: Structure, rows: Rows) -> None:
-        """Put a new main structure in place; what it does not hold yet stays fresh.
+        """Put a new main structure in place; what it does not hold yet and lives stays fresh.
 
         `rows`: int64 [n] ascending, the row of each of its positions.
         """
         with self._writing:
             view = self._view
             gone = np.concatenate([view.main.dead(), view.fresh.dead()])
-            start = np.searchsorted(view.fresh.rows, rows[-1], side="right") if len(rows) else 0
-            self._buffer = view.fresh.vectors[start:].copy()
-            self._buffer_rows = view.fresh.rows[start:].copy()
-            alive = None if view.fresh.alive is None else view.fresh.alive[start:].copy()
+            kept = view.fresh.living(view.fresh.rows)
+            if len(rows):
+                kept = kept[view.fresh.rows[kept] > rows[-1]]
+            self._buffer, self._buffer_rows = view.fresh.vectors[kept], view.fresh.rows[kept]
             self._view = _View(
                 _Segment(rows, structure.vectors, None).without(np.sort(gone)),
-                _Segment(self._buffer_rows, self._buffer, alive),
+                _Segment(self._buffer_rows, self._buffer, None),
                 structure,
             )
 

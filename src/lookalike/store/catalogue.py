@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import (
+    BadQuery,
     CannotWrite,
     CollectionBusy,
     CollectionClosed,
@@ -74,13 +76,11 @@ class Catalogue:
         self._closed = False
         if not self._path.is_file():
             raise NotACollection(folder, _why_not(folder))
-        with self.reading() as connection:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != _APPLICATION_ID:
-            raise NotACollection(folder, f"its {FILE} is not one of ours")
-        if version > VERSION:
-            raise CollectionTooNew(folder, version, VERSION)
+        try:
+            self._check_format()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def create(
@@ -115,7 +115,9 @@ class Catalogue:
         except OSError as error:
             raise CannotWrite(folder, error.strerror or str(error)) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            for ending in ("", "-wal", "-shm"):
+                with contextlib.suppress(OSError):
+                    temporary.with_name(temporary.name + ending).unlink()
         return cls(folder)
 
     def about(self) -> dict[str, str]:
@@ -144,16 +146,18 @@ class Catalogue:
                 yield connection
             finally:
                 self._idle.append(connection)
+                if self._closed:  # meanwhile, by another thread
+                    self.close()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection inside a write transaction: committed at the end, or rolled back."""
         with self.reading() as connection:
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
-                connection.execute("COMMIT")
                 connection.committed()
+                connection.execute("COMMIT")
             except BaseException:
                 if connection.sqlite.in_transaction:
                     connection.execute("ROLLBACK")
@@ -203,22 +207,26 @@ class Catalogue:
     def records(self, connection: Connection, rows: Sequence[int]) -> dict[int, Record]:
         """The records of these rows; those that are gone are left out."""
         marks = ",".join("?" * len(rows))
-        places: dict[int, list[Place]] = {}
+        places: dict[int, list[list[Any]]] = {}
         for row, *place in connection.execute(
             "SELECT row, path, label, metadata, size, modified_ns FROM places "
             f"WHERE row IN ({marks}) ORDER BY place",
             rows,
         ):
-            places.setdefault(row, []).append(_place(*place))
-        return {
-            row: Record(id.hex(), format, width, height, size, added, tuple(places[row]))
-            for row, id, format, width, height, size, added in connection.execute(
-                "SELECT row, id, format, width, height, size, added FROM pictures "
-                f"WHERE row IN ({marks})",
-                rows,
-            )
-            if row in places
-        }
+            places.setdefault(row, []).append(place)
+        pictures = connection.execute(
+            "SELECT row, id, format, width, height, size, added FROM pictures "
+            f"WHERE row IN ({marks})",
+            rows,
+        ).fetchall()
+        with _readable(self.folder):
+            return {
+                row: Record(
+                    id.hex(), format, width, height, size, added, tuple(map(_place, places[row]))
+                )
+                for row, id, format, width, height, size, added in pictures
+                if row in places
+            }
 
     def row_of(self, connection: Connection, id: str) -> int | None:
         """The row of this id, or of the only one that begins with it (at least 8 digits)."""
@@ -261,7 +269,8 @@ class Catalogue:
         """Every path that gave no picture."""
         with self.reading() as connection:
             rows = connection.execute(f"{_LEDGER} WHERE reason IS NOT NULL ORDER BY path")
-            yield from [_ledger_entry(*row) for row in rows]
+            entries = [_ledger_entry(*row) for row in rows]
+        yield from entries
 
     def paths_below(self, root: str) -> list[str]:
         """The paths ever seen that are `root`, or lie in it or inside it as an archive."""
@@ -317,8 +326,10 @@ class Catalogue:
         while found := connection.execute(query, (row, block)).fetchall():
             rows, vectors = zip(*found, strict=True)
             row = rows[-1]
-            matrix = np.frombuffer(b"".join(vectors), np.float32)
-            yield np.array(rows, np.int64), matrix.reshape(len(rows), embedding.dim)
+            with _readable(self.folder):
+                matrix = np.frombuffer(b"".join(vectors), np.float32)
+                matrix = matrix.reshape(len(rows), embedding.dim)
+            yield np.array(rows, np.int64), matrix
 
     def removals_after(self, connection: Connection, number: int) -> tuple[int, Rows]:
         """The number of the last removal, and the rows removed after removal `number`."""
@@ -341,10 +352,23 @@ class Catalogue:
             return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
     def close(self) -> None:
-        """Close every connection; the last one folds the write-ahead log into the file."""
+        """Close every connection; the last one folds the write-ahead log into the file.
+
+        One that another thread is using is closed when that gives it back.
+        """
         self._closed = True
-        while self._idle:
-            self._idle.pop().sqlite.close()
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().sqlite.close()
+
+    def _check_format(self) -> None:
+        with self.reading() as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != _APPLICATION_ID:
+            raise NotACollection(self.folder, f"its {FILE} is not one of ours")
+        if version > VERSION:
+            raise CollectionTooNew(self.folder, version, VERSION)
 
     def _connect(self) -> Connection:
         options = "mode=rw"
@@ -404,12 +428,35 @@ def _ledger_entry(
     )
 
 
-def _place(path: str, label: str | None, metadata: str, size: int, modified_ns: int) -> Place:
+def _place(columns: Sequence[Any]) -> Place:
+    path, label, metadata, size, modified_ns = columns
     return Place(path, label, {} if metadata == "{}" else json.loads(metadata), size, modified_ns)
 
 
 def _metadata_text(place: Place) -> str:
-    return json.dumps(dict(place.metadata))
+    """As SQLite can read it: it knows neither NaN nor half a surrogate pair, nor depths of 1000.
+
+    Letters stay as they are, since SQLite does not see through escapes in keys.
+    """
+    if not place.metadata:
+        return "{}"
+    try:
+        plain = _finite(dict(place.metadata), 0)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadQuery(f"the metadata of {place.path} cannot be kept as JSON: {error}") from error
+    return text.encode("utf-8", "replace").decode()
+
+
+def _finite(value: Any, depth: int) -> Any:
+    """The same with null for NaN and infinity."""
+    if depth > 100:
+        raise ValueError("it is nested over 100 levels deep")
+    if isinstance(value, dict):
+        return {key: _finite(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each, depth + 1) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _put_one(
@@ -485,8 +532,19 @@ def _drop_vanished(connection: Connection, row: int, but: str) -> None:
     """A picture that turns up elsewhere while its old file is gone has been moved."""
     paths = connection.execute("SELECT path FROM places WHERE row = ?", (row,)).fetchall()
     for (path,) in paths:
-        if path != but and path.startswith("/") and "!/" not in path and not Path(path).exists():
+        if path != but and path.startswith("/") and "!/" not in path and _vanished(path):
             connection.execute("DELETE FROM places WHERE path = ?", (path,))
+
+
+def _vanished(path: str) -> bool:
+    """Whether there is surely no such file: one that we may not look at can be there."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _remove_if_nowhere(connection: Connection, row: int) -> bool:
@@ -509,6 +567,11 @@ def _publish(temporary: Path, target: Path) -> None:
     except OSError:  # a file system without hard links
         if not target.exists():
             temporary.rename(target)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _why_not(folder: Path) -> str:
@@ -518,12 +581,25 @@ def _why_not(folder: Path) -> str:
 
 
 @contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """What a damaged file makes of the values in it, which SQLite does not notice."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CollectionDamaged(
+            folder, f"a value in it is not what was written ({error})"
+        ) from error
+
+
+@contextlib.contextmanager
 def _translated(folder: Path) -> Iterator[None]:
     """SQLite's errors as ours, by the primary code in the low byte."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise CollectionDamaged(folder, "text in it is not UTF-8") from error
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise CollectionBusy(folder, _BUSY_SECONDS) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -534,4 +610,7 @@ def _translated(folder: Path) -> Iterator[None]:
             raise CannotWrite(folder, "it is read-only") from error
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
             raise CannotWrite(folder, str(error)) from error
+        if code == sqlite3.SQLITE_ERROR and isinstance(error, sqlite3.OperationalError):
+            # Tables that are not as we made them, text that is none.
+            raise CollectionDamaged(folder, f"SQLite says {error!s}") from error
         raise

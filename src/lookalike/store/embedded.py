@@ -34,12 +34,16 @@ class EmbeddedStore:
 
     def __init__(self, folder: Path, plans: Sequence[EmbeddingPlan]) -> None:
         self._catalogue = Catalogue(folder)
-        with self._catalogue.reading() as connection:
-            stored = self._catalogue.embeddings(connection)
-        for plan in plans:
-            if plan.name not in stored or stored[plan.name].fingerprint != plan.fingerprint:
+        try:
+            with self._catalogue.reading() as connection:
+                stored = self._catalogue.embeddings(connection)
+            for plan in plans:
                 found = stored[plan.name].fingerprint if plan.name in stored else "none"
-                raise ModelMismatch(folder, plan.name, found, plan.fingerprint)
+                if found != plan.fingerprint:
+                    raise ModelMismatch(folder, plan.name, found, plan.fingerprint)
+        except BaseException:
+            self._catalogue.close()
+            raise
         self._numbers = {name: embedding.number for name, embedding in stored.items()}
         self._dims = {name: embedding.dim for name, embedding in stored.items()}
         self._indexes = {plan.name: EmbeddingIndex(self._catalogue, plan) for plan in plans}
@@ -61,7 +65,16 @@ class EmbeddedStore:
 
     def put(self, arrivals: Sequence[Arrival], vectors: Mapping[str, Vectors]) -> list[Outcome]:
         """Store all in one transaction; durable and findable when this returns."""
-        for name, matrix in vectors.items():
+        if set(vectors) != set(self._dims):
+            raise BadQuery(
+                f"vectors for {', '.join(vectors) or 'nothing'}, expected {', '.join(self._dims)}"
+            )
+        if any(len(arrival.sha256) != 32 for arrival in arrivals):
+            raise BadQuery("a picture's sha256 has 32 bytes; nothing was stored")
+        numbered = {}
+        for name, given in vectors.items():
+            with np.errstate(over="ignore"):
+                matrix = np.ascontiguousarray(given, np.float32)
             if matrix.shape != (len(arrivals), self._dims[name]):
                 raise BadQuery(
                     f"{name} vectors of shape {matrix.shape} for {len(arrivals)} pictures, "
@@ -69,10 +82,7 @@ class EmbeddedStore:
                 )
             if not np.isfinite(matrix).all():
                 raise BadQuery(f"{name} vectors hold NaN or infinity; nothing was stored")
-        numbered = {
-            self._numbers[name]: np.ascontiguousarray(matrix, np.float32)
-            for name, matrix in vectors.items()
-        }
+            numbered[self._numbers[name]] = matrix
         return self._catalogue.put(arrivals, numbered)
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
@@ -97,9 +107,11 @@ class EmbeddedStore:
         """The stored vector of a picture, float32 [1, dim], as its index holds it."""
         with self._current(embedding) as (connection, _):
             row = self._catalogue.row_of(connection, id)
-            if row is None:
+            rows = np.array([] if row is None else [row], np.int64)
+            found = self._indexes[embedding].vectors.vectors_of(rows)
+            if len(found) == 0:  # none is, or it has just been removed
                 raise UnknownPicture(id)
-            return self._indexes[embedding].vectors.vectors_of(np.array([row]))
+            return found
 
     def scan(self, offset: int, limit: int) -> list[Record]:
         """Records, the newest first."""
@@ -202,8 +214,10 @@ class EmbeddedStore:
         return records
 
     def _allowed(self, connection: Connection, seen: _Seen, where: Filter) -> Rows:
-        if where not in seen.allowed:
+        allowed = seen.allowed.get(where)
+        if allowed is None:
+            allowed = self._catalogue.rows_where(connection, where)
             if len(seen.allowed) >= _FILTERS_KEPT:
                 seen.allowed = {}
-            seen.allowed[where] = self._catalogue.rows_where(connection, where)
-        return seen.allowed[where]
+            seen.allowed[where] = allowed
+        return allowed

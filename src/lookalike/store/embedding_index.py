@@ -7,6 +7,7 @@ import fcntl
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from .. import registry
 from ..distances import distance_named
-from ..errors import LookalikeError
+from ..errors import CollectionClosed, LookalikeError
 from ..index import Structure, cache
 from ..index.segments import SegmentedIndex
 from ..types import Finding, Rows
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _VERIFY_AT_ONCE = 64 << 20
 """A cache up to this many bytes is checksummed when it is opened; a larger one meanwhile."""
+_PAUSE_SECONDS = 600.0
+"""After an index file could not be written, before that is tried again."""
 
 
 class EmbeddingIndex:
@@ -35,14 +38,18 @@ class EmbeddingIndex:
         self._catalogue = catalogue
         self._plan = plan
         self._folder = catalogue.folder / "index"
+        self._collection = catalogue.about()["uuid"]
         self._distance = distance_named(plan.distance)
         self._kind = registry.load("index", plan.index)
         self._following = threading.Lock()
         self._compacting = threading.Lock()
-        self._may_compact = True
+        self._not_before = 0.0
+        self._starting = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._token: str | None = None
+        self._unusable: str | None = None
+        """Why the cache that the catalogue names cannot be used, until it is replaced."""
         self._last_row = 0
         self._last_removal = 0
         self.followed = 0
@@ -53,46 +60,42 @@ class EmbeddingIndex:
         with self._following:
             if self.followed >= change:
                 return
-            embedding = self._catalogue.embeddings(connection)[self._plan.name]
-            if embedding.cache is not None and embedding.cache != self._token:
-                self._adopt(embedding.cache)
-            # Removals first: what is added and removed in between is removed the next time.
-            self._last_removal, removed = self._catalogue.removals_after(
-                connection, self._last_removal
-            )
-            for rows, vectors in self._catalogue.vectors_after(
-                connection, embedding, self._last_row
-            ):
-                self.vectors.add(rows, vectors)
-                self._last_row = int(rows[-1])
-            if len(removed):
-                self.vectors.remove(removed)
+            self._take_in(connection)
             self.followed = change
-        if self.vectors.wants_compaction and not self._compacting.locked():
+        if self._wants_compaction and not self._compacting.locked():
             self._in_background("compact", self.compact)
 
     def compact(self) -> None:
-        """If it is time, build a new main structure and make its cache the current one.
+        """If it is time, build a new main structure, make its cache the current one, and use it.
 
-        `follow` then goes over to it, here as in every other process.
+        Every other process goes over to it when it next follows.
         """
-        if not self._may_compact:
+        if time.monotonic() < self._not_before or not self._wants_compaction:
             return
         try:
             with self._compacting, self._alone() as alone:
-                if alone and self.vectors.wants_compaction:
-                    built = self._rebuilt() if self._must_rebuild() else self._extended()
+                # What another thread or process has published meanwhile may have settled it.
+                self._catch_up()
+                if alone and self._wants_compaction:
+                    built = self._built()
                     if built is not None:
                         self._publish(*built)
-        except (OSError, RuntimeError, LookalikeError) as error:
+                        self._catch_up()
+                        if self._unusable is not None:
+                            raise OSError(self._unusable)
+        except CollectionClosed:
+            pass
+        except (OSError, RuntimeError, MemoryError, LookalikeError) as error:
             # The cache is only for speed: without it every search is still right.
-            self._may_compact = False
+            self._not_before = time.monotonic() + _PAUSE_SECONDS
             _log.warning("The index file cannot be written, searches stay slower: %s", error)
 
     def stop(self) -> None:
         """End what runs in the background; what it did not finish is done another time."""
-        self._stop.set()
-        for thread in self._threads:
+        with self._starting:
+            self._stop.set()
+            threads = self._threads
+        for thread in threads:
             thread.join()
 
     def describe(self) -> dict[str, Any]:
@@ -129,46 +132,108 @@ class EmbeddingIndex:
             )
         ]
 
+    @property
+    def _wants_compaction(self) -> bool:
+        return self._unusable is not None or self.vectors.wants_compaction
+
+    def _catch_up(self) -> None:
+        with self._following, self._catalogue.reading() as connection:
+            self._take_in(connection)
+
+    def _take_in(self, connection: Connection) -> None:
+        """Every commit that there is. After an error part of them is taken in, each only once."""
+        embedding = self._catalogue.embeddings(connection)[self._plan.name]
+        while embedding.cache is not None and embedding.cache != self._token:
+            self._adopt(embedding.cache)
+            if self._unusable is None:
+                break
+            # It may have been replaced, and deleted, since its name was read.
+            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            if embedding.cache == self._token:
+                _log.warning("The index file is not used, it is rebuilt: %s", self._unusable)
+        # Removals first: what is added and removed in between is removed the next time.
+        last, removed = self._catalogue.removals_after(connection, self._last_removal)
+        self.vectors.remove(removed)
+        self._last_removal = last
+        for rows, vectors in self._catalogue.vectors_after(connection, embedding, self._last_row):
+            self.vectors.add(rows, vectors)
+            self._last_row = int(rows[-1])
+
     def _adopt(self, token: str) -> None:
         """Go over to the cache that the catalogue names, if it is usable."""
         self._token = token
         folder = self._folder / token
         try:
-            header, structure, rows = cache.read(folder, self._plan.index_options)
-            if _size(folder) <= _VERIFY_AT_ONCE:
+            small = _size(folder) <= _VERIFY_AT_ONCE
+            if small:
                 cache.verify(folder)
+            header, structure, rows = self._cached(folder, mapped=True)
         except cache.CacheUnusable as why:
-            _log.warning("The index file %s is not used: %s. Rebuilding it.", folder, why)
+            self._unusable = f"{folder}: {why}"
             return
-        if _size(folder) > _VERIFY_AT_ONCE:
-            self._in_background("verify", lambda: self._verify(folder))
+        self._unusable = None
+        if not small:
+            self._in_background("verify", lambda: self._verify(token))
         self.vectors.replace_main(structure, rows)
-        self._last_row = max(self._last_row, header.last_row)
+        if self._last_row == 0:
+            self._last_removal = header.last_removal
+        # A row that came and went before this process saw it may stand in the new structure.
         self._last_removal = min(self._last_removal, header.last_removal)
+        self._last_row = max(self._last_row, header.last_row)
 
-    def _verify(self, folder: Path) -> None:
+    def _cached(self, folder: Path, *, mapped: bool) -> tuple[cache.Header, Structure, Rows]:
+        """The cache in this folder, if it was made for this very index."""
+        header, plan = cache.header_of(folder), self._plan
+        made_for = (header.collection, header.index, header.distance, header.dim)
+        if made_for != (self._collection, plan.index, plan.distance, plan.dim):
+            raise cache.CacheUnusable("it belongs to another collection or recipe")
+        return cache.read(folder, plan.index_options, mapped=mapped)
+
+    def _verify(self, token: str) -> None:
+        folder = self._folder / token
         try:
-            cache.verify(folder)
+            cache.verify(folder, lambda: not self._stop.is_set())
         except cache.CacheUnusable as why:
-            _log.warning("The index file %s is not used: %s. Rebuilding it.", folder, why)
-            self._reload()
+            self._abandon(token, f"{folder}: {why}")
 
-    def _reload(self) -> None:
+    def _abandon(self, token: str, why: str) -> None:
         """Start anew from the catalogue alone, while the old index goes on answering."""
-        vectors = SegmentedIndex(self._plan.dim, self._distance)
-        with self._following, self._catalogue.reading() as connection:
-            embedding = self._catalogue.embeddings(connection)[self._plan.name]
-            last, _ = self._catalogue.removals_after(connection, 0)
-            for rows, block in self._catalogue.vectors_after(connection, embedding, 0):
-                vectors.add(rows, block)
-                self._last_row = int(rows[-1])
-            self.vectors, self._last_removal = vectors, last
+        vectors, last_row = SegmentedIndex(self._plan.dim, self._distance), 0
+        try:
+            with self._following, self._catalogue.reading() as connection:
+                if self._token != token:  # replaced meanwhile, and so deleted
+                    return
+                _log.warning("The index file is not used, it is rebuilt: %s", why)
+                embedding = self._catalogue.embeddings(connection)[self._plan.name]
+                last_removal, _ = self._catalogue.removals_after(connection, 0)
+                for rows, block in self._catalogue.vectors_after(connection, embedding, 0):
+                    if self._stop.is_set():
+                        return
+                    vectors.add(rows, block)
+                    last_row = int(rows[-1])
+                self.vectors, self._unusable = vectors, why
+                self._last_row, self._last_removal = last_row, last_removal
+        except LookalikeError as error:
+            _log.warning("The catalogue cannot be read: %s", error)
+            return
         self.compact()
+
+    def _built(self) -> tuple[cache.Header, Structure, Rows] | None:
+        """The structure to come, None if told to stop."""
+        if not self._must_rebuild():
+            with contextlib.suppress(cache.CacheUnusable):
+                return self._extended()
+        return self._rebuilt()
 
     def _must_rebuild(self) -> bool:
         structure = self.vectors.structure
         wanted = self._empty_structure(len(self.vectors))
-        return structure is None or structure.kind != wanted.kind or self.vectors.wants_rebuild
+        return (
+            self._unusable is not None
+            or structure is None
+            or structure.kind != wanted.kind
+            or self.vectors.wants_rebuild
+        )
 
     def _empty_structure(self, expected: int) -> Structure:
         structure: Structure = self._kind.create(
@@ -192,11 +257,10 @@ class EmbeddingIndex:
 
     def _extended(self) -> tuple[cache.Header, Structure, Rows] | None:
         """The current cache with the fresh vectors added to it."""
-        assert self._token is not None
-        header, structure, main = cache.read(
-            self._folder / self._token, self._plan.index_options, mapped=False
-        )
-        rows, vectors = self.vectors.fresh()
+        with self._following:  # so that the two fit together
+            token, (rows, vectors) = self._token, self.vectors.fresh()
+        assert token is not None
+        header, structure, main = self._cached(self._folder / token, mapped=False)
         for start in range(0, len(rows), 4096):
             if self._stop.is_set():
                 return None
@@ -207,7 +271,15 @@ class EmbeddingIndex:
     def _header(self, structure: Structure, rows: Rows, last_removal: int) -> cache.Header:
         plan = self._plan
         last = int(rows[-1]) if len(rows) else 0
-        return cache.Header(structure.kind, plan.distance, plan.dim, last, last_removal)
+        return cache.Header(
+            self._collection,
+            plan.index,
+            structure.kind,
+            plan.distance,
+            plan.dim,
+            last,
+            last_removal,
+        )
 
     def _publish(self, header: cache.Header, structure: Structure, rows: Rows) -> None:
         token = f"{self._plan.name}-{secrets.token_hex(8)}"
@@ -232,11 +304,17 @@ class EmbeddingIndex:
             yield True
 
     def _in_background(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, name=f"lookalike-{name}", daemon=True)
-        self._threads = [each for each in self._threads if each.is_alive()]
-        self._threads.append(thread)
-        thread.start()
+        with self._starting:
+            if self._stop.is_set():
+                return
+            thread = threading.Thread(target=work, name=f"lookalike-{name}", daemon=True)
+            thread.start()
+            self._threads = [*(each for each in self._threads if each.is_alive()), thread]
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+    """Bytes of a cache; 0 for one that is not there, or goes at this moment."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:
+        return 0

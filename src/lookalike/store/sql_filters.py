@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 from ..filters import All, Any, Comparison, Exists, Field, Filter, OneOf, Value
 
 SQLValue = str | float | int
 Condition = tuple[str, list[SQLValue]]
+
+_FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+"""What people call formats, by the name that they have here."""
 
 _COLUMNS = {
     "label": "places.label",
@@ -32,7 +36,9 @@ def condition(filter: Filter) -> Condition:
             column, parameters = _column(field)
             return f"{column} IS NOT NULL", parameters
         case OneOf(field, values):
-            return _joined(" OR ", [_equal(field, value) for value in values])
+            column, parameters = _column(field)
+            every = [each for value in values for each in _equals(field, value)]
+            return f"{column} IN (SELECT value FROM json_each(?))", [*parameters, json.dumps(every)]
         case Comparison(field, "=", value):
             return _equal(field, value)
         case Comparison(field, "!=", value):
@@ -50,27 +56,37 @@ def _joined(word: str, conditions: list[Condition]) -> Condition:
 def _column(field: Field) -> Condition:
     if field.kind != "metadata":
         return _COLUMNS[field.name], []
-    return "json_extract(places.metadata, ?)", [f"$.{json.dumps(field.name, ensure_ascii=False)}"]
+    if re.fullmatch(r"\w+", field.name):
+        return "json_extract(places.metadata, ?)", [f'$."{field.name}"']
+    # A path has no way to write every key; this is slower.
+    return "(SELECT value FROM json_each(places.metadata) WHERE key = ?)", [field.name]
 
 
 def _equal(field: Field, value: Value) -> Condition:
     column, parameters = _column(field)
+    return _joined(
+        " OR ", [(f"{column} IS ?", [*parameters, each]) for each in _equals(field, value)]
+    )
+
+
+def _equals(field: Field, value: Value) -> list[SQLValue]:
+    """What the column may hold to be equal to this value."""
     if field.kind in ("number", "time"):
         assert value.number is not None
-        return f"({column} IS ?)", [*parameters, value.number]
+        return [value.number]
     if field.name == "format" and field.kind == "text":
-        return f"({column} IS ?)", [*parameters, value.text.upper().replace("JPG", "JPEG")]
+        return [_FORMATS.get(value.text.upper(), value.text.upper())]
     alternatives: list[SQLValue] = [value.text]
     if field.kind == "metadata":
         # JSON's true and false come out of SQLite as 1 and 0.
-        alternatives += [float(value.truth)] if value.truth is not None else []
+        alternatives += [int(value.truth)] if value.truth is not None else []
         alternatives += [value.number] if value.number is not None else []
-    return _joined(" OR ", [(f"{column} IS ?", [*parameters, each]) for each in alternatives])
+    return alternatives
 
 
 def _ordered(field: Field, operator: str, value: Value) -> Condition:
     column, parameters = _column(field)
-    if value.number is None:
+    if field.kind == "text" or value.number is None:
         return f"(typeof({column}) = 'text' AND {column} {operator} ?)", [
             *parameters,
             *parameters,

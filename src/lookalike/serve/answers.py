@@ -1,0 +1,158 @@
+"""What the service answers, as the models that its OpenAPI description shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..types import Hit, Record
+
+
+class Health(BaseModel):
+    """The service is up."""
+
+    status: Literal["ok"] = "ok"
+
+
+class CollectionSummary(BaseModel):
+    """One collection that is served."""
+
+    name: str
+    pictures: int
+    recipe: str
+    upload_bytes: int = Field(description="The largest picture that may be uploaded.")
+
+
+class Collections(BaseModel):
+    """The collections that are served."""
+
+    collections: list[CollectionSummary]
+
+
+class Stats(BaseModel):
+    """Counts, sizes and the state of the index, as `lookalike stats --json` prints them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    path: str
+    recipe: str
+    pictures: int
+
+
+class StoredPicture(BaseModel):
+    """One stored picture."""
+
+    id: str = Field(description="Hexadecimal SHA-256 of the picture's bytes.")
+    path: str = Field(description="The first place where it lies.")
+    places: list[str]
+    label: str | None
+    metadata: dict[str, Any]
+    width: int
+    height: int
+    format: str
+    size: int = Field(description="Bytes.")
+    added: datetime
+    thumbnail: str = Field(description="Where its thumbnail is.")
+
+    @classmethod
+    def of(cls, record: Record, collection: str) -> StoredPicture:
+        """A record as it is shown."""
+        return cls(
+            id=record.id,
+            path=record.path,
+            places=[place.path for place in record.places],
+            label=record.label,
+            metadata=dict(record.metadata),
+            width=record.width,
+            height=record.height,
+            format=record.format,
+            size=record.size,
+            added=datetime.fromtimestamp(record.added, UTC),
+            thumbnail=_thumbnail(collection, record.id),
+        )
+
+
+class Pictures(BaseModel):
+    """Some stored pictures, and how many there are in all."""
+
+    pictures: list[StoredPicture]
+    total: int
+
+
+class FoundPicture(BaseModel):
+    """A stored picture that answers a query, as `lookalike search --json` prints it, and more."""
+
+    id: str
+    path: str
+    places: list[str]
+    score: float = Field(description="Higher is more alike; for the default recipe -1 to 1.")
+    distance: float
+    scores: dict[str, float]
+    label: str | None
+    metadata: dict[str, Any]
+    width: int
+    height: int
+    thumbnail: str = Field(description="Where its thumbnail is.")
+
+    @classmethod
+    def of(cls, hit: Hit, collection: str) -> FoundPicture:
+        """A hit as it is shown."""
+        return cls(
+            **hit.to_json(),
+            width=hit.record.width,
+            height=hit.record.height,
+            thumbnail=_thumbnail(collection, hit.id),
+        )
+
+
+class Found(BaseModel):
+    """The pictures most alike, best first."""
+
+    hits: list[FoundPicture]
+    took_ms: float
+
+
+class Kept(BaseModel):
+    """What became of one uploaded picture: its id and outcome, or its problem."""
+
+    name: str
+    id: str | None = None
+    outcome: Literal["stored", "copy", "replaced", "unchanged"] | None = None
+    problem: str | None = None
+
+
+class KeptAll(BaseModel):
+    """What became of each uploaded picture."""
+
+    results: list[Kept]
+
+
+class Ingested(BaseModel):
+    """What became of a folder, as `lookalike index --json` prints it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    stored: int
+    copies: int
+    unchanged: int
+    replaced: int
+    removed: int
+    failed: int
+    ignored: int
+    seconds: float
+
+
+class Problem(BaseModel):
+    """RFC 9457: what went wrong."""
+
+    type: str = Field(description="A tag that names the problem for a program.")
+    title: str
+    status: int
+    detail: str = Field(description="What happened, for a person.")
+
+
+def _thumbnail(collection: str, id: str) -> str:
+    return f"/v1/collections/{quote(collection, safe='')}/pictures/{id}/thumbnail"

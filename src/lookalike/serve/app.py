@@ -1,0 +1,60 @@
+"""The service as one ASGI application: the API, the page, and what guards them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
+
+from .. import __version__
+from ..collection import Collection
+from ..types import Limits
+from . import answers, problems, routes
+from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_PAGE = Path(__file__).parent / "page"
+
+
+def create_app(
+    collections: Mapping[str, Collection],
+    *,
+    roots: Sequence[Path] = (),
+    hosts: Sequence[str] = LOOPBACK,
+    ending: threading.Event | None = None,
+) -> FastAPI:
+    """Serve these collections, by name.
+
+    `roots`: the folders in which clients may have folders indexed. `hosts`: the only names that
+    it answers to, without ports. `ending`: once set, long work stops where it can be resumed.
+    """
+    limits = [collection.limits.upload_bytes for collection in collections.values()]
+    app = FastAPI(
+        title="lookalike",
+        summary="Give it pictures, ask with a picture, get what looks alike.",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(OwnHeaders),
+            Middleware(SameOrigin, hosts=hosts),
+            Middleware(BodyLimit, upload_bytes=max(limits, default=Limits().upload_bytes)),
+        ],
+    )
+    problems.install(app, HEADERS)
+    app.add_api_route("/healthz", _health, summary="Whether the service is up")
+    app.state.served = routes.Served(
+        collections, [root.resolve() for root in roots], (ending or threading.Event()).is_set
+    )
+    app.include_router(routes.router)
+    app.mount("/", StaticFiles(directory=_PAGE, html=True))
+    return app
+
+
+async def _health() -> answers.Health:
+    return answers.Health()

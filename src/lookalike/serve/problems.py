@@ -1,0 +1,146 @@
+"""Every error as an RFC 9457 problem: what happened, in words for a person, and nothing inside.
+
+Errors of ours have a `type` of their own, a tag to compare with, and their own text as `detail`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from ..errors import (
+    BadFilter,
+    BadQuery,
+    BadSource,
+    CannotWrite,
+    CollectionBusy,
+    LookalikeError,
+    PictureError,
+    UnknownName,
+    UnknownPicture,
+)
+
+_STATUS: dict[type[LookalikeError], int] = {
+    BadFilter: 400,
+    BadQuery: 400,
+    BadSource: 400,
+    UnknownName: 400,
+    UnknownPicture: 404,
+    PictureError: 422,
+    CollectionBusy: 503,
+    CannotWrite: 507,
+}
+
+
+class Refused(HTTPException):
+    """What the service itself refuses: `kind` names the problem for a program."""
+
+    def __init__(self, status: int, kind: str, detail: str) -> None:
+        super().__init__(status, detail)
+        self.kind = kind
+
+
+def unknown_collection(name: str) -> Refused:
+    """404: nothing is served under this name."""
+    return Refused(
+        404,
+        "unknown-collection",
+        f"no collection named {name!r} is served here; /v1/collections lists those that are",
+    )
+
+
+def forbidden_folder(folder: str) -> Refused:
+    """403: a folder that is outside the roots, told in the same words whether it exists or not."""
+    return Refused(
+        403,
+        "forbidden-folder",
+        f"{folder!r} is not inside a folder that this service may index; "
+        "give it with `lookalike serve --root FOLDER`",
+    )
+
+
+def too_large(limit: int) -> Refused:
+    """413: a body, or one picture in it, over the limit."""
+    return Refused(413, "too-large", f"an upload may have at most {limit / 1e6:g} MB")
+
+
+def shutting_down() -> Refused:
+    """503: the service ends while it works on this request."""
+    return Refused(
+        503, "shutting-down", "the service is shutting down; what was stored is kept, ask again"
+    )
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    kind: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> JSONResponse:
+    """The answer that tells a problem."""
+    content = {
+        "type": f"tag:lookalike,2026:{kind}" if kind else "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **more,
+    }
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI, headers: Mapping[str, str]) -> None:
+    """Have every error of `app` told as a problem; `headers` go with those nobody expected."""
+
+    def unexpected(_: Request, __: Exception) -> JSONResponse:
+        detail = "something went wrong in the service; its own log has the details"
+        return problem(500, detail, headers=headers)
+
+    app.add_exception_handler(LookalikeError, _of_ours)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def status_of(error: LookalikeError) -> int:
+    """The status that an error of ours is answered with."""
+    if isinstance(error, PictureError) and error.retry:
+        return 503
+    if isinstance(error, PictureError) and not error.recognised:
+        return 415
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+
+
+def _of_ours(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LookalikeError)
+    detail = error.reason if isinstance(error, PictureError) else str(error)
+    return problem(status_of(error), detail, kind=_dashed(type(error).__name__))
+
+
+def _of_http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    kind = error.kind if isinstance(error, Refused) else None
+    return problem(error.status_code, error.detail, kind=kind, headers=error.headers)
+
+
+def _of_validation(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"where": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]}
+        for each in error.errors()
+    ]
+    detail = "; ".join(f"{each['where'].split('.')[-1]}: {each['problem']}" for each in errors)
+    return problem(422, detail, kind="invalid", errors=errors)
+
+
+def _dashed(name: str) -> str:
+    """BadFilter -> bad-filter."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()

@@ -1,0 +1,165 @@
+"""What clients ask, read strictly: bodies, forms and the folders that may be indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, JsonValue, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from ..collection import Collection
+from ..errors import BadSource
+from ..types import Metadata
+from .problems import Refused, forbidden_folder, too_large
+
+_FORM = "multipart/form-data"
+_JSON = "application/json"
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Strict(BaseModel):
+    """An unknown or misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Wanted(_Strict):
+    """Which hits of a search."""
+
+    k: int = Field(24, ge=1, le=1000, description="How many hits.")
+    offset: int = Field(0, ge=0, le=1_000_000, description="How many of the best to leave out.")
+    where: str | None = Field(
+        None, max_length=2000, description="A filter, such as `label=cat and width >= 800`."
+    )
+    threshold: float | None = Field(None, description="The least score of a hit.")
+
+
+class Folder(_Strict):
+    """A folder on the server that is to be indexed."""
+
+    folder: str = Field(min_length=1, description="An absolute path, inside one of the roots.")
+    prune: bool = Field(False, description="Also forget pictures that are no longer there.")
+
+
+class _Description(_Strict):
+    label: str | None = Field(None, max_length=1000)
+    metadata: Json[dict[str, JsonValue]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One uploaded picture, still encoded."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Uploaded pictures that are one query, and what is wanted of its hits."""
+
+    pictures: list[Upload]
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Uploaded pictures that are to be kept, and what is said of each."""
+
+    pictures: list[Upload]
+    label: str | None
+    metadata: Metadata
+
+
+async def question(request: Request, collection: Collection) -> Question:
+    """Read the form of a search: `image` once or more; what is wanted from it or the address."""
+    async with _form(request) as form:
+        pictures = await _uploads(form, "image", collection)
+        fields = {**request.query_params, **_texts(form, "image")}
+    return Question(pictures, _checked(Wanted, fields))
+
+
+async def arrivals(request: Request, collection: Collection) -> Arrivals | Folder:
+    """Read what is to be added: a form with `images`, or JSON that names a folder."""
+    if _content_type(request) == _JSON:
+        return _checked_json(Folder, await request.body())
+    async with _form(request) as form:
+        pictures = await _uploads(form, "images", collection)
+        fields = _texts(form, "images")
+    said = _checked(_Description, fields)
+    return Arrivals(pictures, said.label or None, said.metadata)
+
+
+def folder_within(folder: str, roots: Sequence[Path]) -> Path:
+    """The real path of a folder inside a root. Otherwise 403, or `BadSource` if there is none."""
+    try:
+        path = Path(folder)
+        real = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL, a name too long
+        raise forbidden_folder(folder) from None
+    if not path.is_absolute() or not any(real.is_relative_to(root) for root in roots):
+        raise forbidden_folder(folder)
+    if not real.is_dir():
+        raise BadSource(f"{folder} is not a folder")
+    return real
+
+
+def _form(request: Request) -> Any:
+    if _content_type(request) != _FORM:
+        detail = f"this takes a form ({_FORM}), not {_content_type(request) or 'nothing'}"
+        raise Refused(415, "not-a-form", detail)
+    return request.form()
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _uploads(form: FormData, field: str, collection: Collection) -> list[Upload]:
+    limit = collection.limits.upload_bytes
+    uploads = []
+    for given in form.getlist(field):
+        if not isinstance(given, UploadFile):
+            _invalid(field, "expected a file")
+        data = await given.read()
+        if len(data) > limit:
+            raise too_large(limit)
+        uploads.append(Upload(given.filename or "picture", data))
+    if not uploads:
+        _invalid(field, "expected at least one picture")
+    return uploads
+
+
+def _texts(form: FormData, pictures: str) -> dict[str, str]:
+    """The form's other fields; a file among them is an error."""
+    texts: dict[str, str] = {}
+    for name, value in form.items():
+        if name == pictures:
+            continue
+        if isinstance(value, UploadFile):
+            _invalid(name, "expected text, not a file")
+        texts[name] = value
+    return texts
+
+
+def _checked(model: type[_Model], fields: Mapping[str, Any]) -> _Model:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None
+
+
+def _checked_json(model: type[_Model], body: bytes) -> _Model:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None
+
+
+def _invalid(field: str, problem: str) -> NoReturn:
+    raise RequestValidationError([{"loc": (field,), "msg": problem, "type": "value_error"}])

@@ -1,0 +1,133 @@
+"""What any web page could otherwise do to a loopback port, refused before it is looked at.
+
+A page on any site can send requests to 127.0.0.1, and a name that its owner points there can even
+read the answers (DNS rebinding). So the Host must be one of ours, and a request that a browser
+sends for another site's page is refused, but for following a link to our page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import problem, too_large
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_PAGE = "/"
+_ENVELOPE_BYTES = 65_536
+"""What the form around an upload may take on top of it."""
+
+
+class OwnHeaders:
+    """Middleware: every answer carries `HEADERS`, and is asked for anew unless it says else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class SameOrigin:
+    """Middleware: refuses foreign hosts, and requests that pages of other sites make."""
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        respond = self._app if scope["type"] != "http" else self._refusal(scope) or self._app
+        await respond(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        given = headers.getlist("host")
+        if len(given) != 1:
+            return problem(400, "a request names its Host, once", kind="bad-host")
+        if _without_port(given[0]) not in self._hosts:
+            detail = f"this service does not answer to the host {given[0]!r}"
+            return problem(421, detail, kind="foreign-host")
+        if _is_foreign(headers, given[0]) and not _follows_a_link(scope, headers):
+            detail = "this request comes from another site's page, which may not use this service"
+            return problem(403, detail, kind="foreign-origin")
+        return None
+
+
+class BodyLimit:
+    """Middleware: refuses a body over the limit, by its announced length or as it arrives."""
+
+    def __init__(self, app: ASGIApp, upload_bytes: int) -> None:
+        self._app = app
+        self._upload_bytes = upload_bytes
+        self._limit = upload_bytes + _ENVELOPE_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._limit:
+            error = too_large(self._upload_bytes)
+            refusal = problem(error.status_code, error.detail, kind=error.kind)
+            await refusal(scope, receive, send)
+            return
+        arrived = 0
+
+        async def receive_counted() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > self._limit:
+                # The application, which is waiting for this body, answers with it.
+                raise too_large(self._upload_bytes)
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+
+def _without_port(host: str) -> str:
+    """`127.0.0.1:8000` -> `127.0.0.1`; `[::1]:8000` -> `[::1]`."""
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdecimal() else host.lower()
+
+
+def _is_foreign(headers: Headers, host: str) -> bool:
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return True
+    ours = {f"http://{host.lower()}", f"https://{host.lower()}"}
+    return any(origin.lower() not in ours for origin in headers.getlist("origin"))
+
+
+def _follows_a_link(scope: Scope, headers: Headers) -> bool:
+    """Whether this opens our page in a tab, from wherever: it shows nothing to who linked it."""
+    return (
+        scope["method"] == "GET"
+        and scope["path"] == _PAGE
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest", "document") == "document"
+        and "origin" not in headers
+    )

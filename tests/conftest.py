@@ -1,0 +1,87 @@
+"""Stores, pictures and vectors that several tests need."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookalike import registry
+from lookalike.store import Arrival, EmbeddingPlan
+from lookalike.store.embedded import EmbeddedStore
+from lookalike.types import Place, Vectors
+
+DIM = 8
+
+OpenStore = Callable[..., EmbeddedStore]
+
+
+def plan(
+    index: str = "flat", distance: str = "cosine", fingerprint: str = "a model", dim: int = DIM
+) -> EmbeddingPlan:
+    """One embedding named `v`."""
+    options = registry.load("index", index).Options()
+    return EmbeddingPlan("v", dim, fingerprint, distance, index, options)
+
+
+def sha(content: object) -> bytes:
+    """The digest of a picture whose content is this."""
+    return hashlib.sha256(repr(content).encode()).digest()
+
+
+def arrival(content: object, path: str | None = None, **said: Any) -> Arrival:
+    """A picture that is to be stored; by default at a place of its own that is not on this disk."""
+    place = Place(f"http://pictures/{content}" if path is None else path, **said)
+    return Arrival(sha(content), "PNG", 640, 480, 1000, place)
+
+
+def random_vectors(count: int, dim: int = DIM, seed: int = 0) -> Vectors:
+    """Float32 [count, dim], in all directions."""
+    return np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+
+
+def clustered_vectors(count: int, dim: int, clusters: int = 50, seed: int = 0) -> Vectors:
+    """Float32 [count, dim] around random centres, as pictures of a few kinds lie."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(clusters, dim))
+    near = centres[rng.integers(0, clusters, count)] + 0.3 * rng.normal(size=(count, dim))
+    return near.astype(np.float32)
+
+
+def put(store: EmbeddedStore, contents: Sequence[object], vectors: Vectors) -> None:
+    """Store one picture for each content, a vector each."""
+    store.put([arrival(content) for content in contents], {"v": vectors})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a collection is to be."""
+    return tmp_path / "collection"
+
+
+@pytest.fixture
+def open_store() -> Iterator[OpenStore]:
+    """Opens stores, made first if they are not there; they are closed at the end."""
+    opened = []
+
+    def open(folder: Path, *plans: EmbeddingPlan) -> EmbeddedStore:
+        wanted = plans or (plan(),)
+        if not folder.exists():
+            EmbeddedStore.create(folder, "", wanted)
+        store = EmbeddedStore(folder, wanted)
+        opened.append(store)
+        return store
+
+    yield open
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(folder: Path, open_store: OpenStore) -> EmbeddedStore:
+    """An empty store with one embedding `v` of 8 values, cosine, exact."""
+    return open_store(folder)

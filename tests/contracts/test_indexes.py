@@ -1,0 +1,281 @@
+"""What every index promises, checked for each line of the registry against brute force."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import clustered_vectors
+
+from lookalike import registry
+from lookalike.distances import DISTANCES, Distance, distance_named
+from lookalike.index import Structure
+from lookalike.index.segments import SegmentedIndex
+from lookalike.types import Neighbours, Rows, Vectors
+
+COUNT, DIM, K = 20_000, 16, 10
+EVERY_INDEX = pytest.mark.parametrize("name", registry.names("index"))
+EVERY_DISTANCE = pytest.mark.parametrize("distance", DISTANCES.values(), ids=lambda each: each.name)
+
+
+def options(name: str) -> Any:
+    """The default options."""
+    return registry.load("index", name).Options()
+
+
+def structure_of(name: str, vectors: Vectors, distance: Distance) -> Structure:
+    made: Structure = registry.load("index", name).create(
+        vectors.shape[1], distance.metric, options(name), len(vectors)
+    )
+    made.add(distance.prepared(vectors))
+    return made
+
+
+def scores_of(queries: Vectors, vectors: Vectors, distance: Distance) -> np.ndarray[Any, Any]:
+    """Every score, float64 [q, n], by the textbook."""
+    a, b = queries.astype(np.float64), vectors.astype(np.float64)
+    if distance.name == "euclidean":
+        return -((a[:, None, :] - b[None]) ** 2).sum(axis=2)
+    lengths = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
+    return np.divide(a @ b.T, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def recall(found: Neighbours, scores: np.ndarray[Any, Any], allowed: Rows, k: int) -> float:
+    """The share of the true `k` nearest among `allowed` that was found, equals counted alike."""
+    k = min(k, len(allowed))
+    best = -np.sort(-scores[:, allowed], axis=1)[:, k - 1 : k]
+    hits = 0
+    for rows, own, least in zip(found.rows, scores, best, strict=True):
+        rows = rows[rows >= 0]
+        assert len(set(rows)) == len(rows)
+        assert np.isin(rows, allowed).all()
+        hits += int(np.count_nonzero(own[rows] >= least - 1e-5))
+    return hits / (k * len(scores))
+
+
+@pytest.fixture(scope="module", params=registry.names("index"))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def distance() -> Distance:
+    return distance_named("cosine")
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    return clustered_vectors(COUNT, DIM)
+
+
+@pytest.fixture(scope="module")
+def queries() -> Vectors:
+    return clustered_vectors(COUNT, DIM)[::667] + np.float32(0.01)
+
+
+@pytest.fixture(scope="module")
+def scores(queries: Vectors, vectors: Vectors, distance: Distance) -> np.ndarray[Any, Any]:
+    return scores_of(queries, vectors, distance)
+
+
+@pytest.fixture(scope="module")
+def structure(name: str, vectors: Vectors, distance: Distance) -> Structure:
+    """Built once for this module; nobody may change it."""
+    return structure_of(name, vectors, distance)
+
+
+@pytest.fixture
+def index(structure: Structure, distance: Distance) -> SegmentedIndex:
+    """All vectors in the main structure, at rows that equal their positions."""
+    made = SegmentedIndex(DIM, distance)
+    made.replace_main(structure, np.arange(COUNT))
+    return made
+
+
+def test_recall_is_0_95_unfiltered(
+    index: SegmentedIndex, queries: Vectors, scores: np.ndarray[Any, Any]
+) -> None:
+    for k in (1, K, 200):
+        assert recall(index.search(queries, k), scores, np.arange(COUNT), k) >= 0.95
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.1, 0.03, 0.01, 0.0001])
+def test_recall_is_0_95_under_any_filter(
+    index: SegmentedIndex, queries: Vectors, scores: np.ndarray[Any, Any], share: float
+) -> None:
+    count = max(int(share * COUNT), 1)
+    allowed = np.sort(np.random.default_rng(3).choice(COUNT, count, replace=False))
+    for k in (1, K, 100):
+        assert recall(index.search(queries, k, allowed), scores, allowed, k) >= 0.95
+
+
+@pytest.mark.parametrize("share", [0.6, 0.2])
+def test_recall_is_0_95_when_what_is_allowed_lies_far_from_the_query(
+    index: SegmentedIndex, vectors: Vectors, distance: Distance, share: float
+) -> None:
+    query = vectors[:1]
+    truth = scores_of(query, vectors, distance)
+    farthest = np.sort(np.argsort(truth[0])[: int(share * COUNT)])
+    for k in (1, K):
+        assert recall(index.search(query, k, farthest), truth, farthest, k) >= 0.95
+
+
+def test_scores_are_the_true_ones_best_first(
+    index: SegmentedIndex, queries: Vectors, scores: np.ndarray[Any, Any]
+) -> None:
+    found = index.search(queries, K)
+    assert found.rows.dtype == np.int64
+    assert found.scores.dtype == np.float32
+    np.testing.assert_allclose(
+        found.scores, np.take_along_axis(scores, found.rows, axis=1), atol=1e-5
+    )
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
+def test_one_query_finds_what_many_at_once_find(index: SegmentedIndex, queries: Vectors) -> None:
+    together = index.search(queries, K)
+    for i, query in enumerate(queries):
+        np.testing.assert_array_equal(index.search(query[None], K).rows[0], together.rows[i])
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_saved_structure_finds_what_it_found(
+    name: str,
+    structure: Structure,
+    queries: Vectors,
+    distance: Distance,
+    tmp_path: Path,
+    mapped: bool,
+) -> None:
+    structure.save(tmp_path / "saved")
+    loaded = registry.load("index", structure.kind).load(
+        tmp_path / "saved", options(name), mapped=mapped
+    )
+    prepared = distance.prepared(queries)
+    before, after = structure.search(prepared, K, None), loaded.search(prepared, K, None)
+    np.testing.assert_array_equal(before.rows, after.rows)
+    np.testing.assert_array_equal(before.scores, after.scores)
+    np.testing.assert_array_equal(structure.vectors, loaded.vectors)
+
+
+def test_a_mapped_structure_refuses_to_be_added_to(
+    name: str, structure: Structure, tmp_path: Path
+) -> None:
+    """FAISS would end the whole process."""
+    structure.save(tmp_path / "saved")
+    loaded = registry.load("index", structure.kind).load(
+        tmp_path / "saved", options(name), mapped=True
+    )
+    with pytest.raises(TypeError, match="cannot be added to"):
+        loaded.add(np.zeros((1, DIM), np.float32))
+
+
+def test_removed_rows_never_show_again(
+    index: SegmentedIndex, queries: Vectors, scores: np.ndarray[Any, Any]
+) -> None:
+    gone = np.unique(index.search(queries, 50).rows)
+    index.remove(gone)
+    left = np.setdiff1d(np.arange(COUNT), gone)
+    assert len(index) == len(left)
+    assert recall(index.search(queries, K), scores, left, K) >= 0.95
+    assert recall(index.search(queries, K, np.arange(COUNT)), scores, left, K) >= 0.95
+    assert recall(index.exact(queries, K), scores, left, K) == 1.0
+
+
+def test_almost_everything_may_be_removed(index: SegmentedIndex, queries: Vectors) -> None:
+    index.remove(np.arange(COUNT - 3))
+    found = index.search(queries, K)
+    assert (np.sort(found.rows[:, :3], axis=1) == np.arange(COUNT - 3, COUNT)).all()
+    assert (found.rows[:, 3:] == -1).all()
+    index.remove(np.arange(COUNT))
+    assert len(index) == 0
+    assert (index.search(queries, K).rows == -1).all()
+
+
+def test_what_is_added_is_found_at_once_while_others_search(
+    index: SegmentedIndex, queries: Vectors
+) -> None:
+    stop, wrong = threading.Event(), []
+
+    def keep_searching() -> None:
+        while not stop.is_set():
+            found = index.search(queries, K)
+            if (found.rows < 0).any() or not np.isfinite(found.scores).all():
+                wrong.append(found)
+
+    searchers = [threading.Thread(target=keep_searching) for _ in range(3)]
+    for each in searchers:
+        each.start()
+    added = clustered_vectors(300, DIM, seed=9) * 5 + 7
+    for i, vector in enumerate(added):
+        index.add(np.array([COUNT + i]), vector[None])
+        assert index.search(vector[None], 1).rows[0, 0] == COUNT + i
+        if i % 3 == 0:
+            index.remove(np.array([COUNT + i]))
+            assert index.search(vector[None], 1).rows[0, 0] != COUNT + i
+    stop.set()
+    for each in searchers:
+        each.join()
+    assert wrong == []
+    assert len(index) == COUNT + 200
+
+
+def test_what_is_given_is_never_changed(vectors: Vectors) -> None:
+    for distance in DISTANCES.values():
+        index = SegmentedIndex(DIM, distance)
+        some, rows, queries = vectors[:100].copy(), np.arange(100), vectors[:5].copy()
+        allowed = np.arange(0, 100, 2)
+        for each in (some, rows, queries, allowed):
+            each.setflags(write=False)
+        index.add(rows, some)
+        index.remove(rows[:3])
+        index.search(queries, 5)
+        index.search(queries, 5, allowed)
+        index.exact(queries, 5)
+        np.testing.assert_array_equal(some, vectors[:100])
+        np.testing.assert_array_equal(queries, vectors[:5])
+
+
+SMALL: dict[str, Callable[[], Vectors]] = {
+    "nothing": lambda: np.empty((0, DIM), np.float32),
+    "one": lambda: clustered_vectors(1, DIM),
+    "fewer than k": lambda: clustered_vectors(7, DIM),
+    "all the same": lambda: np.ones((500, DIM), np.float32),
+    "all zero": lambda: np.zeros((500, DIM), np.float32),
+    "duplicates": lambda: np.repeat(clustered_vectors(300, DIM), 10, axis=0),
+    "some zero": lambda: clustered_vectors(900, DIM) * (np.arange(900) % 30 > 0)[:, None],
+    "far from the origin": lambda: clustered_vectors(500, DIM) + np.float32(100),
+}
+
+
+@pytest.mark.parametrize("case", SMALL)
+@EVERY_DISTANCE
+@EVERY_INDEX
+def test_odd_sets_are_searched_as_brute_force_does(
+    name: str, distance: Distance, case: str
+) -> None:
+    vectors = SMALL[case]().astype(np.float32)
+    queries = np.concatenate([clustered_vectors(4, DIM, seed=5), np.zeros((1, DIM), np.float32)])
+    truth = scores_of(queries, vectors, distance)
+    tolerance = 1e-5 * max(1.0, float(np.abs(truth).max(initial=0)))
+    index = SegmentedIndex(DIM, distance)
+    if len(vectors):
+        index.replace_main(structure_of(name, vectors, distance), np.arange(len(vectors)))
+    fresh = SegmentedIndex(DIM, distance)
+    fresh.add(np.arange(len(vectors)), vectors)
+    for each in (index, fresh):
+        for allowed in (None, np.arange(len(vectors)), np.arange(0, len(vectors), 2)):
+            at = np.arange(len(vectors)) if allowed is None else allowed
+            found = each.search(queries, 12, allowed)
+            count = min(12, len(at))
+            assert not np.isnan(found.scores).any()
+            assert (found.rows[:, :count] >= 0).all()
+            assert (found.rows[:, count:] == -1).all()
+            assert (found.scores[:, count:] == -np.inf).all()
+            expected = -np.sort(-truth[:, at], axis=1)[:, :count]
+            close = np.abs(found.scores[:, :count] - expected) <= tolerance
+            assert np.count_nonzero(close) >= 0.95 * close.size

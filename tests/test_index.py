@@ -1,0 +1,268 @@
+"""The parts of an index: segments against a plain dict, and the cache on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_vectors
+
+from lookalike import registry
+from lookalike.distances import DISTANCES, Distance, distance_named
+from lookalike.index import cache
+from lookalike.index.auto import Auto, AutoOptions
+from lookalike.index.hnsw import HNSWOptions
+from lookalike.index.segments import SegmentedIndex
+
+DIM = 6
+KINDS = [name for name in registry.names("index") if hasattr(registry.load("index", name), "kind")]
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+
+
+def brute_force(
+    model: dict[int, Any], query: Any, k: int, distance: Distance, allowed: set[int] | None
+) -> list[float]:
+    """The best `k` scores in a dict of vectors, in double precision."""
+    scores = []
+    for row, vector in model.items():
+        if allowed is not None and row not in allowed:
+            continue
+        a, b = query.astype(float), vector.astype(float)
+        if distance.name == "cosine":
+            scores.append(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))))
+        else:
+            scores.append(-float(((a - b) ** 2).sum()))
+    return sorted(scores, reverse=True)[:k]
+
+
+@pytest.mark.parametrize("distance", DISTANCES.values(), ids=lambda each: each.name)
+@EVERY_KIND
+def test_any_history_of_changes_is_searched_as_a_plain_dict_is(
+    kind: str, distance: Distance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.index.segments._EXACT_BELOW", 10)
+    rng = np.random.default_rng(11)
+    index, model, next_row = SegmentedIndex(DIM, distance), dict[int, Any](), 1
+    right, wanted = 0, 0
+    for step in range(400):
+        action = rng.choice(
+            ["add", "remove", "search", "filter", "compact"], p=[0.3, 0.2, 0.25, 0.2, 0.05]
+        )
+        if action == "add":
+            count = int(rng.integers(1, 12))
+            rows = np.cumsum(rng.integers(1, 4, count)) + next_row
+            vectors = rng.normal(size=(count, DIM)).astype(np.float32)
+            index.add(rows, vectors)
+            model.update(zip(rows.tolist(), vectors, strict=True))
+            next_row = int(rows[-1])
+        elif action == "remove":
+            rows = rng.integers(0, next_row + 3, int(rng.integers(1, 12)))
+            index.remove(np.unique(rows))
+            for row in rows.tolist():
+                model.pop(row, None)
+        elif action == "compact":
+            rows = np.array(sorted(model), np.int64)
+            structure = registry.load("index", kind).create(
+                DIM, distance.metric, registry.load("index", kind).Options(), len(rows)
+            )
+            if len(rows):
+                structure.add(distance.prepared(np.array([model[row] for row in rows.tolist()])))
+            if rng.random() < 0.5:  # what came and went while it was being built
+                index.add(np.array([next_row + 1]), np.ones((1, DIM), np.float32))
+                index.remove(np.array([next_row + 1, *rows[:2]]))
+                next_row += 1
+                for row in rows[:2].tolist():
+                    del model[row]
+            index.replace_main(structure, rows)
+        allowed = rng.integers(0, next_row + 3, next_row) if action == "filter" else None
+        query = rng.normal(size=(1, DIM)).astype(np.float32)
+        k = int(rng.integers(1, 15))
+        found = index.search(query, k, None if allowed is None else np.unique(allowed))
+        expected = brute_force(
+            model, query[0], k, distance, None if allowed is None else set(allowed.tolist())
+        )
+        rows = found.rows[0][found.rows[0] >= 0]
+        assert len(rows) == len(set(rows.tolist())) == len(expected), step
+        assert set(rows.tolist()) <= set(model)
+        close = np.abs(found.scores[0][: len(rows)] - np.array(expected)) < 1e-4
+        assert close.all() or kind != "flat", step
+        right += int(close.sum())
+        wanted += len(expected)
+        assert len(index) == len(model)
+    assert right >= 0.99 * wanted
+    assert sorted(model) == index.sample(10**6).tolist()
+    np.testing.assert_allclose(
+        index.vectors_of(np.array(sorted(model), np.int64)),
+        distance.prepared(np.array([model[row] for row in sorted(model)], np.float32)),
+    )
+
+
+def test_removed_vectors_do_not_pile_up_beside_a_new_main_structure() -> None:
+    """Else a collection whose newest pictures were removed would ask for compaction for ever."""
+    distance = distance_named("cosine")
+    index = SegmentedIndex(DIM, distance)
+    index.add(np.arange(1, 20_001), random_vectors(20_000, DIM))
+    index.remove(np.arange(5, 20_001))
+    assert index.wants_compaction
+    structure = registry.load("index", "flat").create(DIM, distance.metric, None, 4)
+    structure.add(distance.prepared(random_vectors(20_000, DIM)[:4]))
+    index.replace_main(structure, np.arange(1, 5))
+    assert not index.wants_compaction
+    assert len(index) == 4
+
+
+def test_auto_is_exact_while_few_and_a_graph_beyond() -> None:
+    options = AutoOptions(flat_below=100)
+    assert Auto.create(DIM, "inner product", options, 99).kind == "flat"
+    assert Auto.create(DIM, "inner product", options, 100).kind == "hnsw"
+
+
+@pytest.mark.parametrize("wrong", [{"m": 1}, {"m": -3}, {"ef_construction": 0}, {"ef_search": 0}])
+def test_knobs_that_would_hang_or_crash_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        HNSWOptions(**wrong)
+    with pytest.raises(ValueError, match="must be"):
+        AutoOptions(**wrong)
+
+
+def written(folder: Path, kind: str, count: int = 500) -> Path:
+    """A sound cache of `count` vectors."""
+    distance = distance_named("cosine")
+    cls = registry.load("index", kind)
+    structure = cls.create(DIM, distance.metric, cls.Options(), count)
+    structure.add(distance.prepared(random_vectors(count, DIM)))
+    rows = np.arange(1, count + 1, dtype=np.int64)
+    header = cache.Header("a uuid", kind, kind, "cosine", DIM, count, 7)
+    cache.write(folder / "v-1", header, structure, rows)
+    return folder / "v-1"
+
+
+def read(folder: Path, kind: str, *, mapped: bool = True) -> Any:
+    return cache.read(folder, registry.load("index", kind).Options(), mapped=mapped)
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_cache_is_read_as_it_was_written(tmp_path: Path, kind: str, mapped: bool) -> None:
+    folder = written(tmp_path, kind)
+    cache.verify(folder)
+    header, structure, rows = read(folder, kind, mapped=mapped)
+    assert header == cache.Header("a uuid", kind, kind, "cosine", DIM, 500, 7)
+    assert rows.tolist() == list(range(1, 501))
+    expected = distance_named("cosine").prepared(random_vectors(500, DIM))
+    np.testing.assert_array_equal(structure.vectors, expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["v-1"]
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("name", ["structure.faiss", "rows.npy", "header.json"])
+def test_a_truncated_lengthened_or_missing_file_makes_a_cache_unusable(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    path = written(tmp_path, kind) / name
+    content = path.read_bytes()
+    for cut in (0, 1, 10, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:cut])
+        for look in (lambda: read(path.parent, kind), lambda: cache.verify(path.parent)):
+            with pytest.raises(cache.CacheUnusable):
+                look()
+    path.write_bytes(content + b"x")
+    with pytest.raises(cache.CacheUnusable):
+        read(path.parent, kind)
+    with pytest.raises(cache.CacheUnusable):
+        cache.verify(path.parent)
+    path.unlink()
+    with pytest.raises(cache.CacheUnusable):
+        read(path.parent, kind)
+    with pytest.raises(cache.CacheUnusable):
+        cache.verify(path.parent)
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("name", ["structure.faiss", "rows.npy"])
+def test_any_flipped_bit_is_found_by_verifying(tmp_path: Path, kind: str, name: str) -> None:
+    path = written(tmp_path, kind) / name
+    content = path.read_bytes()
+    for at in np.linspace(0, len(content) - 1, 60, dtype=int).tolist():
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :])
+        with pytest.raises(cache.CacheUnusable, match="damaged in block"):
+            cache.verify(path.parent)
+        if name == "rows.npy":
+            with pytest.raises(cache.CacheUnusable):
+                read(path.parent, kind)
+
+
+def test_any_flipped_bit_in_the_header_makes_a_cache_unusable(tmp_path: Path) -> None:
+    """One in the last row's number would else hide pictures."""
+    path = written(tmp_path, "flat") / "header.json"
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x01]) + content[at + 1 :])
+        try:
+            header, _, rows = read(path.parent, "flat")
+        except cache.CacheUnusable:
+            continue
+        # Only white space between two values may differ.
+        assert (header.last_row, header.last_removal, len(rows)) == (500, 7, 500), content[at:]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "null", "[]", "7", "{", '{"version": 1}', '{"version": 1, "header": {}, "files": []}'],
+)
+def test_any_other_header_makes_a_cache_unusable(tmp_path: Path, header: str) -> None:
+    folder = written(tmp_path, "flat")
+    (folder / "header.json").write_text(header)
+    with pytest.raises(cache.CacheUnusable):
+        read(folder, "flat")
+
+
+def test_a_cache_of_another_version_is_unusable(tmp_path: Path) -> None:
+    folder = written(tmp_path, "flat")
+    content = json.loads((folder / "header.json").read_text())
+    (folder / "header.json").write_text(json.dumps({**content, "version": 99}))
+    with pytest.raises(cache.CacheUnusable, match="format 99"):
+        read(folder, "flat")
+
+
+@EVERY_KIND
+def test_rows_of_another_number_or_out_of_order_make_a_cache_unusable(
+    tmp_path: Path, kind: str
+) -> None:
+    distance = distance_named("cosine")
+    cls = registry.load("index", kind)
+    structure = cls.create(DIM, distance.metric, cls.Options(), 5)
+    structure.add(random_vectors(5, DIM))
+    header = cache.Header("a uuid", kind, kind, "cosine", DIM, 5, 0)
+    for number, rows in enumerate(
+        ([1, 2, 3, 4], [1, 2, 3, 4, 5, 6], [1, 2, 4, 3, 5], [1, 1, 2, 3, 4])
+    ):
+        folder = tmp_path / str(number)
+        cache.write(folder, header, structure, np.array(rows, np.int64))
+        with pytest.raises(cache.CacheUnusable, match="do not match"):
+            read(folder, kind)
+
+
+def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    class Fails:
+        """Stands for a disk that fills up."""
+
+        def save(self, path: Path) -> None:
+            path.write_bytes(b"half")
+            raise OSError("no space left")
+
+    header = cache.Header("a uuid", "flat", "flat", "cosine", DIM, 0, 0)
+    with pytest.raises(OSError, match="no space left"):
+        cache.write(tmp_path / "v-1", header, Fails(), np.empty(0, np.int64))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_named_caches_are_kept(tmp_path: Path) -> None:
+    for name in ("a", "b", "c.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    cache.remove_others(tmp_path, ["b"])
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
