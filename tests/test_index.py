@@ -47,7 +47,7 @@ def test_any_history_of_changes_is_searched_as_a_plain_dict_is(
     rng = np.random.default_rng(11)
     index, model, next_row = SegmentedIndex(DIM, distance), dict[int, Any](), 1
     right, wanted = 0, 0
-    for step in range(400):
+    for step in range(250):
         action = rng.choice(
             ["add", "remove", "search", "filter", "compact"], p=[0.3, 0.2, 0.25, 0.2, 0.05]
         )

@@ -122,8 +122,7 @@ def _zip(path: Path) -> Iterator[Member]:
 
 
 def _tar(path: Path) -> Iterator[Member]:
-    # Damage is told, not passed over as the end of the archive.
-    with tarfile.open(path, errorlevel=2) as archive:
+    with tarfile.open(path) as archive:
         for member in archive:
             if member.isfile() and not _hidden(member.name):
                 place = _place(path, member.name, member.size, int(member.mtime * 1e9))

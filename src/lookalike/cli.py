@@ -9,15 +9,21 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
+from typer.main import get_command
 
 from . import terminal
-from .errors import BadQuery, LookalikeError
+from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
+
+if TYPE_CHECKING:
+    from .collection import Answer, Collection
+
+# Newer versions of Typer bring a click of their own: this is the class of whichever is used.
+_UsageError: Any = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     help="Give it pictures, ask with a picture, get what looks alike.",
@@ -62,8 +68,12 @@ def index(
     with _opened(collection, recipe=recipe, device=device, create=True) as c:
         with terminal.ingest_progress(given) as on_progress:
             report = c.add(*given, prune=prune, retry=retry, on_progress=on_progress)
-        terminal.show_report(report, c, as_json=as_json)
-    raise typer.Exit(SOME_FAILED if report.failed else 0)
+        nothing = not (report.kept or report.failed or report.removed)
+        if as_json or not nothing:
+            terminal.show_report(report, c, as_json=as_json)
+    if nothing:
+        raise BadSource(f"there is no picture in {' '.join(given)}")
+    raise typer.Exit(_exit_code(report.kept + report.removed, report.failed))
 
 
 @app.command()
@@ -91,28 +101,30 @@ def search(
     if (id is None) == (not pictures):
         raise BadQuery("give one picture or more to search with, or --id of a stored one")
     from .collection import Answer
+    from .gallery import Gallery
 
     wanted: dict[str, Any] = {"k": k, "offset": offset, "where": where, "threshold": threshold}
-    with _opened(collection, device=device) as c:
-        answers: Iterator[Answer]
+    answered = failed = 0
+    with _opened(collection, device=device) as c, contextlib.ExitStack() as page:
+        answers: Iterable[Answer]
         if id is not None:
-            answers = iter([Answer(id, c.more_like(id, **wanted))])
+            answers = [Answer(id, c.more_like(id, **wanted))]
         elif together:
-            answers = iter(
-                [Answer(" + ".join(pictures or ()), c.search(*pictures or (), **wanted))]
-            )
+            answers = _together(c, pictures or (), wanted)
         else:
             answers = c.search_many(pictures or (), **wanted)
-        shown = terminal.show_answers(answers, as_json=as_json)
-        if html is not None:
-            from .gallery import write_gallery
-
-            write_gallery(html, shown, c)
-            terminal.note(f"wrote {html}")
-    if not shown:
+        gallery = page.enter_context(Gallery(html, c)) if html is not None else None
+        for answer in answers:
+            terminal.show_answer(answer, as_json=as_json)
+            if gallery is not None:
+                gallery.add(answer)
+            answered += answer.error is None
+            failed += answer.error is not None
+    if html is not None:
+        terminal.note(f"wrote {html}")
+    if not answered and not failed:
         raise BadQuery("there is no picture in what you gave to search with")
-    failed = sum(answer.error is not None for answer in shown)
-    raise typer.Exit((NOTHING_DONE if failed == len(shown) else SOME_FAILED) if failed else 0)
+    raise typer.Exit(_exit_code(answered, failed))
 
 
 @app.command()
@@ -184,8 +196,8 @@ def remove(
     with _opened(collection) as c:
         missing = [id for id in ids if not c.remove(id)]
     for id in missing:
-        terminal.note(f"no stored picture has the id {id}")
-    raise typer.Exit(SOME_FAILED if missing else 0)
+        terminal.fail(UnknownPicture(id))
+    raise typer.Exit(_exit_code(len(ids) - len(missing), len(missing)))
 
 
 @app.command()
@@ -205,20 +217,58 @@ def main() -> None:
     """Run the command line: a user's mistake is one line on standard error, never a traceback."""
     logging.basicConfig(format="lookalike: %(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
-        sys.exit(app(standalone_mode=False))
-    except click.ClickException as error:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except _UsageError as error:
         error.show()
-        sys.exit(NOTHING_DONE)
+        code = NOTHING_DONE
     except LookalikeError as error:
         terminal.fail(error)
-        sys.exit(NOTHING_DONE)
-    except BrokenPipeError:
-        # The reader of our output has gone; nothing is left to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except (KeyboardInterrupt, click.Abort):
+        code = NOTHING_DONE
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        code = 0
+        _say_no_more()
+    except OSError as error:
+        terminal.note(f"lookalike: {error.strerror or error}")
+        code = NOTHING_DONE
+        _say_no_more()
+    except KeyboardInterrupt:
         terminal.note("stopped; what was stored is kept, running the same again goes on")
-        sys.exit(_INTERRUPTED)
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """The exit code. Without Typer's own frame, which has other messages for what is raised."""
+    try:
+        with get_command(app).make_context("lookalike", list(arguments)) as context:
+            context.command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
+
+
+def _exit_code(done: int, failed: int) -> int:
+    if not failed:
+        return 0
+    return SOME_FAILED if done else NOTHING_DONE
+
+
+def _say_no_more() -> None:
+    """What is still buffered for standard output goes nowhere, also at the interpreter's end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _together(
+    collection: Collection, pictures: Sequence[str], wanted: Mapping[str, Any]
+) -> list[Answer]:
+    """All of these pictures, and those in these folders, as one query."""
+    from .collection import Answer
+    from .ingest import found
+
+    places = [item.place.path for item in found(pictures)]
+    hits = collection.search(*places, **wanted) if places else []
+    return [Answer(places, hits)] if places else []
 
 
 @contextlib.contextmanager

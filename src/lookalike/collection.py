@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -17,9 +18,9 @@ from . import filters, ingest, picture, sources
 from . import recipe as recipes
 from .decoding import Encoded
 from .distances import distance_named
-from .errors import BadQuery, NotACollection, PictureError, UnknownPicture
+from .errors import BadQuery, CannotWrite, NotACollection, PictureError, UnknownPicture
 from .features import FeaturePipeline, Features, mean_vectors
-from .places import absolute, place_name
+from .places import place_of
 from .store import Arrival, EmbeddingPlan, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
 from .types import Finding, Hit, Limits, Metadata, Place, Record, Vectors
@@ -38,7 +39,8 @@ _DEFAULT_LIMITS = Limits()
 class Answer:
     """The hits of one query out of many, or why it has none."""
 
-    query: Any
+    query: str | Sequence[str]
+    """The place of the picture, or of each of those that were asked together."""
     hits: list[Hit]
     error: PictureError | None = None
 
@@ -55,14 +57,12 @@ def open_collection(
 
     `recipe`: a ready one's name or a path to a `.toml`; a collection keeps the one it was made
     with, so giving another one raises `ModelMismatch`. `device`: `auto`, `cpu`, `cuda` or
-    `cuda:N`; a new collection made for `cuda` gets `default-fp16` if no recipe is named. With `create=False`, or where something else lies, `NotACollection` is raised.
+    `cuda:N`; a new collection made for `cuda` gets `default-fp16` if no recipe is named. With
+    `create=False`, or where something else lies, `NotACollection` is raised.
     """
-    folder = Path(path).expanduser()
-    if not (folder / sources.CATALOGUE).is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise NotACollection(folder, "something else is there")
-        if not create:
-            raise NotACollection(folder, "there is nothing there")
+    folder = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for `~nobody`
+    if not sources.is_collection(folder):
+        _check_free(folder, create=create)
         usual = "default-fp16" if device.startswith("cuda") else "default"
         chosen = recipes.load(recipe or usual)
         EmbeddedStore.create(folder, chosen.text, _plans(chosen, device))
@@ -115,8 +115,7 @@ class Collection:
             on_progress=on_progress,
         )
         if prune:
-            roots = [place_name(absolute(text)) for text in texts]
-            report.removed = ingest.prune(roots, self._store)
+            report.removed = ingest.prune(texts, self._store)
         self.settle()
         return report
 
@@ -171,6 +170,8 @@ class Collection:
             if record is not None:
                 removed += self._store.forget([place.path for place in record.places])
                 self._uploads.drop(record.id)
+                for kept in self._thumbnails(record.id).glob(f"{record.id}-*"):
+                    kept.unlink(missing_ok=True)
         return removed
 
     def search(
@@ -204,9 +205,11 @@ class Collection:
     ) -> Iterator[Answer]:
         """Answer each file (or each picture of each folder, list, archive) on its own, in order.
 
-        All cores work at once. A picture that cannot be decoded is an answer with its `error`.
+        All cores work at once. A picture that cannot be decoded is an answer with its `error`;
+        what is no picture in a folder, by its bytes and its name, is passed over.
         """
         items = ingest.found([os.fspath(each) for each in queries])
+        self._check_range(k, offset)
         for done in self._pipeline.stream((item, ingest.encoded(item)) for item in items):
             good = [features for _, features in done if isinstance(features, Features)]
             hits: Iterator[list[Hit]] = iter(())
@@ -214,10 +217,10 @@ class Collection:
                 vectors = ingest.stacked(good)[self._embedding]
                 hits = iter(self._nearest(vectors, k, offset, where, threshold))
             for item, features in done:
-                if isinstance(features, PictureError):
-                    yield Answer(item.place.path, [], features)
-                else:
+                if isinstance(features, Features):
                     yield Answer(item.place.path, next(hits))
+                elif item.is_meant(features):
+                    yield Answer(item.place.path, [], features)
 
     def more_like(
         self,
@@ -269,29 +272,33 @@ class Collection:
     def thumbnail(self, id: str, side: int = 256) -> bytes:
         """A JPEG of a stored picture, its long side at most `side` pixels; kept once made."""
         record = self[id]
-        kept = self.path / "thumbnails" / record.id[:2] / f"{record.id}-{side}.jpg"
-        if kept.is_file():
+        kept = self._thumbnails(record.id) / f"{record.id}-{side}.jpg"
+        with contextlib.suppress(OSError):
             return kept.read_bytes()
         decoded = self._pipeline.decoder.decode(self.original(record.id), side)
+        if decoded.sha256.hex() != record.id:
+            reason = "its file holds another picture by now: index it again"
+            raise PictureError(record.path, reason, retry=True)
         content = picture.thumbnail(decoded, side)
-        write_whole(kept, content)
+        with contextlib.suppress(CannotWrite):  # a full or read-only disk: made anew each time
+            write_whole(kept, content)
         return content
 
     def preview(self, path: str | os.PathLike[str], side: int = 256) -> bytes:
-        """A JPEG of any picture file, its long side at most `side` pixels."""
-        encoded = Encoded(os.fspath(path), path=absolute(os.fspath(path)))
+        """A JPEG of any picture, its long side at most `side` pixels."""
+        encoded = sources.encoded_at(place_of(os.fspath(path)))
         return picture.thumbnail(self._pipeline.decoder.decode(encoded, side), side)
 
     def ledger(self, path: str | os.PathLike[str]) -> LedgerEntry | None:
         """What became of one path, None if it was never seen."""
         text = os.fspath(path)
-        name = place_name(absolute(text))
+        name = place_of(text)
         entries = self._store.ledger([text, name])
         return entries.get(name) or entries.get(text)
 
     def failures(self) -> Iterator[LedgerEntry]:
-        """Every path that gave no picture, with the reason."""
-        return self._store.refused()
+        """Every path that should have given a picture and did not, with the reason."""
+        return (entry for entry in self._store.refused() if entry.recognised)
 
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the state of the index, as JSON values."""
@@ -355,8 +362,8 @@ class Collection:
         if isinstance(query, bytes):
             return self._features_of_upload(query, "the query").vectors[self._embedding]
         if isinstance(query, str | os.PathLike):
-            path = absolute(os.fspath(query))
-            (features,) = self._pipeline.of_batch([Encoded(str(query), path=path)])
+            encoded = sources.encoded_at(place_of(os.fspath(query)))
+            (features,) = self._pipeline.of_batch([encoded])
             if isinstance(features, PictureError):
                 raise features
             return features.vectors[self._embedding]
@@ -366,12 +373,18 @@ class Collection:
             ready = picture.from_pil(query)
         return self._pipeline.of_pictures([ready])[0].vectors[self._embedding]
 
+    def _check_range(self, k: int, offset: int) -> None:
+        if k < 1 or offset < 0:
+            raise BadQuery(f"k must be 1 or more and offset 0 or more, not {k} and {offset}")
+
+    def _thumbnails(self, id: str) -> Path:
+        return self.path / "thumbnails" / id[:2]
+
     def _nearest(
         self, vectors: Vectors, k: int, offset: int, where: str | None, threshold: float | None
     ) -> list[list[Hit]]:
         """Vectors, float32 [q, dim] -> the hits of each, best first."""
-        if k < 1 or offset < 0:
-            raise BadQuery(f"k must be 1 or more and offset 0 or more, not {k} and {offset}")
+        self._check_range(k, offset)
         if vectors.shape[1] != self._dim:
             raise BadQuery(
                 f"the query vector has {vectors.shape[1]} values, "
@@ -390,6 +403,19 @@ class Collection:
             ]
             for each in found
         ]
+
+
+def _check_free(folder: Path, *, create: bool) -> None:
+    """Whether a collection may be made in a folder: it is empty, or not there yet."""
+    try:
+        if any(folder.iterdir()):
+            raise NotACollection(folder, "something else is there")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise NotACollection(folder, (error.strerror or str(error)).lower()) from error
+    if not create:
+        raise NotACollection(folder, "there is nothing there")
 
 
 def _plans(recipe: recipes.Recipe, device: str) -> list[EmbeddingPlan]:

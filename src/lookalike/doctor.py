@@ -31,7 +31,7 @@ def examine(collection: Path | None, device: str) -> list[Finding]:
     ]
     if collection is not None:
         checks.append(("collection", lambda: _collection(collection, device)))
-    findings = []
+    findings: list[Finding] = []
     for name, check in checks:
         try:
             findings.extend(check())

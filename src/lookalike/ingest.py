@@ -41,16 +41,19 @@ class Report:
     failed: int = 0
     """Pictures that could not be stored; the ledger has each one's reason."""
     ignored: int = 0
-    """Files that are no pictures, by their bytes and by their names."""
+    """Files that are no pictures, by their bytes and by their names, and that nobody named."""
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
 
     @property
     def seen(self) -> int:
         """Paths that have their verdict."""
-        return (
-            self.stored + self.copies + self.unchanged + self.replaced + self.failed + self.ignored
-        )
+        return self.kept + self.failed + self.ignored
+
+    @property
+    def kept(self) -> int:
+        """Paths whose picture is in the collection now."""
+        return self.stored + self.copies + self.unchanged + self.replaced
 
     @property
     def pictures_per_second(self) -> float:
@@ -80,7 +83,7 @@ def ingest(
     """Take in every item; `retry` tries again those that were refused before.
 
     Each picture's own failure is written into the ledger and goes on; only what concerns the
-    whole (a full disk, a source that cannot be read) is raised, after what is done is stored.
+    whole, such as a full disk, is raised.
     """
     report = Report()
     tell = on_progress or (lambda _: None)
@@ -107,9 +110,11 @@ def encoded(item: Item) -> Encoded | PictureError:
         return error
 
 
-def prune(roots: Iterable[str], store: Store) -> int:
-    """Forget the places below `roots` that are no longer there; how many pictures went."""
-    gone = [path for root in roots for path in store.paths_below(root) if not sources.exists(path)]
+def prune(given: Iterable[str], store: Store) -> int:
+    """Forget the places of these sources that are no longer there; how many pictures went."""
+    roots = chain.from_iterable(map(sources.roots, given))
+    known = {place for root in roots for place in store.paths_below(root)}
+    gone = [place for place in sorted(known) if not sources.exists(place)]
     return store.forget(gone) if gone else 0
 
 
@@ -137,7 +142,7 @@ def _to_do(
             if entry is None or not _is_settled(entry, item, retry=retry):
                 yield item
             elif entry.id is None:
-                _count_refusal(report, item, recognised=entry.recognised)
+                _count_refusal(report, failed=entry.recognised)
             else:
                 report.unchanged += 1
                 if item.described:
@@ -165,18 +170,17 @@ def _put(
         report.unchanged += outcomes.count("unchanged")
     bad = [(item, each) for item, each in done if isinstance(each, PictureError)]
     if bad:
-        store.refuse(
-            [
-                Refusal(item.place, error.reason, error.retry, error.recognised)
-                for item, error in bad
-            ]
-        )
-        for item, error in bad:
-            _count_refusal(report, item, recognised=error.recognised)
+        refusals = [
+            Refusal(item.place, error.reason, error.retry, item.is_meant(error))
+            for item, error in bad
+        ]
+        store.refuse(refusals)
+        for refusal in refusals:
+            _count_refusal(report, failed=refusal.recognised)
 
 
-def _count_refusal(report: Report, item: Item, *, recognised: bool) -> None:
-    if recognised or item.explicit or sources.looks_like_a_picture(item.place.path):
+def _count_refusal(report: Report, *, failed: bool) -> None:
+    if failed:
         report.failed += 1
     else:
         report.ignored += 1

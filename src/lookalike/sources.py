@@ -94,7 +94,7 @@ def roots(source: str | os.PathLike[str]) -> Iterator[str]:
     if _is_list(path):
         yield from (item.place.path for item in _list(path))
         return
-    if not path.exists():
+    if not os.path.lexists(path):
         # The part of a pattern before its first magic.
         path = next(each for each in path.parents if not glob.has_magic(str(each)))
     yield place_name(path)
@@ -166,7 +166,9 @@ def _folder(folder: Path) -> Iterator[Item]:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder, by name, without what is hidden."""
     with os.scandir(folder) as found:
-        shown = [each for each in found if not each.name.startswith(".") and each.name not in LITTER]
+        shown = [
+            each for each in found if not each.name.startswith(".") and each.name not in LITTER
+        ]
     return sorted(shown, key=lambda entry: entry.name)
 
 

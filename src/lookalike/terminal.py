@@ -23,7 +23,7 @@ from .types import Finding
 
 def note(text: str) -> None:
     """A message, on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write("\n".join(map(_visible, text.split("\n"))) + "\n")
 
 
 def fail(error: LookalikeError) -> None:
@@ -54,8 +54,7 @@ def ingest_progress(given: Sequence[str]) -> Iterator[OnProgress | None]:
 
         def count() -> None:
             with contextlib.suppress(LookalikeError):
-                total = sum(1 for each in given for _ in sources.find(each))
-                progress.update(task, total=total)
+                progress.update(task, total=sources.count(given))
 
         def on_progress(report: Report) -> None:
             rate = f"{report.pictures_per_second:.0f}/s" if report.pictures_per_second else ""
@@ -93,22 +92,19 @@ def show_report(
         note("`lookalike failures` tells why the failed ones failed")
 
 
-def show_answers(answers: Iterable[Answer], *, as_json: bool) -> list[Answer]:
-    """Each answer as it comes; those that failed on standard error. All of them, at the end."""
-    shown = []
-    for answer in answers:
-        shown.append(answer)
-        if answer.error is not None:
-            fail(answer.error)
-        elif as_json:
-            hits = [hit.to_json() for hit in answer.hits]
-            _print_json({"query": answer.query, "hits": hits})
-        elif sys.stdout.isatty():
-            _table_of_hits(answer)
-        else:
-            for hit in answer.hits:
-                _print(f"{answer.query}\t{hit.score:.4f}\t{hit.record.label or ''}\t{hit.path}")
-    return shown
+def show_answer(answer: Answer, *, as_json: bool) -> None:
+    """One answer. Why there is none is said on standard error, and in JSON as well."""
+    if answer.error is not None:
+        fail(answer.error)
+    if as_json:
+        hits = [hit.to_json() for hit in answer.hits]
+        error = {"error": answer.error.reason} if answer.error is not None else {}
+        _print_json({"query": answer.query, "hits": hits, **error})
+    elif answer.error is None and sys.stdout.isatty():
+        _table_of_hits(answer)
+    else:
+        for hit in answer.hits:
+            _print_row(_query_name(answer), f"{hit.score:.4f}", hit.record.label or "", hit.path)
 
 
 def show_recipes(recipes: Sequence[Recipe], *, as_json: bool) -> None:
@@ -155,12 +151,8 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
     ]
     for name, each in stats["embeddings"].items():
         size = f", {_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
-        rows.append(
-            (
-                name,
-                f"{each['vectors']:,} x {each['dim']}, {each['distance']}, {each['structure']}{size}",
-            )
-        )
+        vectors = f"{each['vectors']:,} x {each['dim']}"
+        rows.append((name, f"{vectors}, {each['distance']}, {each['structure']}{size}"))
     _print_pairs(rows)
 
 
@@ -170,9 +162,8 @@ def show_failures(entries: Iterable[LedgerEntry], *, as_json: bool) -> None:
         if as_json:
             _print_json(entry.to_json())
         else:
-            _print(
-                f"{entry.path}\t{'to be tried again: ' * (entry.verdict == 'retry')}{entry.reason}"
-            )
+            again = "to be tried again: " if entry.verdict == "retry" else ""
+            _print_row(entry.path, f"{again}{entry.reason}")
 
 
 def show_ledger(entries: Sequence[tuple[str, LedgerEntry | None]], *, as_json: bool) -> int:
@@ -181,14 +172,14 @@ def show_ledger(entries: Sequence[tuple[str, LedgerEntry | None]], *, as_json: b
         if as_json:
             _print_json(entry.to_json() if entry else {"path": path, "verdict": None})
         elif entry is None:
-            _print(f"{path}\tnever seen")
+            _print_row(path, "never seen")
         elif entry.reason is not None:
             word = "to be tried again" if entry.verdict == "retry" else "skipped"
-            _print(f"{path}\t{word}: {entry.reason}")
+            _print_row(path, f"{word}: {entry.reason}")
         elif entry.copy_of is not None:
-            _print(f"{path}\tanother place of {entry.copy_of}")
+            _print_row(path, f"another place of {entry.copy_of}")
         else:
-            _print(f"{path}\tstored as {entry.id}")
+            _print_row(path, f"stored as {entry.id}")
     return sum(entry is None for _, entry in entries)
 
 
@@ -203,15 +194,25 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
 def _table_of_hits(answer: Answer) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text  # no name of a file is taken for markup
 
-    table = Table(title=str(answer.query), title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right", style="dim")
     table.add_column("score", justify="right", style="bold")
     table.add_column("label", style="cyan", no_wrap=True)
     table.add_column("path", overflow="fold")
     for number, hit in enumerate(answer.hits, 1):
-        table.add_row(str(number), f"{hit.score:.3f}", hit.record.label or "", hit.path)
-    Console().print(table, markup=False) if answer.hits else _print(f"{answer.query}: no hits")
+        label, path = _visible(hit.record.label or ""), _visible(hit.path)
+        table.add_row(str(number), f"{hit.score:.3f}", Text(label), Text(path))
+    console = Console()
+    query = Text(_visible(_query_name(answer)), style="bold underline")
+    console.print(query, overflow="fold")
+    console.print(table if answer.hits else Text("no hits", style="dim"))
+    console.print()
+
+
+def _query_name(answer: Answer) -> str:
+    return answer.query if isinstance(answer.query, str) else " + ".join(answer.query)
 
 
 def _print_pairs(rows: Sequence[tuple[str, str]]) -> None:
@@ -229,11 +230,34 @@ def _bytes(number: int) -> str:
     return f"{size:.1f} TB"
 
 
+def _print_row(*cells: str) -> None:
+    """Cells between tabs, so none may hold one."""
+    _print("\t".join(map(_visible, cells)))
+
+
+def _visible(text: str) -> str:
+    """The same with what a terminal would obey, or what would break the line, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def _print(text: str) -> None:
-    # A path that is not valid UTF-8 must not end a listing.
-    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
+    _write(text + "\n")
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    _write(json.dumps(value, ensure_ascii=not _writes_utf8()) + "\n")
     sys.stdout.flush()
+
+
+def _write(text: str) -> None:
+    # What standard output cannot write must not end a listing.
+    encoding = sys.stdout.encoding
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def _writes_utf8() -> bool:
+    return sys.stdout.encoding.lower().replace("-", "") == "utf8"

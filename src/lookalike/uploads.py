@@ -5,6 +5,7 @@ Their place is `upload:SHA256/NAME`, so a collection can be moved as a folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -62,6 +63,19 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         temporary.rename(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise CannotWrite(path.parent, error.strerror or str(error)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is as durable as the folder that holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -75,14 +75,19 @@ def test_every_extractor_of_the_registry_is_in_a_ready_recipe_or_needs_no_model(
 def test_the_vector_of_a_known_picture_is_that_of_the_bare_network(
     extractor: Any, pictures: list[Picture]
 ) -> None:
-    """Pillow resizes here, so the pixels differ a little from OpenCV's."""
+    """Pictures of twice its size are shrunk here by the mean of four pixels, without OpenCV."""
     table = tomllib.loads(extractor.model.path.with_suffix(".toml").read_text("utf-8"))
     session = onnxruntime.InferenceSession(extractor.model.path, providers=[CPU])
     side = table["input"]["size"]
-    for picture, vector in zip(pictures, extractor.extract(pictures), strict=True):
-        image = Image.fromarray(picture.pixels).resize((side, side), Image.Resampling.BOX)
-        (expected,) = session.run(None, {table["input"]["name"]: np.asarray(image)[None]})
-        assert cosine(vector, expected[0])[0] > 0.995
+    for picture in pictures[:2]:
+        image = Image.fromarray(picture.pixels).resize((2 * side, 2 * side))
+        double = from_pixels(np.asarray(image))
+        four = double.pixels.reshape(side, 2, side, 2, 3).mean(axis=(1, 3))
+        single = from_pixels(np.rint(four).astype(np.uint8))
+        (expected,) = session.run(None, {table["input"]["name"]: single.pixels[None]})
+        np.testing.assert_array_equal(extractor.extract([single]), expected)
+        (vector,) = extractor.extract([double])
+        assert cosine(vector, expected)[0] > 0.998
         assert vector.shape == (table["output"]["dim"],) == (extractor.dim,)
 
 
@@ -118,13 +123,11 @@ def test_eight_threads_give_what_one_gives(extractor: Any, pictures: list[Pictur
     expected = extractor.extract(pictures)
     fresh = type(extractor)(OnnxOptions(extractor.model.name), "cpu")  # loads while all wait
     with ThreadPoolExecutor(8) as threads:
-        for vectors in threads.map(fresh.extract, [pictures] * 16):
+        for vectors in threads.map(fresh.extract, [pictures] * 8):
             np.testing.assert_allclose(vectors, expected, atol=1e-6 * np.abs(expected).max())
 
 
-def test_a_decoder_may_shrink_down_to_what_the_network_takes(
-    extractor: Any, pictures: list[Picture]
-) -> None:
+def test_a_decoder_may_shrink_down_to_what_the_network_takes(extractor: Any) -> None:
     assert extractor.shortest_side >= extractor.model.size
 
 
@@ -150,10 +153,19 @@ def test_a_model_file_is_the_one_that_its_description_names(name: str) -> None:
 def test_half_precision_is_close_to_int8_and_has_its_own_fingerprint(
     pictures: list[Picture],
 ) -> None:
+    """Close enough to be the same network, and not so close that vectors could be mixed.
+
+    Measured on 119 pictures of Caltech: cosine 0.972 in the mean, 0.88 at the least.
+    """
     int8, fp16 = (
         OnnxExtractor(OnnxOptions(f"efficientnet-lite0-{each}"), "cpu") for each in ("int8", "fp16")
     )
-    assert (cosine(int8.extract(pictures), fp16.extract(pictures)) > 0.98).all()
+    every_int8, every_fp16 = int8.extract(pictures), fp16.extract(pictures)
+    same = cosine(every_int8, every_fp16)
+    assert same.mean() > 0.96
+    assert same.min() > 0.9
+    for i, vector in enumerate(every_int8):
+        assert cosine(every_fp16, vector[None]).argmax() == i
     assert int8.fingerprint != fp16.fingerprint
 
 

@@ -39,9 +39,9 @@ def scores_of(queries: Vectors, vectors: Vectors, distance: Distance) -> np.ndar
     """Every score, float64 [q, n], by the textbook."""
     a, b = queries.astype(np.float64), vectors.astype(np.float64)
     if distance.name == "euclidean":
-        return -((a[:, None, :] - b[None]) ** 2).sum(axis=2)
+        return np.asarray(-((a[:, None, :] - b[None]) ** 2).sum(axis=2))
     lengths = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
-    return np.divide(a @ b.T, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return np.asarray(np.divide(a @ b.T, lengths, out=np.zeros_like(lengths), where=lengths > 0))
 
 
 def recall(found: Neighbours, scores: np.ndarray[Any, Any], allowed: Rows, k: int) -> float:
@@ -83,9 +83,20 @@ def scores(queries: Vectors, vectors: Vectors, distance: Distance) -> np.ndarray
 
 
 @pytest.fixture(scope="module")
-def structure(name: str, vectors: Vectors, distance: Distance) -> Structure:
-    """Built once for this module; nobody may change it."""
-    return structure_of(name, vectors, distance)
+def built() -> dict[str, Structure]:
+    """Structures by kind: building a graph takes seconds, and `auto` makes the same one."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def structure(
+    name: str, vectors: Vectors, distance: Distance, built: dict[str, Structure]
+) -> Structure:
+    """Built once; nobody may change it."""
+    empty = registry.load("index", name).create(DIM, distance.metric, options(name), COUNT)
+    if empty.kind not in built:
+        built[empty.kind] = structure_of(name, vectors, distance)
+    return built[empty.kind]
 
 
 @pytest.fixture

@@ -363,17 +363,13 @@ def a_comparison(rng: random.Random) -> Written:
             return value == text
         return value is not None and number is not None and kind != "text" and value == number
 
-    def ordered(value: Any, operator: str, text: str, number: float | None, truth: bool) -> bool:
-        left, right = value, number
-        if kind == "text" or number is None or truth:
-            if not isinstance(value, str):
-                return False
-            left, right = value, text
-        elif not isinstance(value, int | float):
+    def ordered(left: Any, operator: str, text: str, number: float | None, truth: bool) -> bool:
+        as_text = kind == "text" or number is None or truth
+        right: Any = text if as_text else number
+        if not isinstance(left, str if as_text else int | float):
             return False
-        return {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[
-            operator
-        ]
+        less, same = bool(left < right), bool(left == right)
+        return {"<": less, "<=": less or same, ">": not less and not same, ">=": not less}[operator]
 
     way = rng.choice(["=", "=", "!=", "<", "<=", ">", ">=", "in", "exists"])
     if way == "exists":
@@ -426,7 +422,7 @@ def random_metadata(rng: random.Random) -> dict[str, Any]:
 
 def test_a_filter_finds_exactly_what_it_means(store: EmbeddedStore) -> None:
     rng = random.Random(5)
-    every = []
+    every: list[Arrival] = []
     for i in range(300):
         place = Place(
             f"x:/{rng.choice(TEXTS)}/{i}",
@@ -443,12 +439,12 @@ def test_a_filter_finds_exactly_what_it_means(store: EmbeddedStore) -> None:
         every.append(Arrival(sha(content), format, width, 5, 1000, place))
     store.put(every, {"v": random_vectors(len(every))})
     passed = 0
-    for _ in range(600):
+    for _ in range(400):
         written = a_filter(rng, rng.randint(0, 3))
         expected = {each.sha256.hex() for each in every if written.holds(each)}
         assert set(found(store, random_vectors(1), 1000, written.text)) == expected, written.text
         passed += 0 < len(expected) < 200
-    assert passed > 200
+    assert passed > 130
 
 
 def test_times_and_formats_are_compared_as_people_write_them(store: EmbeddedStore) -> None:

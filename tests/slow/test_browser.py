@@ -1,11 +1,16 @@
-"""The page as a person uses it, in a real Chromium over the real service."""
+"""The page as a person uses it, in a real Chromium over the real service.
+
+`LOOKALIKE_SCREENSHOTS=FOLDER` keeps what it looked like.
+"""
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,52 +19,312 @@ import skimage
 import lookalike
 from lookalike.serve.server import Server
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import Browser  # noqa: E402 - after the skip
+pytest.importorskip("playwright", reason="playwright is not installed")
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 CALTECH = Path(__file__).parents[3] / "shared" / "data" / "caltech60"
 SAMPLES = Path(skimage.__file__).parent / "data"
-HAS_LABELS = CALTECH.is_dir()
-PICTURE = CALTECH / "dalmatian" / "image_0001.jpg" if HAS_LABELS else SAMPLES / "chelsea.png"
+PICTURES = CALTECH if CALTECH.is_dir() else SAMPLES
+QUERY = CALTECH / "starfish" / "image_0002.jpg" if CALTECH.is_dir() else SAMPLES / "chelsea.png"
+LABEL = QUERY.parent.name
+
+Shoot = Callable[[Page, str], None]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("browser")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Of a service with pictures, and of one without."""
+    folder = tmp_path_factory.mktemp("collections")
     with (
-        lookalike.open(folder / "pictures") as pictures,
+        lookalike.open(folder / "full") as full,
         lookalike.open(folder / "empty") as empty,
     ):
-        pictures.add(CALTECH if HAS_LABELS else SAMPLES)
-        server = Server({"pictures": pictures}, port=0)
-        bare = Server({"empty": empty}, port=0)
-        threads = [threading.Thread(target=each.answer) for each in (server, bare)]
+        full.add(PICTURES)
+        servers = [
+            Server({PICTURES.name: full, "another": empty}, port=0),
+            Server({"empty": empty}, port=0),
+        ]
+        threads = [threading.Thread(target=server.answer) for server in servers]
         for thread in threads:
             thread.start()
-        os.environ["LOOKALIKE_EMPTY"] = bare.url
-        yield server.url
-        for each in (server, bare):
-            each.stop()
-        for thread in threads:
+        yield servers[0].url, servers[1].url
+        for server, thread in zip(servers, threads, strict=True):
+            server.stop()
             thread.join()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--no-first-run",
-            ],
-        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(params=["desktop"])
+def page(
+    browser: Browser, addresses: tuple[str, str], request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """The page, just opened. It must end without an error in the console or a CSP violation."""
+    settings = {
+        "desktop": {"viewport": {"width": 1280, "height": 800}},
+        "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+        "still": {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"},
+        "phone": {
+            "viewport": {"width": 390, "height": 844},
+            "device_scale_factor": 2,
+            "is_mobile": True,
+            "has_touch": True,
+        },
+    }[request.param]
+    context = browser.new_context(**settings)  # type: ignore[arg-type]
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.goto(addresses[0])
+    expect(tiles(page).first).to_be_visible()
+    yield page
+    context.close()
+    # A refusal of the service is told in the console by the browser itself.
+    assert [each for each in wrong if "Failed to load resource" not in each] == []
+
+
+@pytest.fixture(scope="module")
+def shoot(tmp_path_factory: pytest.TempPathFactory) -> Shoot:
+    wanted = os.environ.get("LOOKALIKE_SCREENSHOTS")
+    folder = Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def shoot(page: Page, name: str) -> None:
+        page.wait_for_timeout(700)  # pictures fade in
+        page.screenshot(path=folder / f"{name}.png")
+
+    return shoot
+
+
+def tiles(page: Page) -> Locator:
+    return page.locator("#grid .tile:not(.waiting) a")
+
+
+def choose(page: Page, *pictures: Path) -> None:
+    page.set_input_files("#file", list(pictures))
+    expect(page.locator("#query")).to_be_visible()
+
+
+def filter_by(page: Page, where: str) -> None:
+    page.get_by_label("Filter").fill(where)
+    page.get_by_label("Filter").press("Enter")
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    """Drag a file in over the page, and let it go."""
+    data = page.evaluate_handle(
+        """([name, content]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], name));
+            return data;
+        }""",
+        [name, base64.b64encode(content).decode()],
+    )
+    page.dispatch_event("main", "dragenter", {"dataTransfer": data})
+    expect(page.get_by_text("Drop to search")).to_be_visible()
+    page.dispatch_event("main", "drop", {"dataTransfer": data})
+    expect(page.get_by_text("Drop to search")).to_be_hidden()
+
+
+@pytest.mark.parametrize("page", ["desktop", "dark", "phone"], indirect=True)
+def test_invites_and_offers_pictures_to_start_from(
+    page: Page, shoot: Shoot, request: pytest.FixtureRequest
+) -> None:
+    expect(page.get_by_role("heading", name="What looks like this?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Start from one of these")).to_be_visible()
+    assert tiles(page).count() >= 20
+    shoot(page, f"start-{request.node.callspec.params['page']}")
+
+
+@pytest.mark.parametrize("page", ["desktop", "dark", "phone", "still"], indirect=True)
+def test_a_chosen_picture_is_found_first(
+    page: Page, shoot: Shoot, request: pytest.FixtureRequest
+) -> None:
+    choose(page, QUERY)
+    expect(tiles(page).first).to_have_attribute("title", re.compile(re.escape(QUERY.name) + "$"))
+    expect(page.locator(".score").first).to_have_text("1.00")
+    expect(page.locator("#query-pictures img")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shoot(page, f"results-{request.node.callspec.params['page']}")
+
+
+def test_a_click_asks_for_more_like_this_and_back_returns(page: Page, shoot: Shoot) -> None:
+    choose(page, QUERY)
+    expect(tiles(page).first).to_have_attribute("title", re.compile(re.escape(QUERY.name) + "$"))
+    asked = tiles(page).nth(2).get_attribute("data-id")
+    tiles(page).nth(2).click()
+    expect(page).to_have_url(re.compile(f"#like={asked}$"))
+    expect(page.locator(f"#grid [data-id='{asked}']")).to_have_count(0)
+    shoot(page, "more-like-this")
+    page.go_back()
+    expect(page.locator("#query-title")).to_have_text(QUERY.name)
+    expect(tiles(page).first).to_have_attribute("title", re.compile(re.escape(QUERY.name) + "$"))
+    page.go_back()
+    expect(page.locator("#ask")).to_be_visible()
+
+
+def test_back_returns_to_where_the_page_was_scrolled(page: Page) -> None:
+    choose(page, QUERY)
+    page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    assert before > 100
+    tiles(page).last.click()
+    expect(page).to_have_url(re.compile("#like="))
+    page.wait_for_function("() => scrollY === 0")
+    page.go_back()
+    page.wait_for_function(f"() => Math.abs(scrollY - {before}) < 5")
+
+
+def test_a_link_can_be_shared(page: Page, browser: Browser) -> None:
+    tiles(page).first.click()
+    expect(page).to_have_url(re.compile("#like="))
+    expect(page.locator("#query-title")).not_to_be_empty()
+    seen = tiles(page).nth(0).get_attribute("data-id")
+    other = browser.new_page()
+    other.goto(page.url)
+    expect(tiles(other).first).to_have_attribute("data-id", seen or "")
+    other.close()
+
+
+def test_shows_more_when_asked(page: Page) -> None:
+    choose(page, QUERY)
+    expect(tiles(page).first).to_have_attribute("title", re.compile(re.escape(QUERY.name) + "$"))
+    before = tiles(page).count()
+    page.get_by_role("button", name="Show more").click()
+    page.wait_for_function(f"() => document.querySelectorAll('#grid .tile a').length > {before}")
+    ids = [tile.get_attribute("data-id") for tile in tiles(page).all()]
+    assert len(ids) == len(set(ids))
+
+
+def test_filters(page: Page) -> None:
+    choose(page, QUERY)
+    filter_by(page, f"label={LABEL} and width > 1")
+    expect(page.locator("#status")).to_contain_text("pictures")
+    expect(page.locator(".label", has_not_text=LABEL)).to_have_count(0)
+    filter_by(page, "label=nothing-is-called-so")
+    expect(page.get_by_role("heading", name="No picture passes this filter")).to_be_visible()
+    page.get_by_label("Filter").fill("")
+    expect(tiles(page).first).to_be_visible()
+
+
+def test_shows_what_is_wrong_with_a_filter_and_keeps_the_results(page: Page, shoot: Shoot) -> None:
+    choose(page, QUERY)
+    expect(tiles(page).first).to_have_attribute("title", re.compile(re.escape(QUERY.name) + "$"))
+    filter_by(page, "label =")
+    expect(page.locator("#filter-problem")).to_contain_text("expected a value")
+    expect(page.get_by_label("Filter")).to_have_value("label =")
+    expect(tiles(page).first).to_be_visible()
+    shoot(page, "bad-filter")
+
+
+def test_a_shared_link_with_a_bad_filter_still_shows_its_query(page: Page) -> None:
+    id = tiles(page).first.get_attribute("data-id")
+    page.evaluate("(id) => (location.hash = `like=${id}&where=label+%3D`)", id)
+    expect(page.locator("#filter-problem")).to_contain_text("expected a value")
+    expect(tiles(page).first).to_be_visible()
+
+
+def test_takes_a_dropped_picture(page: Page) -> None:
+    drop(page, "mine.jpg", QUERY.read_bytes())
+    expect(page.locator("#query-title")).to_have_text("mine.jpg")
+    expect(page.locator(".score").first).to_have_text("1.00")
+
+
+def test_takes_a_pasted_picture(page: Page) -> None:
+    page.evaluate(
+        """(content) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([bytes], "image.png"));
+            window.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+        }""",
+        base64.b64encode(QUERY.read_bytes()).decode(),
+    )
+    expect(page.locator("#query-title")).to_have_text("image.png")
+
+
+def test_says_what_is_wrong_with_a_dropped_file(page: Page, shoot: Shoot) -> None:
+    drop(page, "notes.txt", b"these are notes")
+    expect(page.get_by_role("alert")).to_contain_text("Not a picture in a format we read")
+    expect(page.locator("#ask")).to_be_visible()
+    shoot(page, "not-a-picture")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_refuses_a_large_file_without_sending_it(page: Page, tmp_path: Path) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    (tmp_path / "large.png").write_bytes(bytes(21_000_000))
+    page.set_input_files("#file", tmp_path / "large.png")
+    expect(page.get_by_role("alert")).to_contain_text("the most is 20 MB")
+    assert "POST" not in sent
+
+
+def test_several_pictures_are_one_query(page: Page) -> None:
+    choose(page, QUERY, SAMPLES / "coffee.png")
+    expect(page.locator("#query-title")).to_have_text("2 pictures as one")
+    expect(page.locator("#query-pictures img")).to_have_count(2)
+
+
+def test_can_be_used_by_keyboard(page: Page) -> None:
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('#grid a')"):
+            break
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("#like="))
+    page.keyboard.press("Escape")
+    expect(page.locator("#ask")).to_be_visible()
+
+
+def test_says_when_the_service_is_gone(page: Page) -> None:
+    page.route("**/v1/**", lambda route: route.fulfill(status=503, body="busy"))
+    tiles(page).first.click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(tiles(page).first).to_be_visible()
+    page.unroute("**/v1/**")
+
+
+def test_an_unknown_picture_in_the_address_leads_to_the_start(page: Page) -> None:
+    page.evaluate("() => (location.hash = 'like=' + '0'.repeat(64))")
+    expect(page.get_by_role("alert")).to_contain_text("No stored picture has the id")
+    expect(page.locator("#ask")).to_be_visible()
+
+
+def test_can_change_to_another_collection(page: Page) -> None:
+    page.get_by_label("Collection").select_option("another")
+    expect(page.get_by_role("heading", name="Nothing is in here yet")).to_be_visible()
+    expect(page).to_have_url(re.compile("#in=another$"))
+    page.go_back()
+    expect(tiles(page).first).to_be_visible()
+
+
+def test_an_empty_collection_says_how_to_fill_it(
+    browser: Browser, addresses: tuple[str, str], shoot: Shoot
+) -> None:
+    page = browser.new_page()
+    page.goto(addresses[1])
+    expect(page.get_by_text("lookalike index ~/Pictures -c ")).to_be_visible()
+    shoot(page, "empty")
+    page.close()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, Json, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, JsonValue, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from ..collection import Collection
@@ -46,9 +47,15 @@ class Folder(_Strict):
     prune: bool = Field(False, description="Also forget pictures that are no longer there.")
 
 
+def _finite(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """NaN and infinity are read as numbers, but JSON has none: they could not be told again."""
+    json.dumps(metadata, allow_nan=False)
+    return metadata
+
+
 class _Description(_Strict):
     label: str | None = Field(None, max_length=1000)
-    metadata: Json[dict[str, JsonValue]] = {}
+    metadata: Annotated[Json[dict[str, JsonValue]], AfterValidator(_finite)] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +107,12 @@ def folder_within(folder: str, roots: Sequence[Path]) -> Path:
     try:
         path = Path(folder)
         real = path.resolve()
+        is_folder = real.is_dir()
     except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL, a name too long
         raise forbidden_folder(folder) from None
     if not path.is_absolute() or not any(real.is_relative_to(root) for root in roots):
         raise forbidden_folder(folder)
-    if not real.is_dir():
+    if not is_folder:
         raise BadSource(f"{folder} is not a folder")
     return real
 

@@ -81,9 +81,10 @@ async function load(wanted) {
   under = new AbortController();
   const { signal } = under;
   if (!wanted.like && !wanted.files) {
-    const { pictures, total } = await someOf(wanted.name);
+    const { pictures, total } = await someOf(wanted.name, signal);
+    every.find(({ name }) => name === wanted.name).pictures = total;
     const { path } = total ? {} : await stats(wanted.name);
-    return { wanted, pictures, total, path, ended: true };
+    return { wanted, pictures, path, ended: true };
   }
   tooLarge(wanted);
   const [asked, { hits, took_ms }] = await Promise.all([

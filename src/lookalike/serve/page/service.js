@@ -16,7 +16,8 @@ export const stats = (name) => ask(`${at(name)}/stats`);
 
 export const picture = (name, id) => ask(`${at(name)}/pictures/${encodeURIComponent(id)}`);
 
-export const someOf = (name) => ask(`${at(name)}/pictures?spread=true&limit=${PAGE}`);
+export const someOf = (name, signal) =>
+  ask(`${at(name)}/pictures?spread=true&limit=${PAGE}`, { signal });
 
 /** The next hits of a query: a stored picture's id, or files, with a filter perhaps. */
 export function search(name, { like, files, where }, offset, signal) {

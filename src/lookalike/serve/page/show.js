@@ -37,6 +37,7 @@ export function query(asked, where) {
 
 export function results(title, status, pictures, linkTo) {
   part("results-title").textContent = title;
+  part("results-title").parentElement.hidden = !title;
   part("status").textContent = status;
   part("grid").replaceChildren(...pictures.map((each) => tile(each, linkTo)));
   settled();

@@ -1,0 +1,69 @@
+"""Pictures for tests, made from a number, and the sample photographs of scikit-image."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage
+from PIL import Image
+
+from lookalike.types import Pixels
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
+SOURCE = Path(__file__).parents[1] / "src"
+
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the test data is not at {DATA}")
+
+
+def pixels(number: int, width: int = 96, height: int = 72) -> Pixels:
+    """Soft blobs of colour, different for each number."""
+    small = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def encoded(number: int, format: str = "PNG") -> bytes:
+    """The same as a file's bytes."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels(number)).save(stream, format)
+    return stream.getvalue()
+
+
+def write(path: Path, number: int, format: str = "PNG") -> Path:
+    """The same as a file, its folder made when it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(number, format))
+    return path
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a child needs to find this source."""
+    return os.environ | {"PYTHONPATH": str(SOURCE)} | more
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line as a list for `subprocess`."""
+    program = "from lookalike.cli import main; main()"
+    return [sys.executable, "-c", program, *map(str, arguments)]
+
+
+def lookalike(
+    *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would, and wait for it."""
+    return subprocess.run(
+        command(*arguments),
+        env=environment(**(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
