@@ -73,7 +73,7 @@ class TestEveryKind:
         assert sources.exists(place)
         assert sources.encoded_at(place).data == encoded(1)
         assert not sources.exists(f"{path}!/cat/2.png")
-        with pytest.raises(PictureError, match="cannot be read any more"):
+        with pytest.raises(PictureError, match="it cannot be unpacked"):
             sources.encoded_at(f"{path}!/cat/2.png")
 
     def test_folders_and_litter_are_left_out(self, ending: str, tmp_path: Path) -> None:

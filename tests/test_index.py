@@ -135,8 +135,8 @@ def written(folder: Path, kind: str, count: int = 500) -> Path:
     structure = cls.create(DIM, distance.metric, cls.Options(), count)
     structure.add(distance.prepared(random_vectors(count, DIM)))
     rows = np.arange(1, count + 1, dtype=np.int64)
-    header = cache.Header("a uuid", kind, kind, "cosine", DIM, count, 7)
-    cache.write(folder / "v-1", header, structure, rows)
+    header = cache.Header("a uuid", kind, kind, "cosine", DIM, 0, count, 7)
+    cache.write(folder / "v-1", cache.Cached(header, structure, rows, None))
     return folder / "v-1"
 
 
@@ -149,8 +149,8 @@ def read(folder: Path, kind: str, *, mapped: bool = True) -> Any:
 def test_a_cache_is_read_as_it_was_written(tmp_path: Path, kind: str, mapped: bool) -> None:
     folder = written(tmp_path, kind)
     cache.verify(folder)
-    header, structure, rows = read(folder, kind, mapped=mapped)
-    assert header == cache.Header("a uuid", kind, kind, "cosine", DIM, 500, 7)
+    header, structure, rows, _ = read(folder, kind, mapped=mapped)
+    assert header == cache.Header("a uuid", kind, kind, "cosine", DIM, 0, 500, 7)
     assert rows.tolist() == list(range(1, 501))
     expected = distance_named("cosine").prepared(random_vectors(500, DIM))
     np.testing.assert_array_equal(structure.vectors, expected)
@@ -202,7 +202,7 @@ def test_any_flipped_bit_in_the_header_makes_a_cache_unusable(tmp_path: Path) ->
     for at in range(len(content)):
         path.write_bytes(content[:at] + bytes([content[at] ^ 0x01]) + content[at + 1 :])
         try:
-            header, _, rows = read(path.parent, "flat")
+            header, _, rows, _ = read(path.parent, "flat")
         except cache.CacheUnusable:
             continue
         # Only white space between two values may differ.
@@ -236,12 +236,12 @@ def test_rows_of_another_number_or_out_of_order_make_a_cache_unusable(
     cls = registry.load("index", kind)
     structure = cls.create(DIM, distance.metric, cls.Options(), 5)
     structure.add(random_vectors(5, DIM))
-    header = cache.Header("a uuid", kind, kind, "cosine", DIM, 5, 0)
+    header = cache.Header("a uuid", kind, kind, "cosine", DIM, 0, 5, 0)
     for number, rows in enumerate(
         ([1, 2, 3, 4], [1, 2, 3, 4, 5, 6], [1, 2, 4, 3, 5], [1, 1, 2, 3, 4])
     ):
         folder = tmp_path / str(number)
-        cache.write(folder, header, structure, np.array(rows, np.int64))
+        cache.write(folder, cache.Cached(header, structure, np.array(rows, np.int64), None))
         with pytest.raises(cache.CacheUnusable, match="do not match"):
             read(folder, kind)
 
@@ -254,9 +254,10 @@ def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
             path.write_bytes(b"half")
             raise OSError("no space left")
 
-    header = cache.Header("a uuid", "flat", "flat", "cosine", DIM, 0, 0)
+    header = cache.Header("a uuid", "flat", "flat", "cosine", DIM, 0, 0, 0)
+    cached = cache.Cached(header, Fails(), np.empty(0, np.int64), None)  # type: ignore[arg-type]
     with pytest.raises(OSError, match="no space left"):
-        cache.write(tmp_path / "v-1", header, Fails(), np.empty(0, np.int64))  # type: ignore[arg-type]
+        cache.write(tmp_path / "v-1", cached)
     assert list(tmp_path.iterdir()) == []
 
 

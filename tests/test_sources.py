@@ -146,7 +146,7 @@ class TestOneFile:
 
     @pytest.mark.parametrize("given", ["a" * 300, "a\0b"])
     def test_a_name_that_no_file_can_have_is_refused(self, given: str) -> None:
-        with pytest.raises(BadSource, match="cannot be read|does not exist"):
+        with pytest.raises(BadSource, match=r"cannot be read|does not exist"):
             sources.find(given)
 
     def test_a_picture_is_told_by_its_bytes_whatever_it_is_called(self, tmp_path: Path) -> None:

@@ -97,9 +97,8 @@ def has(place: str) -> bool:
 
 def _split(place: str) -> tuple[Path, str]:
     """The archive and the member's name; a folder's name may end in `!` as well."""
-    at = place.index(_MARK)
-    while disk_path(place[:at]).is_dir() and _MARK in place[at + 1 :]:
-        at = place.index(_MARK, at + 1)
+    marks = [at for at in range(len(place)) if place.startswith(_MARK, at)]
+    at = next((at for at in marks if disk_path(place[:at]).is_file()), marks[0])
     return disk_path(place[:at]), place[at + len(_MARK) :]
 
 

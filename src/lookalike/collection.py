@@ -129,16 +129,17 @@ class Collection:
     ) -> tuple[Record, Outcome]:
         """Keep a picture that came as bytes, once for each content. `PictureError` if it is none.
 
-        `name` is what it was called where it came from.
+        `name` is what it was called where it came from. One that came before under this name
+        keeps the label and the metadata it had, unless others are given.
         """
         features = self._features_of_upload(data, name)
-        place = Place(
-            self._uploads.place(features.sha256, name),
-            label,
-            metadata or {},
-            features.byte_size,
-            0,
-        )
+        path = self._uploads.place(features.sha256, name)
+        known = self._store.get(features.sha256.hex())
+        before = known.place_at(path) if known else None
+        if before is not None:
+            label = before.label if label is None else label
+            metadata = before.metadata if metadata is None else metadata
+        place = Place(path, label, metadata or {}, features.byte_size, 0)
         self._uploads.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
         (outcome,) = self._store.put([arrival], features.vectors)
@@ -406,9 +407,13 @@ class Collection:
 
 
 def _check_free(folder: Path, *, create: bool) -> None:
-    """Whether a collection may be made in a folder: it is empty, or not there yet."""
+    """Whether a collection may be made in a folder: it is empty, or not there yet.
+
+    One that another process has half made, or was killed while it made it, is in nobody's way.
+    """
     try:
-        if any(folder.iterdir()):
+        others = any(not each.name.startswith(sources.CATALOGUE) for each in folder.iterdir())
+        if others and not sources.is_collection(folder):
             raise NotACollection(folder, "something else is there")
     except FileNotFoundError:
         pass
@@ -430,6 +435,7 @@ def _plans(recipe: recipes.Recipe, device: str) -> list[EmbeddingPlan]:
                 distance=each.distance,
                 index=each.index.name,
                 index_options=each.index.options,
+                pca=min(each.pca, extractor.dim),
             )
         )
     return plans

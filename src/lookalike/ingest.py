@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -139,8 +139,10 @@ def _to_do(
         described_anew = []
         for item in chunk:
             entry = known.get(item.place.path)
-            if entry is None or not _is_settled(entry, item, retry=retry):
+            if entry is None:
                 yield item
+            elif not _is_settled(entry, item, retry=retry):
+                yield item if item.described else _as_described(item, entry, store)
             elif entry.id is None:
                 _count_refusal(report, failed=entry.recognised)
             else:
@@ -150,6 +152,15 @@ def _to_do(
         if described_anew:
             store.describe(described_anew)
         tell(report)
+
+
+def _as_described(item: Item, entry: LedgerEntry, store: Store) -> Item:
+    """The item with what was said of its place before, by a list: its folder knows no better."""
+    record = store.get(entry.id) if entry.id else None
+    said = record.place_at(entry.path) if record else None
+    if said is None:
+        return item
+    return replace(item, place=replace(item.place, label=said.label, metadata=said.metadata))
 
 
 def _is_settled(entry: LedgerEntry, item: Item, *, retry: bool) -> bool:

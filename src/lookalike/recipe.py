@@ -39,6 +39,8 @@ class Embedding:
     extractor: Part
     index: Part
     distance: str
+    pca: int
+    """How many of the collection's own principal components the index works with; 0 for all."""
 
     def make_extractor(self, device: Device) -> Any:
         """Its extractor; the model itself is loaded when it is first used."""
@@ -104,15 +106,19 @@ def _folder() -> Any:
 def _embedding(name: str, table: Mapping[str, Any], where: str) -> Embedding:
     if not name.isidentifier():
         raise RecipeError(f"{where}: a name has only letters, digits and underscores")
-    _check_keys(table, ("extractor", "index", "distance"), where)
+    _check_keys(table, ("extractor", "index", "distance", "pca"), where)
     distance = table.get("distance", "cosine")
     if not isinstance(distance, str):
         raise RecipeError(f"{where}: distance must be text, not {distance!r}")
+    pca = table.get("pca", 0)
+    if type(pca) is not int or pca < 0:
+        raise RecipeError(f"{where}: pca must be a whole number, 0 or more, not {pca!r}")
     return Embedding(
         name=name,
         extractor=_part("extractor", table, where),
         index=_part("index", table, where),
         distance=distance_named(distance).name,
+        pca=pca,
     )
 
 

@@ -77,7 +77,8 @@ def find(source: str | os.PathLike[str]) -> Iterator[Item]:
     if not text:
         raise BadSource("an empty name: give a folder, a picture, a list or an archive")
     if not stat.S_ISDIR(mode):
-        return (replace(item, explicit=True) for item in _file(path))
+        # What lies in an archive was not named one by one.
+        return (replace(item, explicit=not item.streamed) for item in _file(path))
     if is_collection(path):
         raise BadSource(f"{text} is a collection, not a folder of pictures")
     try:

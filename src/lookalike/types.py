@@ -87,6 +87,10 @@ class Record:
         """The first of its places."""
         return self.places[0].path
 
+    def place_at(self, path: str) -> Place | None:
+        """The one of its places that has this path."""
+        return next((place for place in self.places if place.path == path), None)
+
     @property
     def label(self) -> str | None:
         """The label at its first place."""

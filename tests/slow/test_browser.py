@@ -20,7 +20,7 @@ import lookalike
 from lookalike.serve.server import Server
 
 pytest.importorskip("playwright", reason="playwright is not installed")
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -190,6 +190,23 @@ def test_back_returns_to_where_the_page_was_scrolled(page: Page) -> None:
     tiles(page).last.click()
     expect(page).to_have_url(re.compile("#like="))
     page.wait_for_function("() => scrollY === 0")
+    page.go_back()
+    page.wait_for_function(f"() => Math.abs(scrollY - {before}) < 5")
+
+
+def test_back_returns_there_from_a_slow_search_as_well(page: Page) -> None:
+    choose(page, QUERY)
+    page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+
+    def slowly(route: Route) -> None:
+        page.wait_for_timeout(600)
+        route.continue_()
+
+    page.route("**/similar?**", slowly)
+    tiles(page).last.click()
+    expect(page.locator("#grid .waiting").first).to_be_visible()
+    expect(page).to_have_url(re.compile("#like="))
     page.go_back()
     page.wait_for_function(f"() => Math.abs(scrollY - {before}) < 5")
 

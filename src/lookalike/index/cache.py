@@ -16,17 +16,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import registry
 from ..types import Rows
 from . import Structure
+from .projection import Projection
 
 _BLOCK = 1 << 24
 _VERSION = 1
-_FILES = ("structure.faiss", "rows.npy")
+_PROJECTION = "projection.npz"
 
 
 class CacheUnusable(Exception):
@@ -44,22 +45,37 @@ class Header:
     kind: str
     distance: str
     dim: int
+    pca: int
+    """How many of the collection's own principal components were wanted, 0 for none."""
     last_row: int
     """The highest row number that it takes in."""
     last_removal: int
     """The number of the last removal that it takes in."""
 
 
-def write(folder: Path, header: Header, structure: Structure, rows: Rows) -> None:
+class Cached(NamedTuple):
+    """A structure, and what is needed to use it."""
+
+    header: Header
+    structure: Structure
+    rows: Rows
+    """int64 [n] ascending, the row of each of its positions."""
+    projection: Projection | None
+    """Applied to every vector before the structure sees it."""
+
+
+def write(folder: Path, cached: Cached) -> None:
     """Make the cache durable under `folder`, which must not exist yet; or leave nothing there."""
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        structure.save(temporary / "structure.faiss")
-        np.save(temporary / "rows.npy", rows)
-        files = {name: _checksums(temporary / name) for name in _FILES}
-        content = {"version": _VERSION, "header": asdict(header), "files": files}
+        cached.structure.save(temporary / "structure.faiss")
+        np.save(temporary / "rows.npy", cached.rows)
+        if cached.projection is not None:
+            cached.projection.save(temporary / _PROJECTION)
+        files = {file.name: _checksums(file) for file in sorted(temporary.iterdir())}
+        content = {"version": _VERSION, "header": asdict(cached.header), "files": files}
         content["crc32"] = _checksum_of(content)
         (temporary / "header.json").write_text(json.dumps(content))
         for path in (*temporary.iterdir(), temporary):
@@ -76,8 +92,8 @@ def header_of(folder: Path) -> Header:
     return _header(folder)[0]
 
 
-def read(folder: Path, options: Any, *, mapped: bool = True) -> tuple[Header, Structure, Rows]:
-    """The structure and the row of each of its positions; `CacheUnusable` if lengths are wrong."""
+def read(folder: Path, options: Any, *, mapped: bool = True) -> Cached:
+    """The structure and what belongs to it; `CacheUnusable` if lengths are wrong."""
     header, files = _header(folder)
     try:
         for name, expected in files.items():
@@ -89,12 +105,14 @@ def read(folder: Path, options: Any, *, mapped: bool = True) -> tuple[Header, St
             folder / "structure.faiss", options, mapped=mapped
         )
         rows = np.load(folder / "rows.npy", allow_pickle=False)
-    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        projection = Projection.load(folder / _PROJECTION) if _PROJECTION in files else None
+    except (RuntimeError, ValueError, OSError, KeyError, MemoryError) as error:
         raise CacheUnusable(f"it cannot be read ({error})") from error
-    fits = structure.vectors.shape == (len(rows), header.dim) and rows.dtype == np.int64
+    dim = projection.components if projection else header.dim
+    fits = structure.vectors.shape == (len(rows), dim) and rows.dtype == np.int64
     if not fits or (rows[1:] <= rows[:-1]).any():
         raise CacheUnusable("vectors and row numbers do not match")
-    return header, structure, rows
+    return Cached(header, structure, rows, projection)
 
 
 def verify(folder: Path, go_on: Callable[[], bool] = lambda: True) -> None:

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from ..types import Vectors
 
-_SAMPLE = 20_000
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
@@ -25,10 +23,9 @@ class Projection:
 
     @classmethod
     def learn(cls, vectors: Vectors, components: int) -> Self:
-        """From `vectors`: float32 [n, dim], of which at most 20,000, evenly spread, are used."""
-        some = vectors[:: max(1, len(vectors) // _SAMPLE)].astype(np.float64)
-        mean = some.mean(axis=0)
-        centred = some - mean
+        """From `vectors`: float32 [n, dim], of which there are more than `components`."""
+        mean = vectors.mean(axis=0, dtype=np.float64)
+        centred = vectors - mean
         _, axes = np.linalg.eigh(centred.T @ centred)  # by ascending variance
         leading = np.ascontiguousarray(axes[:, ::-1][:, :components], np.float32)
         return cls(mean.astype(np.float32), leading)
@@ -36,12 +33,11 @@ class Projection:
     @property
     def components(self) -> int:
         """The length of a projected vector."""
-        return self.axes.shape[1]
+        return int(self.axes.shape[1])
 
     def apply(self, vectors: Vectors) -> Vectors:
         """`vectors`: float32 [n, dim] -> float32 [n, components]; never in place."""
-        projected: Vectors = (vectors - self.mean) @ self.axes
-        return projected
+        return np.asarray((vectors - self.mean) @ self.axes, np.float32)
 
     def save(self, path: Path) -> None:
         """Write it to a new file."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..distances import Distance
 from ..types import Neighbours, Rows, Vectors
 from . import Structure, faiss_calls
+from .projection import Projection
 
 _EXACT_BELOW = 2_000
 """Ranking this many allowed vectors one by one is cheaper than any restricted walk."""
@@ -67,10 +68,11 @@ class _View:
 class SegmentedIndex:
     """Vectors under row numbers: add, remove and search, each visible at once to every thread."""
 
-    def __init__(self, dim: int, distance: Distance) -> None:
-        self.dim = dim
+    def __init__(self, dim: int, distance: Distance, projection: Projection | None = None) -> None:
+        self.projection = projection
         self._distance = distance
-        self._buffer = np.empty((0, dim), np.float32)
+        self._dim = projection.components if projection else dim
+        self._buffer = np.empty((0, self._dim), np.float32)
         self._buffer_rows = np.empty(0, np.int64)
         nothing = _Segment(self._buffer_rows, self._buffer, None)
         self._view = _View(nothing, nothing, None)
@@ -87,7 +89,7 @@ class SegmentedIndex:
             start, end = len(fresh.rows), len(fresh.rows) + len(rows)
             self._reserve(start, end)
             # Beyond what any published view sees, so readers are not disturbed.
-            self._buffer[start:end] = self._distance.prepared(vectors)
+            self._buffer[start:end] = self.prepared(vectors)
             self._buffer_rows[start:end] = rows
             alive = fresh.alive
             if alive is not None:
@@ -107,7 +109,7 @@ class SegmentedIndex:
         `queries`: float32 [q, dim]; `allowed`: int64 [n] ascending, or None for all.
         Few allowed rows are ranked exactly; many are left to the structure's own selection.
         """
-        view, queries = self._view, self._distance.prepared(queries)
+        view, queries = self._view, self.prepared(queries)
         if allowed is None:
             return self._nearest(view, queries, k, view.main.alive, view.fresh.alive)
         in_main, in_fresh = view.main.living(allowed), view.fresh.living(allowed)
@@ -124,7 +126,7 @@ class SegmentedIndex:
 
     def exact(self, queries: Vectors, k: int) -> Neighbours:
         """The true `k` nearest, by looking at every vector."""
-        view, queries = self._view, self._distance.prepared(queries)
+        view, queries = self._view, self.prepared(queries)
         main, fresh = view.main.living(view.main.rows), view.fresh.living(view.fresh.rows)
         return self._ranked(view, queries, k, main, fresh)
 
@@ -143,6 +145,13 @@ class SegmentedIndex:
         """
         view, rows = self._view, np.sort(rows)
         return _gathered(view, view.main.living(rows), view.fresh.living(rows))[1]
+
+    def prepared(self, vectors: Vectors) -> Vectors:
+        """`vectors` as they came, float32 [n, dim] -> as the index holds them."""
+        vectors = self._distance.prepared(vectors)
+        if self.projection is None:
+            return vectors
+        return self._distance.prepared(self.projection.apply(vectors))
 
     def replace_main(self, structure: Structure, rows: Rows) -> None:
         """Put a new main structure in place; what it does not hold yet and lives stays fresh.
@@ -197,7 +206,7 @@ class SegmentedIndex:
         if wanted <= len(self._buffer):
             return
         capacity = max(wanted, 2 * len(self._buffer), 1024)
-        buffer = np.empty((capacity, self.dim), np.float32)
+        buffer = np.empty((capacity, self._dim), np.float32)
         rows = np.empty(capacity, np.int64)
         buffer[:used], rows[:used] = self._buffer[:used], self._buffer_rows[:used]
         self._buffer, self._buffer_rows = buffer, rows
@@ -250,8 +259,8 @@ def _by_row(found: Neighbours, rows: Rows) -> Neighbours:
     if len(rows) == 0:
         return Neighbours(np.full_like(found.rows, -1), found.scores)
     named = rows[found.rows]
-    missing = found.rows < 0
-    if missing.any():
+    if found.rows.min(initial=0) < 0:
+        missing = found.rows < 0
         named[missing] = -1
         found.scores[missing] = -np.inf
     return Neighbours(named, found.scores)

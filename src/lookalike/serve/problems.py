@@ -102,7 +102,8 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
 
     def unexpected(_: Request, __: Exception) -> JSONResponse:
         detail = "something went wrong in the service; its own log has the details"
-        return problem(500, detail, headers=headers)
+        # The server closes the connection after it has logged the error: clients should know.
+        return problem(500, detail, headers={**headers, "Connection": "close"})
 
     app.add_exception_handler(LookalikeError, _of_ours)
     app.add_exception_handler(HTTPException, _of_http)

@@ -74,6 +74,8 @@ class EmbeddingPlan:
     distance: str
     index: str
     index_options: Any
+    pca: int = 0
+    """How many of the collection's own principal components the index works with; 0 for all."""
 
 
 class Store(Protocol):
@@ -103,7 +105,7 @@ class Store(Protocol):
         ...
 
     def vectors(self, embedding: str, id: str) -> Vectors:
-        """The stored vector of a picture, float32 [1, dim]."""
+        """The stored vector of a picture as it came, float32 [1, dim]."""
         ...
 
     def scan(self, offset: int, limit: int) -> list[Record]:

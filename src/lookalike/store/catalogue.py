@@ -132,6 +132,23 @@ class Catalogue:
         )
         return {name: Embedding(*rest) for name, *rest in rows}
 
+    def changed(self) -> bool:
+        """Whether anybody, in any process, may have committed since this was last asked.
+
+        Every search begins with this, so the usual case goes without context managers.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            with self.reading() as connection:
+                return connection.changed()
+        try:
+            return connection.changed()
+        except sqlite3.Error:
+            return True  # whatever is wrong, the reading that follows says so
+        finally:
+            self._give_back(connection)
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for this thread, for as long as the block lasts."""
@@ -145,9 +162,7 @@ class Catalogue:
             try:
                 yield connection
             finally:
-                self._idle.append(connection)
-                if self._closed:  # meanwhile, by another thread
-                    self.close()
+                self._give_back(connection)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -331,6 +346,17 @@ class Catalogue:
                 matrix = matrix.reshape(len(rows), embedding.dim)
             yield np.array(rows, np.int64), matrix
 
+    def vectors_at(self, connection: Connection, embedding: Embedding, rows: Rows) -> Vectors:
+        """The stored vectors of `rows` (ascending), float32 [n, dim]; those gone are left out."""
+        found = [
+            vector
+            for row in rows.tolist()
+            for (vector,) in connection.execute(
+                f"SELECT vector FROM vectors_{embedding.number} WHERE row = ?", (row,)
+            )
+        ]
+        return np.frombuffer(b"".join(found), np.float32).reshape(len(found), embedding.dim)
+
     def removals_after(self, connection: Connection, number: int) -> tuple[int, Rows]:
         """The number of the last removal, and the rows removed after removal `number`."""
         found = connection.execute(
@@ -369,6 +395,11 @@ class Catalogue:
             raise NotACollection(self.folder, f"its {FILE} is not one of ours")
         if version > VERSION:
             raise CollectionTooNew(self.folder, version, VERSION)
+
+    def _give_back(self, connection: Connection) -> None:
+        self._idle.append(connection)
+        if self._closed:  # meanwhile, by another thread
+            self.close()
 
     def _connect(self) -> Connection:
         options = "mode=rw"

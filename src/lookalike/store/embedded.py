@@ -14,7 +14,7 @@ from ..errors import BadQuery, ModelMismatch, UnknownPicture
 from ..filters import Filter
 from ..types import Finding, Place, Record, Rows, Vectors
 from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal
-from .catalogue import Catalogue, Connection
+from .catalogue import Catalogue
 from .embedding_index import EmbeddingIndex
 
 _RECORDS_KEPT = 100_000
@@ -99,37 +99,39 @@ class EmbeddedStore:
 
     def get(self, id: str) -> Record | None:
         """The record of this id, or of the only one that begins with it."""
-        with self._current() as (connection, seen):
+        seen = self._current()
+        with self._catalogue.reading() as connection:
             row = self._catalogue.row_of(connection, id)
-            return None if row is None else self._records(connection, seen, [row]).get(row)
+        return None if row is None else self._records(seen, [[row]]).get(row)
 
     def vectors(self, embedding: str, id: str) -> Vectors:
-        """The stored vector of a picture, float32 [1, dim], as its index holds it."""
-        with self._current(embedding) as (connection, _):
+        """The stored vector of a picture as it came, float32 [1, dim]."""
+        with self._catalogue.reading() as connection:
+            table = self._catalogue.embeddings(connection)[embedding]
             row = self._catalogue.row_of(connection, id)
             rows = np.array([] if row is None else [row], np.int64)
-            found = self._indexes[embedding].vectors.vectors_of(rows)
+            found = self._catalogue.vectors_at(connection, table, rows)
             if len(found) == 0:  # none is, or it has just been removed
                 raise UnknownPicture(id)
             return found
 
     def scan(self, offset: int, limit: int) -> list[Record]:
         """Records, the newest first."""
-        with self._current() as (connection, seen):
+        seen = self._current()
+        with self._catalogue.reading() as connection:
             rows = self._catalogue.newest(connection, offset, limit)
-            records = self._records(connection, seen, rows)
+        records = self._records(seen, [rows])
         return [records[row] for row in rows if row in records]
 
     def nearest(
         self, embedding: str, queries: Vectors, k: int, where: Filter | None
     ) -> list[list[tuple[Record, float]]]:
         """The `k` nearest records of each query, float32 [q, dim], with scores, best first."""
-        with self._current(embedding) as (connection, seen):
-            allowed = None if where is None else self._allowed(connection, seen, where)
-            found = self._indexes[embedding].vectors.search(queries, k, allowed)
-            every = found.rows.tolist()
-            wanted = {row for rows in every for row in rows}
-            records = self._records(connection, seen, wanted)
+        seen = self._current(embedding)
+        allowed = None if where is None else self._allowed(seen, where)
+        found = self._indexes[embedding].vectors.search(queries, k, allowed)
+        every = found.rows.tolist()
+        records = self._records(seen, every)
         return [
             [
                 (records[row], score)
@@ -156,15 +158,14 @@ class EmbeddedStore:
         counts = self._catalogue.counts()
         described = {}
         for name, index in self._indexes.items():
-            with self._current(name):
-                described[name] = index.describe()
+            self._current(name)
+            described[name] = index.describe()
         return {**counts, "embeddings": described}
 
     def settle(self) -> None:
         """Bring the index into its best shape now, if it has fallen out of it."""
         for name, index in self._indexes.items():
-            with self._current(name):
-                pass
+            self._current(name)
             index.compact()
 
     def check(self) -> list[Finding]:
@@ -172,8 +173,8 @@ class EmbeddedStore:
         integrity = self._catalogue.integrity()
         findings = [Finding("catalogue", sound=integrity == "ok", text=integrity)]
         for name, index in self._indexes.items():
-            with self._current(name):
-                findings += index.check()
+            self._current(name)
+            findings += index.check()
         return findings
 
     def __len__(self) -> int:
@@ -186,37 +187,38 @@ class EmbeddedStore:
             index.stop()
         self._catalogue.close()
 
-    @contextlib.contextmanager
-    def _current(self, embedding: str | None = None) -> Iterator[tuple[Connection, _Seen]]:
-        """A connection and what is known, up to date with every commit of every process."""
-        with self._catalogue.reading() as connection:
-            if connection.changed():
-                with self._noting:
-                    self._seen = _Seen()
-                    self._changes += 1
-            seen = self._seen
-            if embedding is not None and self._indexes[embedding].followed < self._changes:
-                self._indexes[embedding].follow(connection, self._changes)
-            yield connection, seen
+    def _current(self, embedding: str | None = None) -> _Seen:
+        """What is known, and the index, brought up to date with every commit of every process."""
+        if self._catalogue.changed():
+            with self._noting:
+                self._seen = _Seen()
+                self._changes += 1
+        seen, changes = self._seen, self._changes
+        if embedding is not None and self._indexes[embedding].followed < changes:
+            with self._catalogue.reading() as connection:
+                self._indexes[embedding].follow(connection, changes)
+        return seen
 
-    def _records(
-        self, connection: Connection, seen: _Seen, rows: Sequence[int] | set[int]
-    ) -> dict[int, Record]:
+    def _records(self, seen: _Seen, every: Sequence[Sequence[int]]) -> dict[int, Record]:
+        """Records by row, those of all these rows among them that are still there."""
         records = seen.records
-        missing = [row for row in rows if row not in records and row >= 0]
+        missing = {row for rows in every for row in rows if row not in records and row >= 0}
         if not missing:
             return records
         if len(records) + len(missing) > _RECORDS_KEPT:
-            records = {row: records[row] for row in rows if row in records}
-        for start in range(0, len(missing), 500):
-            records.update(self._catalogue.records(connection, missing[start : start + 500]))
+            records = {row: records[row] for rows in every for row in rows if row in records}
+        ordered = list(missing)
+        with self._catalogue.reading() as connection:
+            for start in range(0, len(ordered), 500):
+                records.update(self._catalogue.records(connection, ordered[start : start + 500]))
         seen.records = records
         return records
 
-    def _allowed(self, connection: Connection, seen: _Seen, where: Filter) -> Rows:
+    def _allowed(self, seen: _Seen, where: Filter) -> Rows:
         allowed = seen.allowed.get(where)
         if allowed is None:
-            allowed = self._catalogue.rows_where(connection, where)
+            with self._catalogue.reading() as connection:
+                allowed = self._catalogue.rows_where(connection, where)
             if len(seen.allowed) >= _FILTERS_KEPT:
                 seen.allowed = {}
             seen.allowed[where] = allowed

@@ -18,15 +18,19 @@ from .. import registry
 from ..distances import distance_named
 from ..errors import CollectionClosed, LookalikeError
 from ..index import Structure, cache
+from ..index.projection import Projection
 from ..index.segments import SegmentedIndex
 from ..types import Finding, Rows
 from . import EmbeddingPlan
-from .catalogue import Catalogue, Connection
+from .catalogue import Catalogue, Connection, Embedding
 
 _log = logging.getLogger(__name__)
 
 _VERIFY_AT_ONCE = 64 << 20
 """A cache up to this many bytes is checksummed when it is opened; a larger one meanwhile."""
+_LEARN_FROM = 4
+"""Vectors for each principal component, before these are learned."""
+_LEARN_FROM_AT_MOST = 20_000
 _PAUSE_SECONDS = 600.0
 """After an index file could not be written, before that is tried again."""
 
@@ -79,7 +83,7 @@ class EmbeddingIndex:
                 if alone and self._wants_compaction:
                     built = self._built()
                     if built is not None:
-                        self._publish(*built)
+                        self._publish(built)
                         self._catch_up()
                         if self._unusable is not None:
                             raise OSError(self._unusable)
@@ -106,6 +110,7 @@ class EmbeddingIndex:
             "index": self._plan.index,
             "structure": structure.kind if structure else "flat",
             "dim": self._plan.dim,
+            "pca": self.vectors.projection.components if self.vectors.projection else 0,
             "distance": self._plan.distance,
             "fingerprint": self._plan.fingerprint,
             "vectors": len(self.vectors),
@@ -118,7 +123,9 @@ class EmbeddingIndex:
         rows = self.vectors.sample(sample)
         if len(rows) == 0:
             return [Finding(f"{self._plan.name} index", sound=True, text="empty")]
-        queries = self.vectors.vectors_of(rows)
+        with self._catalogue.reading() as connection:
+            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            queries = self._catalogue.vectors_at(connection, embedding, rows)
         found, exact = self.vectors.search(queries, k), self.vectors.exact(queries, k)
         tolerance = 1e-4 * np.maximum(1.0, np.abs(exact.scores))
         themselves = float(np.mean(found.scores[:, 0] >= exact.scores[:, 0] - tolerance[:, 0]))
@@ -134,7 +141,13 @@ class EmbeddingIndex:
 
     @property
     def _wants_compaction(self) -> bool:
-        return self._unusable is not None or self.vectors.wants_compaction
+        return self._unusable is not None or self.vectors.wants_compaction or self._wants_projection
+
+    @property
+    def _wants_projection(self) -> bool:
+        """Whether the collection has grown large enough to learn its own components."""
+        enough = len(self.vectors) >= _LEARN_FROM * self._plan.pca
+        return bool(self._plan.pca) and enough and self.vectors.projection is None
 
     def _catch_up(self) -> None:
         with self._following, self._catalogue.reading() as connection:
@@ -144,7 +157,7 @@ class EmbeddingIndex:
         """Every commit that there is. After an error part of them is taken in, each only once."""
         embedding = self._catalogue.embeddings(connection)[self._plan.name]
         while embedding.cache is not None and embedding.cache != self._token:
-            self._adopt(embedding.cache)
+            self._adopt(embedding.cache, connection)
             if self._unusable is None:
                 break
             # It may have been replaced, and deleted, since its name was read.
@@ -159,7 +172,7 @@ class EmbeddingIndex:
             self.vectors.add(rows, vectors)
             self._last_row = int(rows[-1])
 
-    def _adopt(self, token: str) -> None:
+    def _adopt(self, token: str, connection: Connection) -> None:
         """Go over to the cache that the catalogue names, if it is usable."""
         self._token = token
         folder = self._folder / token
@@ -167,25 +180,45 @@ class EmbeddingIndex:
             small = _size(folder) <= _VERIFY_AT_ONCE
             if small:
                 cache.verify(folder)
-            header, structure, rows = self._cached(folder, mapped=True)
+            cached = self._cached(folder, mapped=True)
         except cache.CacheUnusable as why:
             self._unusable = f"{folder}: {why}"
             return
         self._unusable = None
         if not small:
             self._in_background("verify", lambda: self._verify(token))
-        self.vectors.replace_main(structure, rows)
+        header = cached.header
+        if cached.projection is not None:
+            # What is fresh was projected otherwise, or not at all: it is read anew.
+            self._start_from(cached, connection)
+            return
+        self.vectors.replace_main(cached.structure, cached.rows)
         if self._last_row == 0:
             self._last_removal = header.last_removal
         # A row that came and went before this process saw it may stand in the new structure.
         self._last_removal = min(self._last_removal, header.last_removal)
         self._last_row = max(self._last_row, header.last_row)
 
-    def _cached(self, folder: Path, *, mapped: bool) -> tuple[cache.Header, Structure, Rows]:
+    def _start_from(self, cached: cache.Cached, connection: Connection) -> None:
+        """Make a new index of a cache and all that came after it, and only then go over to it."""
+        vectors = SegmentedIndex(self._plan.dim, self._distance, cached.projection)
+        vectors.replace_main(cached.structure, cached.rows)
+        embedding = self._catalogue.embeddings(connection)[self._plan.name]
+        last_removal, removed = self._catalogue.removals_after(
+            connection, cached.header.last_removal
+        )
+        vectors.remove(removed)
+        last_row = cached.header.last_row
+        for rows, block in self._catalogue.vectors_after(connection, embedding, last_row):
+            vectors.add(rows, block)
+            last_row = int(rows[-1])
+        self.vectors, self._last_row, self._last_removal = vectors, last_row, last_removal
+
+    def _cached(self, folder: Path, *, mapped: bool) -> cache.Cached:
         """The cache in this folder, if it was made for this very index."""
         header, plan = cache.header_of(folder), self._plan
-        made_for = (header.collection, header.index, header.distance, header.dim)
-        if made_for != (self._collection, plan.index, plan.distance, plan.dim):
+        made_for = (header.collection, header.index, header.distance, header.dim, header.pca)
+        if made_for != (self._collection, plan.index, plan.distance, plan.dim, plan.pca):
             raise cache.CacheUnusable("it belongs to another collection or recipe")
         return cache.read(folder, plan.index_options, mapped=mapped)
 
@@ -218,7 +251,7 @@ class EmbeddingIndex:
             return
         self.compact()
 
-    def _built(self) -> tuple[cache.Header, Structure, Rows] | None:
+    def _built(self) -> cache.Cached | None:
         """The structure to come, None if told to stop."""
         if not self._must_rebuild():
             with contextlib.suppress(cache.CacheUnusable):
@@ -227,46 +260,62 @@ class EmbeddingIndex:
 
     def _must_rebuild(self) -> bool:
         structure = self.vectors.structure
-        wanted = self._empty_structure(len(self.vectors))
+        wanted = self._empty_structure(self._plan.dim, len(self.vectors))
         return (
             self._unusable is not None
             or structure is None
             or structure.kind != wanted.kind
+            or self._wants_projection
             or self.vectors.wants_rebuild
         )
 
-    def _empty_structure(self, expected: int) -> Structure:
+    def _empty_structure(self, dim: int, expected: int) -> Structure:
         structure: Structure = self._kind.create(
-            self._plan.dim, self._distance.metric, self._plan.index_options, expected
+            dim, self._distance.metric, self._plan.index_options, expected
         )
         return structure
 
-    def _rebuilt(self) -> tuple[cache.Header, Structure, Rows] | None:
+    def _rebuilt(self) -> cache.Cached | None:
         """From the catalogue alone, a block at a time: needs no more memory than the result."""
-        structure, every = self._empty_structure(len(self.vectors)), [np.empty(0, np.int64)]
+        every = [np.empty(0, np.int64)]
         with self._catalogue.reading() as connection:
             embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            projection = self._learned(connection, embedding)
+            empty = SegmentedIndex(self._plan.dim, self._distance, projection)
+            dim = projection.components if projection else self._plan.dim
+            structure = self._empty_structure(dim, len(self.vectors))
             last_removal, _ = self._catalogue.removals_after(connection, 0)
             for rows, vectors in self._catalogue.vectors_after(connection, embedding, 0):
                 if self._stop.is_set():
                     return None
-                structure.add(self._distance.prepared(vectors))
+                structure.add(empty.prepared(vectors))
                 every.append(rows)
         rows = np.concatenate(every)
-        return self._header(structure, rows, last_removal), structure, rows
+        header = self._header(structure, rows, last_removal)
+        return cache.Cached(header, structure, rows, projection)
 
-    def _extended(self) -> tuple[cache.Header, Structure, Rows] | None:
+    def _learned(self, connection: Connection, embedding: Embedding) -> Projection | None:
+        """The collection's own components, if the recipe wants them and there is enough."""
+        pca = self._plan.pca
+        if not pca or len(self.vectors) < _LEARN_FROM * pca:
+            return None
+        rows = self.vectors.sample(_LEARN_FROM_AT_MOST)
+        sample = self._catalogue.vectors_at(connection, embedding, rows)
+        return Projection.learn(self._distance.prepared(sample), pca)
+
+    def _extended(self) -> cache.Cached | None:
         """The current cache with the fresh vectors added to it."""
         with self._following:  # so that the two fit together
             token, (rows, vectors) = self._token, self.vectors.fresh()
         assert token is not None
-        header, structure, main = self._cached(self._folder / token, mapped=False)
+        header, structure, main, projection = self._cached(self._folder / token, mapped=False)
         for start in range(0, len(rows), 4096):
             if self._stop.is_set():
                 return None
             structure.add(vectors[start : start + 4096])
         rows = np.concatenate([main, rows])
-        return self._header(structure, rows, header.last_removal), structure, rows
+        header = self._header(structure, rows, header.last_removal)
+        return cache.Cached(header, structure, rows, projection)
 
     def _header(self, structure: Structure, rows: Rows, last_removal: int) -> cache.Header:
         plan = self._plan
@@ -277,13 +326,14 @@ class EmbeddingIndex:
             structure.kind,
             plan.distance,
             plan.dim,
+            plan.pca,
             last,
             last_removal,
         )
 
-    def _publish(self, header: cache.Header, structure: Structure, rows: Rows) -> None:
+    def _publish(self, cached: cache.Cached) -> None:
         token = f"{self._plan.name}-{secrets.token_hex(8)}"
-        cache.write(self._folder / token, header, structure, rows)
+        cache.write(self._folder / token, cached)
         with self._catalogue.reading() as connection:
             embedding = self._catalogue.embeddings(connection)[self._plan.name]
         self._catalogue.set_cache(embedding, token)

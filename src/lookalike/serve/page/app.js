@@ -53,12 +53,13 @@ async function arrive() {
 
 /** Search, and only if that succeeds make it the view that is shown. */
 async function navigate(wanted, from) {
+  const scroll = scrollY; // before what waits takes the place of what is there
   show.banner("");
   show.busy();
   const slow = setTimeout(show.waiting, BACKGROUND_MS);
   try {
     const view = await load(wanted);
-    if (current) current.scroll = scrollY;
+    if (current) current.scroll = scroll;
     remember(view, "pushState", addressOf(wanted));
     await changed(() => {
       render(view);
@@ -68,6 +69,7 @@ async function navigate(wanted, from) {
     if (problem.name === "AbortError") return;
     clearTimeout(slow);
     if (current) render(current);
+    scrollTo(0, scroll);
     if (problem.kind === "bad-filter") failFilter(current, wanted.where, problem);
     else fail(problem);
   } finally {
