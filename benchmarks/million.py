@@ -52,7 +52,7 @@ def main() -> None:
     )
     for index in INDEXES:
         with tempfile.TemporaryDirectory(dir=".") as folder:
-            row = {"index": index, **build(Path(folder), index, given.count)}
+            row: dict[str, Any] = {"index": index, **build(Path(folder), index, given.count)}
             output = subprocess.run(
                 [sys.executable, __file__, "--open", folder, str(recipe(Path(folder), index))],
                 check=True,

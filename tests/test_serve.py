@@ -19,8 +19,9 @@ from PIL import Image
 
 import lookalike
 from lookalike import Collection, Record
+from lookalike.errors import CannotServe
 from lookalike.serve.security import HEADERS
-from lookalike.serve.server import CannotServe, Server
+from lookalike.serve.server import Server
 
 SAMPLES = Path(skimage.__file__).parent / "data"
 BAD_IMAGES = Path(__file__).parents[2] / "shared" / "data" / "badimages"

@@ -150,8 +150,8 @@ def serve(
                 report = c.add(data, on_progress=on_progress)
             terminal.show_report(report, c, as_json=False, to_stderr=True)
             roots.append(Path(data).expanduser())
-        terminal.note(f"lookalike is on http://{host}:{port}  (Ctrl-C ends it)")
-        run({c.path.absolute().stem: c}, host=host, port=port, roots=roots)
+        name = c.path.absolute().stem
+        run({name: c}, host, port, roots, lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"))
 
 
 @app.command()

@@ -18,7 +18,14 @@ from . import filters, ingest, picture, sources
 from . import recipe as recipes
 from .decoding import Encoded
 from .distances import distance_named
-from .errors import BadQuery, CannotWrite, NotACollection, PictureError, UnknownPicture
+from .errors import (
+    BadQuery,
+    CannotWrite,
+    LookalikeError,
+    NotACollection,
+    PictureError,
+    UnknownPicture,
+)
 from .features import FeaturePipeline, Features, mean_vectors
 from .places import place_of
 from .store import Arrival, EmbeddingPlan, LedgerEntry, Outcome
@@ -312,6 +319,12 @@ class Collection:
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""
         return self._store.check()
+
+    def warm(self) -> None:
+        """Start and load now what the first search would wait for."""
+        with contextlib.suppress(LookalikeError, RuntimeError):  # the first search says it better
+            self._pipeline.warm()
+            self._store.settle()
 
     def settle(self) -> None:
         """Build the index anew now if much has been added or removed; `add` ends with this."""

@@ -125,6 +125,10 @@ class DeviceUnavailable(LookalikeError):
     """The wanted device cannot be used; the message says what is missing."""
 
 
+class CannotServe(LookalikeError):
+    """The address is not one that the service may use, or somebody else has it."""
+
+
 class BadFilter(LookalikeError):
     """A filter (`--where`) that does not follow the grammar."""
 

@@ -18,6 +18,7 @@ import numpy as np
 from .decoding import DecodePool, Encoded
 from .errors import PictureError
 from .extract import Extractor
+from .picture import from_pixels
 from .types import Limits, Picture, Vectors
 
 _BATCH = 32
@@ -94,6 +95,11 @@ class FeaturePipeline:
             finally:
                 for _, future in under_way:
                     future.cancel()
+
+    def warm(self) -> None:
+        """Start what the first picture would wait for: a decoding process, and the networks."""
+        self.decoder.warm()
+        self.of_pictures([from_pixels(np.zeros((8, 8, 3), np.uint8))])
 
     def close(self) -> None:
         """End the decoding processes."""

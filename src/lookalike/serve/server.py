@@ -6,21 +6,17 @@ import ipaddress
 import signal
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from ..collection import Collection
-from ..errors import LookalikeError
+from ..errors import CannotServe
 from .app import LOOPBACK, create_app
 
 _GRACE_SECONDS = 5
-
-
-class CannotServe(LookalikeError):
-    """The address is not one that the service may use, or somebody else has it."""
 
 
 class Server(uvicorn.Server):
@@ -74,9 +70,16 @@ def run(
     host: str = "127.0.0.1",
     port: int = 8000,
     roots: Sequence[Path] = (),
+    on_listening: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Answer until Ctrl-C or SIGTERM, then return. Raises `CannotServe`."""
+    """Answer until Ctrl-C or SIGTERM, then return. Raises `CannotServe`.
+
+    `on_listening` is told the address once it can be called.
+    """
     server = Server(collections, host=host, port=port, roots=roots)
+    on_listening(server.url)
+    for collection in collections.values():
+        threading.Thread(target=collection.warm, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
