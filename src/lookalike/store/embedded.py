@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +131,16 @@ class EmbeddedStore:
         seen = self._current(embedding)
         allowed = None if where is None else self._allowed(seen, where)
         found = self._indexes[embedding].vectors.search(queries, k, allowed)
-        every = found.rows.tolist()
-        records = self._records(seen, every)
-        return [
-            [
-                (records[row], score)
-                for row, score in zip(rows, scores, strict=True)
-                if row in records
-            ]
-            for rows, scores in zip(every, found.scores.tolist(), strict=True)
-        ]
+        rows, scores = found.rows.tolist(), found.scores.tolist()
+        try:
+            return _with_records(seen.records, rows, scores)
+        except KeyError:  # some have not been read yet, or are not there
+            records = self._records(seen, rows)
+        for number, each in enumerate(rows):
+            there = [row in records for row in each]
+            rows[number] = list(compress(each, there))
+            scores[number] = list(compress(scores[number], there))
+        return _with_records(records, rows, scores)
 
     def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
         """What became of those of these paths that were ever seen."""
@@ -223,3 +224,12 @@ class EmbeddedStore:
                 seen.allowed = {}
             seen.allowed[where] = allowed
         return allowed
+
+
+def _with_records(
+    records: Mapping[int, Record], rows: list[list[int]], scores: list[list[float]]
+) -> list[list[tuple[Record, float]]]:
+    return [
+        [(records[row], score) for row, score in zip(*each, strict=True)]
+        for each in zip(rows, scores, strict=True)
+    ]
