@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -46,20 +47,21 @@ def objects(text: str) -> list[Any]:
 
 def on_a_terminal(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
     """Run the command line on a terminal of its own: the exit code and all that it showed."""
-    process_id, terminal = pty.fork()
-    if process_id == 0:
-        os.execve(command()[0], command(*arguments), environment(COLUMNS="120", **(env or {})))
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        env=environment(**{"COLUMNS": "120", **(env or {})}),
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+    )
+    os.close(other_end)
     shown = b""
-    while True:
-        try:
-            piece = os.read(terminal, 1 << 16)
-        except OSError:  # the other end has closed
-            break
-        if not piece:
-            break
-        shown += piece
+    with contextlib.suppress(OSError):  # the other end has closed
+        while piece := os.read(terminal, 1 << 16):
+            shown += piece
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1]), shown.decode()
+    return process.wait(timeout=60), shown.decode()
 
 
 class TestIndex:
@@ -290,7 +292,7 @@ class TestOthers:
 
     def test_stats_are_one_json_object(self, made: Path) -> None:
         stats = json.loads(lookalike("stats", "-c", made, "--json").stdout)
-        assert (stats["pictures"], stats["places"], stats["labels"]) == (COUNT, COUNT, 2)
+        assert (stats["pictures"], stats["places"], stats["refused"]) == (COUNT, COUNT, 1)
         assert stats["path"] == str(made)
         assert "12 in 12 places" in lookalike("stats", "-c", made).stdout
 
@@ -379,7 +381,7 @@ class TestEndings:
         assert (done.returncode, done.stderr) == (2, "lookalike: No space left on device\n")
 
     def test_names_beyond_the_terminals_alphabet_do_not_end_a_listing(self, tmp_path: Path) -> None:
-        path = write(tmp_path / "photos" / "größe–日本.png", 1)
+        path = write(tmp_path / "photos" / "größe-日本.png", 1)
         lookalike("index", tmp_path / "photos", "-c", tmp_path / "c")
         env = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
         done = lookalike("search", path, "-c", tmp_path / "c", env=env)
@@ -387,10 +389,8 @@ class TestEndings:
         done = lookalike("search", path, "-c", tmp_path / "c", "--json", env=env)
         assert objects(done.stdout)[0]["hits"][0]["path"] == str(path)
 
-    def test_ctrl_c_ends_it_with_130_and_leaves_no_process(
-        self, made: Path, tmp_path: Path
-    ) -> None:
-        for number in range(600):
+    def test_ctrl_c_ends_it_with_130_and_leaves_no_process(self, tmp_path: Path) -> None:
+        for number in range(400):
             write(tmp_path / "photos" / f"{number}.png", number)
         process = subprocess.Popen(
             command("index", tmp_path / "photos", "-c", tmp_path / "c"),
@@ -411,7 +411,7 @@ class TestEndings:
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
         done = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--json")
         (report,) = objects(done.stdout)
-        assert report["stored"] + report["unchanged"] == 600
+        assert report["stored"] + report["unchanged"] == 400
         assert report["unchanged"] > 0
 
 

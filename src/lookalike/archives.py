@@ -131,7 +131,7 @@ def _tar(path: Path) -> Iterator[Member]:
 
 def _broken(path: Path, error: Exception) -> Member:
     name = place_name(path)
-    reason = f"it cannot be read as an archive: {error or type(error).__name__}"
+    reason = f"it cannot be read as an archive: {_why(error)}"
     retry = isinstance(error, OSError) and not isinstance(error, tarfile.TarError)
 
     def refuse() -> Encoded:
@@ -161,11 +161,15 @@ def _bounded(open_member: Callable[[], IO[bytes] | None], place: str) -> Encoded
         with file:
             content = file.read(_MEMBER_BYTES + 1)
     except _UNREADABLE as error:
-        reason = f"it cannot be unpacked: {error or type(error).__name__}"
-        raise PictureError(place, reason) from error
+        raise PictureError(place, f"it cannot be unpacked: {_why(error)}") from error
     if len(content) > _MEMBER_BYTES:
         raise PictureError(place, "larger than 100 MB, the limit inside an archive")
     return Encoded(place, data=content)
+
+
+def _why(error: Exception) -> str:
+    """In one line."""
+    return str(error).partition("\n")[0].rstrip(":") or type(error).__name__
 
 
 @functools.lru_cache(maxsize=4)

@@ -44,6 +44,7 @@ CollectionPath = Annotated[
         envvar="LOOKALIKE_COLLECTION",
         help="The collection, a folder. Default: one in your own data folder.",
         show_default=False,
+        readable=False,  # opening it tells better why it cannot be read
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
