@@ -2,7 +2,7 @@
 
     python benchmarks/ingest.py --data FOLDER [--rounds 5] [--json FILE]
 
-Both use all cores, the same model, batches of 32 and one model thread a lane. The bare loop reads,
+Both use all cores, the same model, batches of 16 and one model thread a lane. The bare loop reads,
 decodes with OpenCV (shrinking while decoding), resizes and runs; it keeps nothing and trusts every
 file. Ours decodes in processes that can be killed, hashes, commits to disk and can be searched.
 """
@@ -28,7 +28,7 @@ from measured import machine
 import lookalike
 from lookalike.extract.onnx import Model
 
-BATCH = 32
+BATCH = 16
 MODEL = Model.named("efficientnet-lite0-int8")
 
 

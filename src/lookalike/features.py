@@ -21,7 +21,7 @@ from .extract import Extractor
 from .picture import from_pixels
 from .types import Limits, Picture, Vectors
 
-_BATCH = 32
+_BATCH = 16
 _BATCH_BYTES = 64_000_000
 
 _Item = TypeVar("_Item")

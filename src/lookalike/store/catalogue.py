@@ -308,7 +308,7 @@ class Catalogue:
         with self.reading() as connection:
             places, refused, labels = connection.execute(
                 "SELECT count(row), count(*) FILTER (WHERE reason IS NOT NULL),"
-                " count(DISTINCT label) FROM places"
+                " count(DISTINCT label) FILTER (WHERE row IS NOT NULL) FROM places"
             ).fetchone()
             original, newest = connection.execute(
                 "SELECT coalesce(sum(size), 0), max(added) FROM pictures"
