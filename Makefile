@@ -39,6 +39,7 @@ test-browser: $(DEV)
 
 # The tables of the README; each prints its own.
 bench: $(DEV)
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(VENV)/python benchmarks --data '$(DATA)'
 
 clean:

