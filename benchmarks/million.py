@@ -51,7 +51,7 @@ def main() -> None:
         "all touched: resident / vectors and graph"
     )
     for index in INDEXES:
-        with tempfile.TemporaryDirectory(dir=".") as folder:
+        with tempfile.TemporaryDirectory() as folder:
             row: dict[str, Any] = {"index": index, **build(Path(folder), index, given.count)}
             output = subprocess.run(
                 [sys.executable, __file__, "--open", folder, str(recipe(Path(folder), index))],

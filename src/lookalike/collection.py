@@ -408,10 +408,10 @@ class Collection:
             raise BadQuery("the query vector holds NaN or infinity")
         condition = filters.parse(where) if where is not None else None
         found = self._store.nearest(self._embedding, vectors, k + offset, condition)
-        distance = self._distance.of
+        at_zero = self._distance.at_zero
         return [
             [
-                Hit(record, score, distance(score))
+                Hit(record, score, at_zero - score)
                 for record, score in each[offset:]
                 if threshold is None or score >= threshold
             ]

@@ -1,6 +1,7 @@
 """Distances: what a user asks for by name, and the score it becomes inside.
 
-Inside, a higher score is better, always; `Distance.of` turns it back into what the name promises.
+Inside, a higher score is better, always; `Distance.at_zero` turns it back into what the name
+promises.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ class Distance:
         unit: Vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
         return unit
 
-    def of(self, score: float) -> float:
-        """The distance that this score stands for."""
-        return 1.0 - score if self.normalised else -score
+    @property
+    def at_zero(self) -> float:
+        """The score at distance 0: a distance is this less the score."""
+        return 1.0 if self.normalised else 0.0
 
 
 DISTANCES = {

@@ -48,6 +48,13 @@ def all_of(
     return found
 
 
+def is_short(found: Neighbours) -> bool:
+    """Whether a query has found fewer than were asked for: what is missing stands at the end."""
+    if len(found.rows) == 1:  # without numpy's fixed cost, which every single search would pay
+        return found.rows.size > 0 and found.rows.item(-1) < 0
+    return bool((found.rows[:, -1:] < 0).any())
+
+
 def read(path: Path, *, mapped: bool) -> Any:
     """An index from its file: mapped into memory, read only; or copied, to be added to."""
     return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)

@@ -89,8 +89,8 @@ class HNSW:
             found = faiss_calls.search(self._index, queries, k, effort)
         else:
             found = self._walked(queries, k, allowed)
-        short = found.rows[:, -1] < 0
-        if short.any():
+        if faiss_calls.is_short(found):
+            short = found.rows[:, -1] < 0
             rows, scores = faiss_calls.all_of(self._storage, queries[short], k, allowed)
             found.rows[short], found.scores[short] = rows, scores
         return found

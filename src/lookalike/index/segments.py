@@ -259,7 +259,7 @@ def _by_row(found: Neighbours, rows: Rows) -> Neighbours:
     if len(rows) == 0:
         return Neighbours(np.full_like(found.rows, -1), found.scores)
     named = rows[found.rows]
-    if found.rows.shape[1] and found.rows[:, -1].min() < 0:  # they stand at the end
+    if faiss_calls.is_short(found):
         missing = found.rows < 0
         named[missing] = -1
         found.scores[missing] = -np.inf
