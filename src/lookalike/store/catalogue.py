@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import sqlite3
 import time
@@ -19,23 +18,21 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import (
-    BadQuery,
     CannotWrite,
-    CollectionBusy,
     CollectionClosed,
-    CollectionDamaged,
     CollectionTooNew,
     NotACollection,
 )
 from ..filters import Filter
 from ..types import Place, Record, Rows, Vectors
 from . import Arrival, LedgerEntry, Outcome, Refusal, Verdict
+from .connection import BUSY_SECONDS, Connection, readable, translated
 from .sql_filters import condition
+from .writes import metadata_text, put_one, put_place, remove_if_nowhere, row_at
 
 FILE = "catalogue.sqlite"
 VERSION = 1
 _APPLICATION_ID = 0x6C6F6F6B  # "look"
-_BUSY_SECONDS = 30.0
 
 
 class Embedding(NamedTuple):
@@ -45,25 +42,6 @@ class Embedding(NamedTuple):
     dim: int
     fingerprint: str
     cache: str | None
-
-
-class Connection:
-    """One SQLite connection, used by one thread at a time."""
-
-    def __init__(self, sqlite: sqlite3.Connection) -> None:
-        self.sqlite = sqlite
-        self.execute = sqlite.execute
-        self._seen = -1
-
-    def changed(self) -> bool:
-        """Whether anybody, in any process, has committed since this was last asked."""
-        (version,) = self.execute("PRAGMA data_version").fetchone()
-        changed, self._seen = version != self._seen, version
-        return bool(changed)
-
-    def committed(self) -> None:
-        """Count this connection's own commit as a change, which SQLite does not."""
-        self._seen = -1
 
 
 class Catalogue:
@@ -94,7 +72,7 @@ class Catalogue:
         temporary = folder / f"{FILE}.{uuid.uuid4().hex}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _translated(folder), contextlib.closing(sqlite3.connect(temporary)) as sqlite:
+            with translated(folder), contextlib.closing(sqlite3.connect(temporary)) as sqlite:
                 sqlite.execute("PRAGMA journal_mode=WAL")
                 sqlite.executescript(files(__package__).joinpath("schema.sql").read_text("utf-8"))
                 sqlite.execute(f"PRAGMA application_id={_APPLICATION_ID}")
@@ -154,7 +132,7 @@ class Catalogue:
         """A connection for this thread, for as long as the block lasts."""
         if self._closed:
             raise CollectionClosed(self.folder)
-        with _translated(self.folder):
+        with translated(self.folder):
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -186,7 +164,7 @@ class Catalogue:
         """Store all in one transaction; `vectors`: by embedding number, one row an arrival."""
         with self.writing() as connection:
             return [
-                _put_one(connection, arrival, {n: each[i] for n, each in vectors.items()})
+                put_one(connection, arrival, {n: each[i] for n, each in vectors.items()})
                 for i, arrival in enumerate(arrivals)
             ]
 
@@ -194,10 +172,10 @@ class Catalogue:
         """Note paths that gave no picture. One that may be retried keeps what it gave before."""
         with self.writing() as connection:
             for refusal in refusals:
-                old = _row_at(connection, refusal.place.path)
-                _put_place(connection, refusal.place, old if refusal.retry else None, refusal)
+                old = row_at(connection, refusal.place.path)
+                put_place(connection, refusal.place, old if refusal.retry else None, refusal)
                 if old is not None and not refusal.retry:
-                    _remove_if_nowhere(connection, old)
+                    remove_if_nowhere(connection, old)
 
     def describe(self, places: Sequence[Place]) -> None:
         """Give places that are known their label and metadata anew."""
@@ -206,7 +184,7 @@ class Catalogue:
                 connection.execute(
                     "UPDATE places SET label = ?1, metadata = ?2 WHERE path = ?3 "
                     "AND (label IS NOT ?1 OR metadata IS NOT ?2)",
-                    (place.label, _metadata_text(place), place.path),
+                    (place.label, metadata_text(place), place.path),
                 )
 
     def forget(self, paths: Sequence[str]) -> int:
@@ -214,9 +192,9 @@ class Catalogue:
         with self.writing() as connection:
             removed = 0
             for path in paths:
-                row = _row_at(connection, path)
+                row = row_at(connection, path)
                 connection.execute("DELETE FROM places WHERE path = ?", (path,))
-                removed += row is not None and _remove_if_nowhere(connection, row)
+                removed += row is not None and remove_if_nowhere(connection, row)
             return removed
 
     def records(self, connection: Connection, rows: Sequence[int]) -> dict[int, Record]:
@@ -234,7 +212,7 @@ class Catalogue:
             f"WHERE row IN ({marks})",
             rows,
         ).fetchall()
-        with _readable(self.folder):
+        with readable(self.folder):
             return {
                 row: Record(
                     id.hex(), format, width, height, size, added, tuple(map(_place, places[row]))
@@ -341,7 +319,7 @@ class Catalogue:
         while found := connection.execute(query, (row, block)).fetchall():
             rows, vectors = zip(*found, strict=True)
             row = rows[-1]
-            with _readable(self.folder):
+            with readable(self.folder):
                 matrix = np.frombuffer(b"".join(vectors), np.float32)
                 matrix = matrix.reshape(len(rows), embedding.dim)
             yield np.array(rows, np.int64), matrix
@@ -412,7 +390,7 @@ class Catalogue:
             uri=True,
             isolation_level=None,
             check_same_thread=False,
-            timeout=_BUSY_SECONDS,
+            timeout=BUSY_SECONDS,
             cached_statements=256,
         )
         sqlite.execute("PRAGMA synchronous=FULL")
@@ -464,131 +442,6 @@ def _place(columns: Sequence[Any]) -> Place:
     return Place(path, label, {} if metadata == "{}" else json.loads(metadata), size, modified_ns)
 
 
-def _metadata_text(place: Place) -> str:
-    """As SQLite can read it: it knows neither NaN nor half a surrogate pair, nor depths of 1000.
-
-    Letters stay as they are, since SQLite does not see through escapes in keys.
-    """
-    if not place.metadata:
-        return "{}"
-    try:
-        plain = _finite(dict(place.metadata), 0)
-        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BadQuery(f"the metadata of {place.path} cannot be kept as JSON: {error}") from error
-    return text.encode("utf-8", "replace").decode()
-
-
-def _finite(value: Any, depth: int) -> Any:
-    """The same with null for NaN and infinity."""
-    if depth > 100:
-        raise ValueError("it is nested over 100 levels deep")
-    if isinstance(value, dict):
-        return {key: _finite(each, depth + 1) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each, depth + 1) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _put_one(
-    connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
-) -> Outcome:
-    found = connection.execute(
-        "SELECT row FROM pictures WHERE id = ?", (arrival.sha256,)
-    ).fetchone()
-    row = found[0] if found else _insert(connection, arrival, vectors)
-    old = _row_at(connection, arrival.place.path)
-    if found:
-        _drop_vanished(connection, row, arrival.place.path)
-    _put_place(connection, arrival.place, row, None)
-    if old == row:
-        return "unchanged"
-    if old is not None:
-        _remove_if_nowhere(connection, old)
-        return "replaced"
-    return "copy" if found else "stored"
-
-
-def _insert(
-    connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
-) -> int:
-    row = connection.execute(
-        "INSERT INTO pictures (id, format, width, height, size, added) VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            arrival.sha256,
-            arrival.format,
-            arrival.width,
-            arrival.height,
-            arrival.size,
-            time.time(),
-        ),
-    ).lastrowid
-    assert row is not None
-    for number, vector in vectors.items():
-        connection.execute(f"INSERT INTO vectors_{number} VALUES (?, ?)", (row, vector.tobytes()))
-    return row
-
-
-def _put_place(
-    connection: Connection, place: Place, row: int | None, refusal: Refusal | None
-) -> None:
-    connection.execute(
-        "INSERT INTO places (path, row, reason, retry, recognised, size, modified_ns, label,"
-        " metadata, checked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
-        " row = excluded.row, reason = excluded.reason, retry = excluded.retry,"
-        " recognised = excluded.recognised, size = excluded.size,"
-        " modified_ns = excluded.modified_ns, label = excluded.label,"
-        " metadata = excluded.metadata, checked = excluded.checked",
-        (
-            place.path,
-            row,
-            refusal.reason if refusal else None,
-            refusal.retry if refusal else False,
-            refusal.recognised if refusal else True,
-            place.size,
-            place.modified_ns,
-            place.label,
-            _metadata_text(place),
-            time.time(),
-        ),
-    )
-
-
-def _row_at(connection: Connection, path: str) -> int | None:
-    found = connection.execute("SELECT row FROM places WHERE path = ?", (path,)).fetchone()
-    return found[0] if found else None
-
-
-def _drop_vanished(connection: Connection, row: int, but: str) -> None:
-    """A picture that turns up elsewhere while its old file is gone has been moved."""
-    paths = connection.execute("SELECT path FROM places WHERE row = ?", (row,)).fetchall()
-    for (path,) in paths:
-        if path != but and path.startswith("/") and "!/" not in path and _vanished(path):
-            connection.execute("DELETE FROM places WHERE path = ?", (path,))
-
-
-def _vanished(path: str) -> bool:
-    """Whether there is surely no such file: one that we may not look at can be there."""
-    try:
-        Path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
-
-
-def _remove_if_nowhere(connection: Connection, row: int) -> bool:
-    """Remove a picture that lies nowhere any more, with its vectors; whether it did."""
-    if connection.execute("SELECT 1 FROM places WHERE row = ? LIMIT 1", (row,)).fetchone():
-        return False
-    for (number,) in connection.execute("SELECT number FROM embeddings").fetchall():
-        connection.execute(f"DELETE FROM vectors_{number} WHERE row = ?", (row,))
-    connection.execute("DELETE FROM pictures WHERE row = ?", (row,))
-    connection.execute("INSERT INTO removals (row) VALUES (?)", (row,))
-    return True
-
-
 def _publish(temporary: Path, target: Path) -> None:
     """Give a file its name unless another has it by now."""
     try:
@@ -609,39 +462,3 @@ def _why_not(folder: Path) -> str:
     if not folder.exists():
         return "there is nothing there"
     return f"it has no {FILE}" if folder.is_dir() else "it is a file, a collection is a folder"
-
-
-@contextlib.contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    """What a damaged file makes of the values in it, which SQLite does not notice."""
-    try:
-        yield
-    except (TypeError, ValueError, AttributeError) as error:
-        raise CollectionDamaged(
-            folder, f"a value in it is not what was written ({error})"
-        ) from error
-
-
-@contextlib.contextmanager
-def _translated(folder: Path) -> Iterator[None]:
-    """SQLite's errors as ours, by the primary code in the low byte."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise CollectionDamaged(folder, "text in it is not UTF-8") from error
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise CollectionBusy(folder, _BUSY_SECONDS) from error
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise CollectionDamaged(folder, f"SQLite says {error!s}") from error
-        if code == sqlite3.SQLITE_FULL:
-            raise CannotWrite(folder, "the disk is full") from error
-        if code == sqlite3.SQLITE_READONLY:
-            raise CannotWrite(folder, "it is read-only") from error
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
-            raise CannotWrite(folder, str(error)) from error
-        if code == sqlite3.SQLITE_ERROR and isinstance(error, sqlite3.OperationalError):
-            # Tables that are not as we made them, text that is none.
-            raise CollectionDamaged(folder, f"SQLite says {error!s}") from error
-        raise

@@ -22,7 +22,8 @@ from ..index.projection import Projection
 from ..index.segments import SegmentedIndex
 from ..types import Finding, Rows
 from . import EmbeddingPlan
-from .catalogue import Catalogue, Connection, Embedding
+from .catalogue import Catalogue, Embedding
+from .connection import Connection
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,145 @@
+"""What writes to the catalogue: each function a step inside its caller's transaction."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadQuery
+from ..types import Place
+from . import Arrival, Outcome, Refusal
+from .connection import Connection
+
+
+def metadata_text(place: Place) -> str:
+    """As SQLite can read it: it knows neither NaN nor half a surrogate pair, nor depths of 1000.
+
+    Letters stay as they are, since SQLite does not see through escapes in keys.
+    """
+    if not place.metadata:
+        return "{}"
+    try:
+        plain = _finite(dict(place.metadata), 0)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadQuery(f"the metadata of {place.path} cannot be kept as JSON: {error}") from error
+    return text.encode("utf-8", "replace").decode()
+
+
+def _finite(value: Any, depth: int) -> Any:
+    """The same with null for NaN and infinity."""
+    if depth > 100:
+        raise ValueError("it is nested over 100 levels deep")
+    if isinstance(value, dict):
+        return {key: _finite(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each, depth + 1) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def put_one(
+    connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
+) -> Outcome:
+    """Store a picture, its vectors (by embedding number) and its place, as far as they are new."""
+    found = connection.execute(
+        "SELECT row FROM pictures WHERE id = ?", (arrival.sha256,)
+    ).fetchone()
+    row = found[0] if found else _insert(connection, arrival, vectors)
+    old = row_at(connection, arrival.place.path)
+    if found:
+        _drop_vanished(connection, row, arrival.place.path)
+    put_place(connection, arrival.place, row, None)
+    if old == row:
+        return "unchanged"
+    if old is not None:
+        remove_if_nowhere(connection, old)
+        return "replaced"
+    return "copy" if found else "stored"
+
+
+def _insert(
+    connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
+) -> int:
+    row = connection.execute(
+        "INSERT INTO pictures (id, format, width, height, size, added) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            arrival.sha256,
+            arrival.format,
+            arrival.width,
+            arrival.height,
+            arrival.size,
+            time.time(),
+        ),
+    ).lastrowid
+    assert row is not None
+    for number, vector in vectors.items():
+        connection.execute(f"INSERT INTO vectors_{number} VALUES (?, ?)", (row, vector.tobytes()))
+    return row
+
+
+def put_place(
+    connection: Connection, place: Place, row: int | None, refusal: Refusal | None
+) -> None:
+    """Write down what is at a path: a picture, or why there is none."""
+    connection.execute(
+        "INSERT INTO places (path, row, reason, retry, recognised, size, modified_ns, label,"
+        " metadata, checked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
+        " row = excluded.row, reason = excluded.reason, retry = excluded.retry,"
+        " recognised = excluded.recognised, size = excluded.size,"
+        " modified_ns = excluded.modified_ns, label = excluded.label,"
+        " metadata = excluded.metadata, checked = excluded.checked",
+        (
+            place.path,
+            row,
+            refusal.reason if refusal else None,
+            refusal.retry if refusal else False,
+            refusal.recognised if refusal else True,
+            place.size,
+            place.modified_ns,
+            place.label,
+            metadata_text(place),
+            time.time(),
+        ),
+    )
+
+
+def row_at(connection: Connection, path: str) -> int | None:
+    """The row of the picture at a path, if one is there."""
+    found = connection.execute("SELECT row FROM places WHERE path = ?", (path,)).fetchone()
+    return found[0] if found else None
+
+
+def _drop_vanished(connection: Connection, row: int, but: str) -> None:
+    """A picture that turns up elsewhere while its old file is gone has been moved."""
+    paths = connection.execute("SELECT path FROM places WHERE row = ?", (row,)).fetchall()
+    for (path,) in paths:
+        if path != but and path.startswith("/") and "!/" not in path and _vanished(path):
+            connection.execute("DELETE FROM places WHERE path = ?", (path,))
+
+
+def _vanished(path: str) -> bool:
+    """Whether there is surely no such file: one that we may not look at can be there."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def remove_if_nowhere(connection: Connection, row: int) -> bool:
+    """Remove a picture that lies nowhere any more, with its vectors; whether it did."""
+    if connection.execute("SELECT 1 FROM places WHERE row = ? LIMIT 1", (row,)).fetchone():
+        return False
+    for (number,) in connection.execute("SELECT number FROM embeddings").fetchall():
+        connection.execute(f"DELETE FROM vectors_{number} WHERE row = ?", (row,))
+    connection.execute("DELETE FROM pictures WHERE row = ?", (row,))
+    connection.execute("INSERT INTO removals (row) VALUES (?)", (row,))
+    return True
