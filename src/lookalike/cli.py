@@ -156,11 +156,16 @@ def serve(
 
 
 @app.command()
-def recipes(as_json: AsJson = False) -> None:
-    """List the ready recipes."""
+def recipes(collection: CollectionPath = None, as_json: AsJson = False) -> None:
+    """List the ready recipes, a star at that of the collection if there is one."""
     from .recipe import ready
+    from .sources import is_collection
 
-    terminal.show_recipes(ready(), as_json=as_json)
+    used = None
+    if is_collection(_collection_path(collection)):
+        with _opened(collection) as c:
+            used = c.recipe.name
+    terminal.show_recipes(ready(), used, as_json=as_json)
 
 
 @app.command()

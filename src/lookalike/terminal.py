@@ -107,8 +107,8 @@ def show_answer(answer: Answer, *, as_json: bool) -> None:
             _print_row(_query_name(answer), f"{hit.score:.4f}", hit.record.label or "", hit.path)
 
 
-def show_recipes(recipes: Sequence[Recipe], *, as_json: bool) -> None:
-    """The ready recipes."""
+def show_recipes(recipes: Sequence[Recipe], used: str | None, *, as_json: bool) -> None:
+    """The ready recipes; `used` is the name of the collection's own."""
     if as_json:
         _print_json(
             [
@@ -130,7 +130,8 @@ def show_recipes(recipes: Sequence[Recipe], *, as_json: bool) -> None:
         return
     width = max(len(recipe.name) for recipe in recipes)
     for recipe in recipes:
-        _print(f"{recipe.name:<{width}}  {recipe.summary}")
+        star = "*" if recipe.name == used else " "
+        _print(f"{star} {recipe.name:<{width}}  {recipe.summary}")
 
 
 def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:

@@ -94,6 +94,8 @@ class OnnxExtractor:
         self.fingerprint = self.model.fingerprint
         self.shortest_side = self.model.size
         self._device = device
+        if device.startswith("cuda"):  # said before anything is made for it
+            self._providers()
         self._loading = threading.Lock()
 
     def extract(self, pictures: Sequence[Picture]) -> Vectors:
@@ -137,8 +139,7 @@ class OnnxExtractor:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        providers = providers_for(self._device, self.model, onnxruntime.get_available_providers())
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
+        session = onnxruntime.InferenceSession(content, options, providers=self._providers())
         if self._device.startswith("cuda") and "CUDA" not in session.get_providers()[0]:
             # Where CUDA's own libraries are missing, ONNX Runtime takes the CPU without a word.
             raise DeviceUnavailable(
@@ -146,6 +147,11 @@ class OnnxExtractor:
                 "see that the NVIDIA driver, CUDA and cuDNN are installed in the versions it wants"
             )
         return session
+
+    def _providers(self) -> list[Any]:
+        import onnxruntime
+
+        return providers_for(self._device, self.model, onnxruntime.get_available_providers())
 
     def _input(self, pixels: Pixels) -> Pixels:
         """One picture as the network takes it, uint8 [size, size, 3]."""

@@ -100,9 +100,9 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = (getattr(error, "strerror", None) or str(error)).lower().rstrip(".")
         raise CannotServe(
-            f"cannot listen on {host}, port {port}: {reason.lower()}. Choose another with --port."
+            f"cannot listen on {host}, port {port}: {reason}. Choose another with --port."
         ) from error
     # Connections inherit it. Otherwise the end of an answer waits 40 ms for the client's ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
