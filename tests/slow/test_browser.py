@@ -315,6 +315,24 @@ def test_can_be_used_by_keyboard(page: Page) -> None:
     expect(page.locator("#ask")).to_be_visible()
 
 
+def test_escape_pressed_before_the_results_are_drawn_leads_back(page: Page) -> None:
+    page.evaluate(
+        """async () => {
+            document.querySelector("#grid a").click();
+            const soon = new MessageChannel(); // sooner than the next frame
+            const turn = () => new Promise((go) => {
+                soon.port1.onmessage = go;
+                soon.port2.postMessage(0);
+            });
+            while (!location.hash.startsWith("#like=")) await turn();
+            document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+        }"""
+    )
+    expect(page).not_to_have_url(re.compile("#like="))
+    expect(page.locator("#ask")).to_be_visible()
+    expect(page.locator("#query")).to_be_hidden()
+
+
 def test_says_when_the_service_is_gone(page: Page) -> None:
     page.route("**/v1/**", lambda route: route.fulfill(status=503, body="busy"))
     tiles(page).first.click()

@@ -31,6 +31,7 @@ async function start() {
 
 /** Show what the address says: on arrival, after Back, after an edit of the address. */
 async function arrive() {
+  under?.abort();
   current && (current.scroll = scrollY);
   let view = views.get(history.state?.key);
   if (!view) {
@@ -61,7 +62,9 @@ async function navigate(wanted, from) {
     const view = await load(wanted);
     if (current) current.scroll = scroll;
     remember(view, "pushState", addressOf(wanted));
+    current = view; // from now on, though it is drawn only with the next frame
     await changed(() => {
+      if (view !== current) return; // Back was quicker
       render(view);
       scrollTo(0, 0);
     }, from);
