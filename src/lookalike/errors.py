@@ -121,6 +121,37 @@ class MissingPackage(LookalikeError):
         super().__init__(f"{wanted} needs a package that is not installed: {install}")
 
 
+class WeightsMissing(LookalikeError):
+    """A model's weights are not on this machine, and could not be fetched; where to put them."""
+
+
+class WeightsUnusable(LookalikeError):
+    """A weights file that is truncated, of another shape, or not what the model takes."""
+
+
+class NotTrained(LookalikeError):
+    """An extractor that learns from the collection's own pictures has not learned yet."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} has not been learned yet: index a folder of pictures first, "
+            "`lookalike index DIR -c COLLECTION`, it is learned from a sample of them."
+        )
+
+
+class TooLittleToLearnFrom(LookalikeError):
+    """The pictures at hand do not give what an extractor has to learn from."""
+
+
+class NoText(LookalikeError):
+    """Text was asked of a collection whose model has no part for text."""
+
+    def __init__(self, recipe: str) -> None:
+        super().__init__(
+            f"the recipe {recipe} has no model that reads text: `lookalike recipes` shows which do"
+        )
+
+
 class DeviceUnavailable(LookalikeError):
     """The wanted device cannot be used; the message says what is missing."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from . import registry
 from .distances import distance_named
@@ -140,7 +140,11 @@ def _typed(options: type[Any], table: Mapping[str, Any], where: str) -> Any:
         wanted = hints[key]
         if wanted is float and type(value) is int:
             continue
-        if type(value) is not wanted:
+        if get_origin(wanted) is Literal:
+            if value not in get_args(wanted):
+                choice = ", ".join(map(repr, get_args(wanted)))
+                raise RecipeError(f"{where}: {key} must be one of {choice}, not {value!r}")
+        elif type(value) is not wanted:
             raise RecipeError(f"{where}: {key} must be {wanted.__name__}, not {value!r}")
     missing = [
         field.name

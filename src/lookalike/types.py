@@ -54,6 +54,20 @@ class Picture:
     """Length of the encoded bytes."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalFeatures:
+    """What stands out in one picture: n keypoints, the strongest first, and their descriptors."""
+
+    xy: npt.NDArray[np.float32]
+    """float32 [n, 2], x and y in pixels of the original picture."""
+    scale: npt.NDArray[np.float32]
+    """float32 [n], the diameter of what was described, in pixels of the original picture."""
+    angle: npt.NDArray[np.float32]
+    """float32 [n], degrees clockwise from the x axis; 0 where the detector knows none."""
+    descriptors: npt.NDArray[Any]
+    """[n, width]: float32, or uint8 that hold bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One place where a picture lies, with what is said of it there."""
