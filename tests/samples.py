@@ -14,7 +14,8 @@ import pytest
 import skimage
 from PIL import Image
 
-from lookalike.types import Pixels
+from lookalike.picture import from_pixels
+from lookalike.types import Picture, Pixels
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
@@ -67,3 +68,19 @@ def lookalike(
         check=False,
         **options,
     )
+
+
+def photographs() -> list[Picture]:
+    """Real pictures, those that come with scikit-image."""
+    names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "page.png")
+    pictures = []
+    for name in names:
+        with Image.open(PHOTOGRAPHS / name) as image:
+            pictures.append(from_pixels(np.asarray(image.convert("RGB"))))
+    return pictures
+
+
+def cosine(a: Any, b: Any) -> Any:
+    """Of each pair of rows."""
+    a, b = np.atleast_2d(a).astype(float), np.atleast_2d(b).astype(float)
+    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
