@@ -102,7 +102,9 @@ def decoded(path: Path) -> Any:
     """uint8 [224, 224, 3], shrunk while decoding as far as that allows."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
     pixels = np.asarray(cv2.imdecode(data, shrinking(data)))
-    return cv2.resize(pixels, (MODEL.size, MODEL.size), interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        pixels, (MODEL.preprocessing.size, MODEL.preprocessing.size), interpolation=cv2.INTER_AREA
+    )
 
 
 def shrinking(data: Any) -> int:
@@ -113,7 +115,7 @@ def shrinking(data: Any) -> int:
         (4, cv2.IMREAD_REDUCED_COLOR_4),
         (2, cv2.IMREAD_REDUCED_COLOR_2),
     ):
-        if short // factor >= MODEL.size:
+        if short // factor >= MODEL.preprocessing.size:
             return (flag & ~cv2.IMREAD_COLOR) | cv2.IMREAD_COLOR_RGB
     return int(cv2.IMREAD_COLOR_RGB)
 

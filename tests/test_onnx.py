@@ -54,16 +54,15 @@ def test_the_vector_of_a_known_picture_is_that_of_the_bare_network(
 
 
 def test_a_decoder_may_shrink_down_to_what_the_network_takes(extractor: OnnxExtractor) -> None:
-    assert extractor.shortest_side >= extractor.model.size
+    assert extractor.shortest_side >= extractor.model.preprocessing.size
 
 
 def test_the_fingerprint_changes_with_weights_and_preprocessing() -> None:
     model = Model.named("efficientnet-lite0-int8")
+    others: list[dict[str, Any]] = [{"size": 256}, {"resize": "crop"}, {"interpolation": "cubic"}]
     changed = [
         replace(model, sha256="0" * 64),
-        replace(model, size=256),
-        replace(model, resize="crop" if model.resize == "squash" else "squash"),
-        replace(model, interpolation="cubic"),
+        *(replace(model, preprocessing=replace(model.preprocessing, **each)) for each in others),
         replace(model, output="another"),
     ]
     assert len({each.fingerprint for each in [model, *changed]}) == 1 + len(changed)

@@ -44,7 +44,6 @@ VERSION = "0.1.0"
 WHEEL_SHA256 = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
 SIZE = 224
 DIM = 384
-INTERPOLATION = "area"
 
 SHIPPED: dict[Precision, tuple[str, ...]] = {"int8": ("cpu",), "fp16": ("cuda", "cpu")}
 """What is built, and the devices that each is for."""
@@ -189,7 +188,6 @@ devices = [{listed}]
 name = "pixels"
 size = {SIZE}
 resize = "squash"
-interpolation = "{INTERPOLATION}"
 
 [output]
 name = "embedding"

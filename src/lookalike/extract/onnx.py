@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import DeviceUnavailable, RecipeError, UnknownName
-from ..types import Picture, Pixels, Vectors
+from ..types import Picture, Vectors
+from .preprocessing import Preprocessing
 
 _INSTALL_CUDA = (
     "install the GPU build in its place: "
@@ -45,10 +46,7 @@ class Model:
     sha256: str
     devices: tuple[str, ...]
     input: str
-    size: int
-    """Side of the square input in pixels."""
-    resize: Literal["squash", "crop"]
-    interpolation: Literal["area", "linear", "cubic"]
+    preprocessing: Preprocessing
     output: str
     dim: int
 
@@ -67,9 +65,7 @@ class Model:
                 sha256=table["sha256"],
                 devices=tuple(table["devices"]),
                 input=table["input"]["name"],
-                size=table["input"]["size"],
-                resize=table["input"]["resize"],
-                interpolation=table["input"]["interpolation"],
+                preprocessing=Preprocessing(table["input"]["size"], table["input"]["resize"]),
                 output=table["output"]["name"],
                 dim=table["output"]["dim"],
             )
@@ -79,7 +75,7 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """Hexadecimal sha256 over the weights and the preprocessing."""
-        text = f"{self.sha256} {self.size} {self.resize} {self.interpolation} {self.output}"
+        text = f"{self.sha256} {self.preprocessing} {self.output}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -92,7 +88,7 @@ class OnnxExtractor:
         self.model = Model.named(options.model)
         self.dim = self.model.dim
         self.fingerprint = self.model.fingerprint
-        self.shortest_side = self.model.size
+        self.shortest_side = self.model.preprocessing.shortest_side
         self._device = device
         if device.startswith("cuda"):  # said before anything is made for it
             self._providers()
@@ -102,7 +98,7 @@ class OnnxExtractor:
         """`pictures`: n of them -> float32 [n, dim], as the network gives them."""
         if not pictures:
             return np.empty((0, self.dim), np.float32)
-        pixels = np.stack([self._input(picture.pixels) for picture in pictures])
+        pixels = self.model.preprocessing.squares(pictures)
         (vectors,) = self._session.run([self.model.output], {self.model.input: pixels})
         return np.ascontiguousarray(vectors, np.float32)
 
@@ -153,21 +149,6 @@ class OnnxExtractor:
 
         return providers_for(self._device, self.model, onnxruntime.get_available_providers())
 
-    def _input(self, pixels: Pixels) -> Pixels:
-        """One picture as the network takes it, uint8 [size, size, 3]."""
-        import cv2
-
-        size = self.model.size
-        if self.model.resize == "crop":
-            pixels = _centre_square(pixels)
-        if pixels.shape[:2] == (size, size):
-            return pixels
-        shrinks = pixels.shape[0] >= size and pixels.shape[1] >= size
-        # Averaging areas is only defined downwards.
-        name = self.model.interpolation if shrinks else "linear"
-        way = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[name]
-        return np.asarray(cv2.resize(pixels, (size, size), interpolation=way), np.uint8)
-
 
 def providers_for(device: str, model: Model, available: Sequence[str]) -> list[Any]:
     """ONNX Runtime's providers for a device, `DeviceUnavailable` when that cannot be had.
@@ -191,10 +172,3 @@ def providers_for(device: str, model: Model, available: Sequence[str]) -> list[A
         ("CUDAExecutionProvider", {"device_id": int(number or 0)}),
         "CPUExecutionProvider",
     ]
-
-
-def _centre_square(pixels: Pixels) -> Pixels:
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return pixels[top : top + side, left : left + side]
