@@ -66,8 +66,8 @@ class Trainable(Protocol):
     wanted_pictures: int
     """How many pictures are a good sample."""
 
-    def sample(self, pictures: Sequence[Picture]) -> Descriptors:
-        """What is learned from in these pictures: [n, width] of all of them together."""
+    def sample(self, pictures: Sequence[Picture]) -> list[Descriptors]:
+        """What is learned from: [n, width] of each picture."""
         ...
 
     def learn(self, samples: Sequence[Descriptors], on_progress: Callable[[float], None]) -> bytes:
