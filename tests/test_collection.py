@@ -21,8 +21,8 @@ from lookalike.errors import (
     BadFilter,
     BadQuery,
     CollectionClosed,
-    ModelMismatch,
     NotACollection,
+    OtherRecipe,
     UnknownPicture,
 )
 
@@ -355,7 +355,7 @@ class TestOpening:
         lookalike.open(tmp_path / "c").close()
         with lookalike.open(tmp_path / "c", recipe="default") as opened:
             assert opened.recipe.name == "default"
-        with pytest.raises(ModelMismatch, match="another model"):
+        with pytest.raises(OtherRecipe, match="has the recipe default, not default-fp16"):
             lookalike.open(tmp_path / "c", recipe="default-fp16")
 
     def test_a_closed_one_says_so_and_may_be_closed_again(self, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ from . import terminal
 from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
 
 if TYPE_CHECKING:
-    from .collection import Answer, Collection
+    from .collection import Answer
 
 # Newer versions of Typer bring a click of their own: this is the class of whichever is used.
 _UsageError: Any = typer.BadParameter.__bases__[0]
@@ -111,7 +111,7 @@ def search(
         if id is not None:
             answers = [Answer(id, c.more_like(id, **wanted))]
         elif together:
-            answers = _together(c, pictures or (), wanted)
+            answers = [c.search_together(pictures or (), **wanted)]
         else:
             answers = c.search_many(pictures or (), **wanted)
         gallery = page.enter_context(Gallery(html, c)) if html is not None else None
@@ -263,18 +263,6 @@ def _exit_code(done: int, failed: int) -> int:
 def _say_no_more() -> None:
     """What is still buffered for standard output goes nowhere, also at the interpreter's end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _together(
-    collection: Collection, pictures: Sequence[str], wanted: Mapping[str, Any]
-) -> list[Answer]:
-    """All of these pictures, and those in these folders, as one query."""
-    from .collection import Answer
-    from .ingest import found
-
-    places = [item.place.path for item in found(pictures)]
-    hits = collection.search(*places, **wanted) if places else []
-    return [Answer(places, hits)] if places else []
 
 
 @contextlib.contextmanager

@@ -100,6 +100,26 @@ class ModelMismatch(LookalikeError):
         )
 
 
+class RecipeChanged(LookalikeError):
+    """A reindex has given the collection another recipe since it was opened."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the collection was given another recipe meanwhile (`lookalike reindex`): "
+            "run the same again, what was stored is kept"
+        )
+
+
+class OtherRecipe(LookalikeError):
+    """A recipe was named that is not the one the collection has."""
+
+    def __init__(self, path: Path, has: str, named: str) -> None:
+        super().__init__(
+            f"{path} has the recipe {has}, not {named}: leave `--recipe` away, change it with "
+            f"`lookalike reindex --recipe {named} -c {path}`, or use another collection"
+        )
+
+
 class UnknownName(LookalikeError):
     """A name (recipe, extractor, index, option…) that nothing goes by."""
 

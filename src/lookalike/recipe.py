@@ -8,6 +8,7 @@ lie in `recipes/`; any other is given as a path.
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -41,10 +42,26 @@ class Embedding:
     distance: str
     pca: int
     """How many of the collection's own principal components the index works with; 0 for all."""
+    weight: float
+    """How much it counts where several are fused."""
 
     def make_extractor(self, device: Device) -> Any:
         """Its extractor; the model itself is loaded when it is first used."""
         return registry.load("extractor", self.extractor.name)(self.extractor.options, device)
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How the answers of several embeddings become one."""
+
+    method: Literal["reciprocal-rank", "weighted"] = "reciprocal-rank"
+    """By the ranks alone (Cormack et al. 2009), or by the scores, which then must be alike."""
+    candidates: int = 100
+    """How many of each embedding's nearest are looked at, at least."""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"candidates must be 1 or more, not {self.candidates}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,7 @@ class Recipe:
     name: str
     summary: str
     embeddings: tuple[Embedding, ...]
+    fusion: Fusion
     text: str
     """The TOML it was read from, which is what a collection keeps."""
 
@@ -84,7 +102,7 @@ def parse(text: str, source: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source} is not TOML: {error}") from error
-    _check_keys(table, ("name", "summary", "embeddings"), source)
+    _check_keys(table, ("name", "summary", "embeddings", "fusion"), source)
     embeddings = _table(table, "embeddings", source)
     if not embeddings:
         raise RecipeError(f"{source} has no [embeddings.NAME]: add at least one")
@@ -95,6 +113,7 @@ def parse(text: str, source: str) -> Recipe:
             _embedding(name, _table(embeddings, name, source), f"{source}, embeddings.{name}")
             for name in embeddings
         ),
+        fusion=_typed(Fusion, _table(table, "fusion", source), f"{source}, fusion"),
         text=text,
     )
 
@@ -106,19 +125,23 @@ def _folder() -> Any:
 def _embedding(name: str, table: Mapping[str, Any], where: str) -> Embedding:
     if not name.isidentifier():
         raise RecipeError(f"{where}: a name has only letters, digits and underscores")
-    _check_keys(table, ("extractor", "index", "distance", "pca"), where)
+    _check_keys(table, ("extractor", "index", "distance", "pca", "weight"), where)
     distance = table.get("distance", "cosine")
     if not isinstance(distance, str):
         raise RecipeError(f"{where}: distance must be text, not {distance!r}")
     pca = table.get("pca", 0)
     if type(pca) is not int or pca < 0:
         raise RecipeError(f"{where}: pca must be a whole number, 0 or more, not {pca!r}")
+    weight = table.get("weight", 1.0)
+    if type(weight) not in (int, float) or not 0 < weight < math.inf:
+        raise RecipeError(f"{where}: weight must be a number above 0, not {weight!r}")
     return Embedding(
         name=name,
         extractor=_part("extractor", table, where),
         index=_part("index", table, where),
         distance=distance_named(distance).name,
         pca=pca,
+        weight=float(weight),
     )
 
 

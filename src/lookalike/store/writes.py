@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import BadQuery
 from ..types import Place
-from . import Arrival, Outcome, Refusal
+from . import Arrival, Outcome, Refusal, embeddings
 from .connection import Connection
 
 
@@ -138,7 +138,7 @@ def remove_if_nowhere(connection: Connection, row: int) -> bool:
     """Remove a picture that lies nowhere any more, with its vectors; whether it did."""
     if connection.execute("SELECT 1 FROM places WHERE row = ? LIMIT 1", (row,)).fetchone():
         return False
-    for (number,) in connection.execute("SELECT number FROM embeddings").fetchall():
+    for number in embeddings.every_number(connection):
         connection.execute(f"DELETE FROM vectors_{number} WHERE row = ?", (row,))
     connection.execute("DELETE FROM pictures WHERE row = ?", (row,))
     connection.execute("INSERT INTO removals (row) VALUES (?)", (row,))
