@@ -100,7 +100,7 @@ def _under_the_current_recipe(
         try:
             return method(self, *args, **kwargs)
         except RecipeChanged:
-            self._take_up_recipe(engine)
+            self.take_up_recipe(engine)
             return method(self, *args, **kwargs)
 
     return repeated
@@ -160,7 +160,7 @@ class Collection:
             items, engine.store, engine.pipeline, retry=retry, on_progress=on_progress
         )
         if prune:
-            report.removed = ingest.prune(texts, self._store)
+            report.removed = ingest.prune(texts, self.store)
         self.settle()
         return report
 
@@ -180,7 +180,7 @@ class Collection:
         """
         features = self._features_of_upload(data, name)
         path = self._uploads.place(features.sha256, name)
-        known = self._store.get(features.sha256.hex())
+        known = self.store.get(features.sha256.hex())
         before = known.place_at(path) if known else None
         if before is not None:
             label = before.label if label is None else label
@@ -188,8 +188,8 @@ class Collection:
         place = Place(path, label, metadata or {}, features.byte_size, 0)
         self._uploads.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
-        (outcome,) = self._store.put([arrival], features.vectors)
-        record = self._store.get(features.sha256.hex())
+        (outcome,) = self.store.put([arrival], features.vectors)
+        record = self.store.get(features.sha256.hex())
         if record is None:
             raise UnknownPicture(features.sha256.hex())
         return record, outcome
@@ -212,15 +212,15 @@ class Collection:
             Arrival(digest, "UNKNOWN", 0, 0, place.size, place)
             for digest, place in zip(sha256, places, strict=True)
         ]
-        return self._store.put(arrivals, matrices)
+        return self.store.put(arrivals, matrices)
 
     def remove(self, *ids: str) -> int:
         """Forget pictures by id; how many there were. Files of yours stay where they are."""
         removed = 0
         for id in ids:
-            record = self._store.get(id)
+            record = self.store.get(id)
             if record is not None:
-                removed += self._store.forget([place.path for place in record.places])
+                removed += self.store.forget([place.path for place in record.places])
                 self._uploads.drop(record.id)
                 for kept in self._thumbnails(record.id).glob(f"{record.id}-*"):
                     kept.unlink(missing_ok=True)
@@ -328,33 +328,33 @@ class Collection:
         """
         name = embedding or self._first
         self._engine.dims(name)
-        return self._store.vectors(name, self[id].id)
+        return self.store.vectors(name, self[id].id)
 
     def __getitem__(self, id: str) -> Record:
         """The record of an id, or of the only one that begins so; `UnknownPicture` if none is."""
-        record = self._store.get(id)
+        record = self.store.get(id)
         if record is None:
             raise UnknownPicture(id)
         return record
 
     def __contains__(self, id: object) -> bool:
         """Whether a stored picture has this id."""
-        return isinstance(id, str) and self._store.get(id) is not None
+        return isinstance(id, str) and self.store.get(id) is not None
 
     def __iter__(self) -> Iterator[Record]:
         """Every record, the last added first."""
         offset = 0
-        while records := self._store.scan(offset, 500):
+        while records := self.store.scan(offset, 500):
             yield from records
             offset += len(records)
 
     def __len__(self) -> int:
         """How many pictures there are."""
-        return len(self._store)
+        return len(self.store)
 
     def newest(self, *, offset: int = 0, limit: int = 50) -> list[Record]:
         """Records, the last added first."""
-        return self._store.scan(offset, limit)
+        return self.store.scan(offset, limit)
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""
@@ -393,34 +393,45 @@ class Collection:
         """What became of one path, None if it was never seen."""
         text = os.fspath(path)
         name = place_of(text)
-        entries = self._store.ledger([text, name])
+        entries = self.store.ledger([text, name])
         return entries.get(name) or entries.get(text)
 
     def failures(self) -> Iterator[LedgerEntry]:
         """Every path that should have given a picture and did not, with the reason."""
-        return (entry for entry in self._store.refused() if entry.recognised)
+        return (entry for entry in self.store.refused() if entry.recognised)
 
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the state of the index, as JSON values."""
         return {
             "path": str(self.path.absolute()),
             "recipe": self.recipe.name,
-            **self._store.stats(),
+            **self.store.stats(),
         }
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""
-        return self._store.check()
+        return self.store.check()
 
     def warm(self) -> None:
         """Start and load now what the first search would wait for."""
         with contextlib.suppress(LookalikeError, RuntimeError):  # the first search says it better
             self._pipeline.warm()
-            self._store.settle()
+            self.store.settle()
 
     def settle(self) -> None:
         """Build the index anew now if much has been added or removed; `add` ends with this."""
-        self._store.settle()
+        self.store.settle()
+
+    def take_up_recipe(self, instead_of: Engine | None = None) -> None:
+        """Go over to the recipe that a reindex has given the collection.
+
+        `instead_of`: nothing is done if another thread has replaced this engine already.
+        """
+        with self._changing:
+            if instead_of in (None, self._engine):
+                # Other threads may still be working with the former one.
+                self._former.append(self._engine)
+                self._engine = Engine(self.path, None, self._device, self.limits)
 
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""
@@ -439,7 +450,8 @@ class Collection:
         self.close()
 
     @property
-    def _store(self) -> EmbeddedStore:
+    def store(self) -> EmbeddedStore:
+        """Where its records and vectors are kept."""
         return self._engine.store
 
     @property
@@ -468,14 +480,6 @@ class Collection:
         return engine.hits(
             {name: each for name, each in vectors.items() if each is not None}, question
         )
-
-    def _take_up_recipe(self, engine: Engine) -> None:
-        """Go over from this engine to one with the recipe that a reindex gave the collection."""
-        with self._changing:
-            if self._engine is engine:
-                # Other threads may still be working with the former one.
-                self._former.append(engine)
-                self._engine = Engine(self.path, None, self._device, self.limits)
 
     def _features_of_upload(self, data: bytes, name: str) -> Features:
         (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])

@@ -119,7 +119,7 @@ def _found_or_missing(given: str) -> Iterable[Item]:
 
 
 def _refuse(given: str) -> Encoded:
-    raise PictureError(given, "there is no such file", retry=True)
+    raise PictureError(given, "it does not exist", retry=True)
 
 
 def sampled(found: Callable[[], Iterator[Item]], count: int) -> Iterator[Encoded | PictureError]:

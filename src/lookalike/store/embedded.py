@@ -18,6 +18,7 @@ from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, embeddings
 from .catalogue import Catalogue
 from .embedding_index import EmbeddingIndex
 from .embeddings import Embedding
+from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
@@ -164,6 +165,51 @@ class EmbeddedStore:
         with self._catalogue.writing() as connection:
             embeddings.keep_learned(connection, embedding, fingerprint, content, coming=False)
             return embeddings.learned(connection)[embedding]
+
+    def begin_reindex(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> dict[str, bytes]:
+        """Make room for the vectors of another recipe beside those in use, or go on with it.
+
+        Vectors of the very same model are taken over. What extractors learned for it before.
+        """
+        with self._catalogue.writing() as connection:
+            embeddings.begin(connection, recipe, plans)
+            return embeddings.learned(connection, coming=True)
+
+    def keep_coming_learned(self, embedding: str, fingerprint: str, content: bytes) -> bytes:
+        """As `keep_learned`, for the recipe to come."""
+        with self._catalogue.writing() as connection:
+            embeddings.keep_learned(connection, embedding, fingerprint, content, coming=True)
+            return embeddings.learned(connection, coming=True)[embedding]
+
+    def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
+        """Pictures that have no vectors of the recipe to come yet, by row, those above `after`."""
+        with self._catalogue.reading() as connection:
+            rows = embeddings.lacking(connection, after, limit)
+            records = self._catalogue.records(connection, rows)
+        return [(row, records[row]) for row in rows if row in records]
+
+    def put_coming(self, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
+        """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
+        with self._catalogue.writing() as connection:
+            coming = embeddings.coming(connection)
+            checked = _checked(vectors, coming, len(rows))
+            embeddings.put_coming(connection, rows, checked)
+
+    def swap(self, unreadable: Sequence[int]) -> bool:
+        """Let the recipe to come take over in one transaction, if no picture lacks its vectors.
+
+        `unreadable`: rows that are forgotten with it. Whether it took over: not if others were
+        added meanwhile.
+        """
+        with self._catalogue.writing() as connection:
+            lacking = embeddings.lacking(connection, 0, len(unreadable) + 1)
+            if set(lacking) - set(unreadable):
+                return False
+            for row in lacking:
+                connection.execute("DELETE FROM places WHERE row = ?", (row,))
+                remove_if_nowhere(connection, row)
+            embeddings.swap(connection)
+            return True
 
     def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
         """What became of those of these paths that were ever seen."""

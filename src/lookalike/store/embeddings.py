@@ -50,8 +50,8 @@ def caches(connection: Connection) -> set[str]:
     return {token for (token,) in rows}
 
 
-def add(connection: Execute, plan: EmbeddingPlan, *, coming: bool) -> None:
-    """Make an empty table for one more kind of vectors."""
+def add(connection: Execute, plan: EmbeddingPlan, *, coming: bool) -> int:
+    """Make an empty table for one more kind of vectors; its number."""
     number = connection.execute(
         "INSERT INTO embeddings (name, coming, dim, fingerprint) VALUES (?, ?, ?, ?)",
         (plan.name, coming, plan.dim, plan.fingerprint),
@@ -59,6 +59,8 @@ def add(connection: Execute, plan: EmbeddingPlan, *, coming: bool) -> None:
     connection.execute(
         f"CREATE TABLE vectors_{number} (row INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT"
     )
+    assert number is not None
+    return number
 
 
 def learned(connection: Connection, *, coming: bool = False) -> dict[str, bytes]:
@@ -89,14 +91,18 @@ def coming(connection: Connection) -> dict[str, Embedding]:
 def begin(connection: Connection, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
     """Make tables for the embeddings of another recipe; one that was begun before is gone on with.
 
-    What it learned is kept with it, so its fingerprints may be others than those of the plans.
+    Vectors of the very same model are taken over from those in use.
     """
     if _about(connection, "coming") == recipe:
         return
     give_up(connection)
     connection.execute("INSERT INTO about VALUES ('coming', ?)", (recipe,))
+    same = {each.fingerprint: each for each in current(connection).values()}
     for plan in plans:
-        add(connection, plan, coming=True)
+        number = add(connection, plan, coming=True)
+        there = same.get(plan.fingerprint)
+        if there is not None and there.dim == plan.dim:
+            connection.execute(f"INSERT INTO vectors_{number} SELECT * FROM vectors_{there.number}")
 
 
 def give_up(connection: Connection) -> None:
@@ -104,19 +110,6 @@ def give_up(connection: Connection) -> None:
     for each in coming(connection).values():
         _drop(connection, each)
     connection.execute("DELETE FROM about WHERE name = 'coming'")
-
-
-def adopt(connection: Connection, plans: Sequence[EmbeddingPlan]) -> None:
-    """Fill coming tables, while they are empty, from tables in use of the very same model."""
-    same = {each.fingerprint: each for each in current(connection).values()}
-    building = coming(connection)
-    for plan in plans:
-        there, wanted = same.get(plan.fingerprint), building[plan.name]
-        if there is not None and there.dim == wanted.dim:
-            connection.execute(
-                f"INSERT OR IGNORE INTO vectors_{wanted.number} "
-                f"SELECT * FROM vectors_{there.number}"
-            )
 
 
 def lacking(connection: Connection, after: int, limit: int) -> list[int]:
