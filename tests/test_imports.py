@@ -12,7 +12,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "lookalike"
 LAYERS: list[set[str]] = [
     {"cli"},
     {"serve"},
-    {"terminal", "gallery", "doctor", "duplicates", "reindex", "tune", "evaluate"},
+    {"terminal", "gallery"},
+    {"doctor", "duplicates", "reindex", "tune", "evaluate", "exchange"},
     {"collection"},
     {"engine"},
     {"queries"},

@@ -67,8 +67,10 @@ def index(
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
     with _opened(collection, recipe=recipe, device=device, create=True) as c:
-        with terminal.ingest_progress(given) as on_progress:
-            report = c.add(*given, prune=prune, retry=retry, on_progress=on_progress)
+        with terminal.ingest_progress(given) as (on_progress, on_learning):
+            report = c.add(
+                *given, prune=prune, retry=retry, on_progress=on_progress, on_learning=on_learning
+            )
         nothing = not (report.kept or report.failed or report.removed)
         if as_json or not nothing:
             terminal.show_report(report, c, as_json=as_json)
@@ -89,6 +91,19 @@ def search(
     where: Annotated[str | None, typer.Option(help="A filter, such as 'label=cat'.")] = None,
     threshold: Annotated[float | None, typer.Option(help="The least score of a hit.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="More like this stored picture.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Words that the hits are to fit.")
+    ] = None,
+    text_weight: Annotated[
+        float, typer.Option(help="Of the words beside a picture, from 0 to 1.")
+    ] = 0.5,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--not", help="A picture, or words, that the hits are not to be like."),
+    ] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="Search by this one of several kinds of vectors.")
+    ] = None,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
@@ -98,22 +113,30 @@ def search(
         Path | None, typer.Option(help="Also write a page of thumbnails to this file.")
     ] = None,
 ) -> None:
-    """Find the pictures that look like these, best first."""
-    if (id is None) == (not pictures):
-        raise BadQuery("give one picture or more to search with, or --id of a stored one")
+    """Find the pictures that look like these, or fit these words, best first."""
+    if (id is None) == (not (pictures or text)):
+        raise BadQuery(
+            "give one picture or more to search with, words with --text, or --id of a stored one"
+        )
+    if id is not None and unlike:
+        raise BadQuery("--not goes with pictures or --text, not with --id")
     from .collection import Answer
     from .gallery import Gallery
 
     wanted: dict[str, Any] = {"k": k, "offset": offset, "where": where, "threshold": threshold}
+    wanted["embedding"] = embedding
+    asking = {**wanted, "text": text or (), "text_weight": text_weight, **_unlike(unlike or ())}
     answered = failed = 0
     with _opened(collection, device=device) as c, contextlib.ExitStack() as page:
         answers: Iterable[Answer]
         if id is not None:
             answers = [Answer(id, c.more_like(id, **wanted))]
+        elif not pictures:
+            answers = [Answer(" + ".join(text or ()), c.search(**asking))]
         elif together:
-            answers = [c.search_together(pictures or (), **wanted)]
+            answers = [c.search_together(pictures, **asking)]
         else:
-            answers = c.search_many(pictures or (), **wanted)
+            answers = c.search_many(pictures, **asking)
         gallery = page.enter_context(Gallery(html, c)) if html is not None else None
         for answer in answers:
             terminal.show_answer(answer, as_json=as_json)
@@ -147,8 +170,8 @@ def serve(
     roots = list(root or ())
     with _opened(collection, device=device, create=data is not None) as c:
         if data is not None:
-            with terminal.ingest_progress([data]) as on_progress:
-                report = c.add(data, on_progress=on_progress)
+            with terminal.ingest_progress([data]) as (on_progress, on_learning):
+                report = c.add(data, on_progress=on_progress, on_learning=on_learning)
             terminal.show_report(report, c, as_json=False, to_stderr=True)
             roots.append(Path(data).expanduser())
         name = c.path.absolute().stem
@@ -166,6 +189,32 @@ def recipes(collection: CollectionPath = None, as_json: AsJson = False) -> None:
         with _opened(collection) as c:
             used = c.recipe.name
     terminal.show_recipes(ready(), used, as_json=as_json)
+
+
+@app.command()
+def reindex(
+    recipe: Annotated[str, typer.Option(help="A ready recipe or a .toml.")],
+    collection: CollectionPath = None,
+    device: Device = "auto",
+    forget_unreadable: Annotated[
+        bool, typer.Option(help="Forget pictures whose files cannot be read any more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a collection another recipe; the old one answers until the new one takes over."""
+    from .reindex import reindex as give_recipe
+
+    with _opened(collection) as c, terminal.reindex_progress() as (on_progress, on_learning):
+        report = give_recipe(
+            c,
+            recipe,
+            device=device,
+            forget_unreadable=forget_unreadable,
+            on_progress=on_progress,
+            on_learning=on_learning,
+        )
+    terminal.show_reindexed(report, as_json=as_json)
+    raise typer.Exit(0 if report.swapped else SOME_FAILED)
 
 
 @app.command()
@@ -263,6 +312,12 @@ def _exit_code(done: int, failed: int) -> int:
 def _say_no_more() -> None:
     """What is still buffered for standard output goes nowhere, also at the interpreter's end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unlike(given: Sequence[str]) -> dict[str, list[str]]:
+    """Which of these are pictures, by being files, and which are words."""
+    files = [each for each in given if Path(each).expanduser().is_file()]
+    return {"unlike": files, "unlike_text": [each for each in given if each not in files]}
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import ingest
 from . import recipe as recipes
@@ -43,6 +44,17 @@ class Reindexed:
     def pictures_per_second(self) -> float:
         """Pictures that got new vectors, a second."""
         return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as `lookalike reindex --json` prints it."""
+        return {
+            "recipe": self.recipe,
+            "pictures": self.total,
+            "described": self.done,
+            "unreadable": [error.source for error in self.unreadable],
+            "swapped": self.swapped,
+            "pictures_per_second": round(self.pictures_per_second, 1),
+        }
 
 
 OnReindexed = Callable[[Reindexed], None]

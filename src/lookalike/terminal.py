@@ -14,9 +14,11 @@ from typing import Any
 
 from . import sources
 from .collection import Answer, Collection
+from .engine import OnLearning
 from .errors import LookalikeError
 from .ingest import OnProgress, Report
 from .recipe import Recipe
+from .reindex import OnReindexed, Reindexed
 from .store import LedgerEntry
 from .types import Finding
 
@@ -32,36 +34,107 @@ def fail(error: LookalikeError) -> None:
 
 
 @contextlib.contextmanager
-def ingest_progress(given: Sequence[str]) -> Iterator[OnProgress | None]:
+def ingest_progress(given: Sequence[str]) -> Iterator[tuple[OnProgress, OnLearning]]:
     """A bar with rate and time left, on a terminal's standard error; nothing elsewhere."""
+    with _progress("indexing") as bar:
+
+        def count() -> None:
+            with contextlib.suppress(LookalikeError):
+                bar.update(total=sources.count(given))
+
+        def on_progress(report: Report) -> None:
+            bar.update("indexing", report.seen, rate=report.pictures_per_second)
+
+        if bar.shown:
+            threading.Thread(target=count, daemon=True).start()
+        yield on_progress, bar.on_learning
+
+
+@contextlib.contextmanager
+def reindex_progress() -> Iterator[tuple[OnReindexed, OnLearning]]:
+    """The same for a reindex."""
+    with _progress("describing anew") as bar:
+
+        def on_progress(report: Reindexed) -> None:
+            done = report.done + len(report.unreadable)
+            bar.update("describing anew", done, report.total, report.pictures_per_second)
+
+        yield on_progress, bar.on_learning
+
+
+class _Bar:
+    """A progress bar of rich's, or nothing where there is no terminal."""
+
+    def __init__(self, progress: Any) -> None:
+        self.shown = progress is not None
+        self._progress = progress
+        self._task = progress.add_task("", total=None, rate="") if progress else None
+        self._total: int | None = None
+
+    def update(
+        self,
+        doing: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
+        rate: float = 0.0,
+    ) -> None:
+        self._total = total or self._total
+        if self.shown:
+            self._progress.update(
+                self._task,
+                description=doing,
+                completed=done,
+                total=self._total,
+                rate=f"{rate:.0f}/s" if rate else "",
+            )
+
+    def on_learning(self, what: str, share: float) -> None:
+        if self.shown:
+            self._progress.update(
+                self._task, description=f"learning {what}", completed=int(100 * share), total=100
+            )
+
+
+@contextlib.contextmanager
+def _progress(doing: str) -> Iterator[_Bar]:
     if not sys.stderr.isatty():
-        yield None
+        yield _Bar(None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
     columns = (
-        TextColumn("[bold]indexing"),
+        TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeLeft(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, rate="")
-        counting = threading.Thread(target=lambda: count(), daemon=True)
+        bar = _Bar(progress)
+        bar.update(doing)
+        yield bar
 
-        def count() -> None:
-            with contextlib.suppress(LookalikeError):
-                progress.update(task, total=sources.count(given))
 
-        def on_progress(report: Report) -> None:
-            rate = f"{report.pictures_per_second:.0f}/s" if report.pictures_per_second else ""
-            progress.update(task, completed=report.seen, rate=rate)
-
-        counting.start()
-        yield on_progress
+def show_reindexed(report: Reindexed, *, as_json: bool) -> None:
+    """What a reindex did; pictures that cannot be read are listed on standard error."""
+    for error in report.unreadable:
+        fail(error)
+    if as_json:
+        _print_json(report.to_json())
+        return
+    rate = f" ({report.pictures_per_second:.0f} pictures/s)" if report.done else ""
+    _print(f"{report.done:,} described anew{rate}")
+    unreadable = len(report.unreadable)
+    if report.swapped:
+        gone = f", {unreadable:,} unreadable ones forgotten" if unreadable else ""
+        _print(f"the collection has the recipe {report.recipe} now{gone}")
+    else:
+        note(
+            f"{unreadable:,} pictures cannot be read any more, so the old recipe stays: bring them "
+            "back, or run the same with --forget-unreadable"
+        )
 
 
 def show_report(
