@@ -22,6 +22,8 @@ from ..errors import (
     CannotWrite,
     CollectionBusy,
     LookalikeError,
+    NoText,
+    NotTrained,
     PictureError,
     UnknownName,
     UnknownPicture,
@@ -34,6 +36,8 @@ _STATUS: dict[type[LookalikeError], int] = {
     UnknownName: 400,
     UnknownPicture: 404,
     PictureError: 422,
+    NoText: 400,
+    NotTrained: 409,
     CollectionBusy: 503,
     CannotWrite: 507,
 }
