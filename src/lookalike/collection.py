@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -161,6 +162,8 @@ class Collection:
         )
         if prune:
             report.removed = ingest.prune(texts, self.store)
+            if report.removed:
+                self._drop_thumbnails()
         self.settle()
         return report
 
@@ -260,16 +263,30 @@ class Collection:
         pictures = {name: mean([each[name] for each in given]) for name in names if given}
         return self._hits(engine, question, pictures)[0]
 
-    def search_many(
-        self, queries: Iterable[str | os.PathLike[str]], **asking: Unpack[Asking]
-    ) -> Iterator[Answer]:
+    def search_many(self, queries: Iterable[Query], **asking: Unpack[Asking]) -> Iterator[Answer]:
         """Answer each file (or each picture of each folder, list, archive) on its own, in order.
 
-        `asking`: as for `search`; it counts for each. All cores work at once. A picture that is
-        not there or cannot be decoded is an answer with its `error`; what is no picture in a
-        folder, by its bytes and its name, is passed over.
+        `queries`: in any form that `search` takes; all vectors, float32 [q, dim], too. What is no
+        file goes by its number, from 0. `asking`: as for `search`; it counts for each. All cores
+        work on files at once. A picture that is not there or cannot be decoded is an answer with
+        its `error`; what is no picture in a folder, by its bytes and its name, is passed over.
         """
-        question, engine = Question(**asking), self._engine
+        question = Question(**asking)
+        for are_files, group in itertools.groupby(enumerate(queries), _is_file):
+            if are_files:
+                yield from self._each_of_files([query for _, query in group], question)
+            else:
+                for number, query in group:
+                    yield self._one(str(number), query, asking)
+
+    def _one(self, name: str, query: Query, asking: Asking) -> Answer:
+        try:
+            return Answer(name, self.search(query, **asking))
+        except PictureError as error:
+            return Answer(name, [], error)
+
+    def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
+        engine = self._engine
         for done in _described(queries, engine):
             good = [features for _, features in done if isinstance(features, Features)]
             hits = iter(self._hits(engine, question, ingest.stacked(good)) if good else ())
@@ -371,6 +388,8 @@ class Collection:
 
     def thumbnail(self, id: str, side: int = 256) -> bytes:
         """A JPEG of a stored picture, its long side at most `side` pixels; kept once made."""
+        if side < 1:
+            raise BadQuery(f"a thumbnail's side is 1 pixel or more, not {side}")
         record = self[id]
         kept = self._thumbnails(record.id) / f"{record.id}-{side}.jpg"
         with contextlib.suppress(OSError):
@@ -489,6 +508,16 @@ class Collection:
 
     def _thumbnails(self, id: str) -> Path:
         return self.path / "thumbnails" / id[:2]
+
+    def _drop_thumbnails(self) -> None:
+        """Delete those of pictures that are gone."""
+        for file in (self.path / "thumbnails").glob("*/*-*.jpg"):
+            if file.name.partition("-")[0] not in self:
+                file.unlink(missing_ok=True)
+
+
+def _is_file(numbered: tuple[int, Query]) -> bool:
+    return isinstance(numbered[1], str | os.PathLike)
 
 
 def _described(

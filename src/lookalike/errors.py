@@ -73,9 +73,9 @@ class CollectionBusy(LookalikeError):
 
 
 class CollectionClosed(LookalikeError):
-    """A collection that has been closed was used again."""
+    """A collection that has been closed was used again, or was closed while it was used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         super().__init__(f"{path} has been closed. Open it again with `lookalike.open(path)`.")
 
 
