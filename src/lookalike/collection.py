@@ -304,16 +304,22 @@ class Collection:
         entries = self._store.ledger([text, name])
         return entries.get(name) or entries.get(text)
 
-    def failures(self) -> Iterator[LedgerEntry]:
-        """Every path that should have given a picture and did not, with the reason."""
-        return (entry for entry in self._store.refused() if entry.recognised)
+    def failures(self, *, all: bool = False) -> Iterator[LedgerEntry]:
+        """Every path that should have given a picture and did not, with the reason.
+
+        With `all`, also the files that are no pictures.
+        """
+        return (entry for entry in self._store.refused() if all or entry.recognised)
 
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the state of the index, as JSON values."""
+        failed = [entry.recognised for entry in self._store.refused()]
         return {
             "path": str(self.path.absolute()),
             "recipe": self.recipe.name,
             **self._store.stats(),
+            "failed": failed.count(True),
+            "ignored": failed.count(False),
         }
 
     def check(self) -> list[Finding]:
