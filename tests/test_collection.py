@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 from samples import encoded, environment, pixels, write
@@ -21,6 +22,7 @@ from lookalike.errors import (
     BadFilter,
     BadQuery,
     CollectionClosed,
+    DeviceUnavailable,
     ModelMismatch,
     NotACollection,
     UnknownPicture,
@@ -464,3 +466,14 @@ class TestTogether:
 
 def _ids(collection: Collection) -> list[str]:
     return [record.id for record in collection.newest(limit=1000)]
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_a_gpu_that_cannot_start_leaves_no_collection_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    with pytest.raises(DeviceUnavailable):
+        lookalike.open(tmp_path / "c", device="cuda")
+    assert not (tmp_path / "c").exists()

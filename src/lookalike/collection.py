@@ -72,6 +72,7 @@ def open_collection(
         _check_free(folder, create=create)
         usual = "default-fp16" if device.startswith("cuda") else "default"
         chosen = recipes.load(recipe or usual)
+        _try_device(chosen, device)
         EmbeddedStore.create(folder, chosen.text, _plans(chosen, device))
     elif recipe is not None:
         chosen = recipes.load(recipe)
@@ -440,6 +441,13 @@ def _check_free(folder: Path, *, create: bool) -> None:
         raise NotACollection(folder, (error.strerror or str(error)).lower()) from error
     if not create:
         raise NotACollection(folder, "there is nothing there")
+
+
+def _try_device(recipe: recipes.Recipe, device: str) -> None:
+    """Start each model on a GPU that was asked for; `DeviceUnavailable` before anything is made."""
+    if device.startswith("cuda"):
+        for each in recipe.embeddings:
+            getattr(each.make_extractor(device), "device", None)
 
 
 def _plans(recipe: recipes.Recipe, device: str) -> list[EmbeddingPlan]:
