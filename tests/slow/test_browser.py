@@ -256,13 +256,16 @@ def test_shows_what_is_wrong_with_a_filter_and_keeps_the_results(page: Page, sho
     shoot(page, "bad-filter")
 
 
-def test_a_mistake_in_a_filter_does_not_hide_that_the_last_found_nothing(page: Page) -> None:
+def test_a_mistake_in_a_filter_takes_the_place_of_what_the_last_one_said(page: Page) -> None:
     choose(page, QUERY)
     filter_by(page, "label=nothing-is-called-so")
     nothing = page.get_by_role("heading", name="No picture passes this filter")
     expect(nothing).to_be_visible()
     filter_by(page, "label =")
     expect(page.locator("#filter-problem")).to_contain_text("expected a value")
+    expect(nothing).to_be_hidden()
+    filter_by(page, "label=nothing-is-called-so")
+    expect(page.locator("#filter-problem")).to_be_hidden()
     expect(nothing).to_be_visible()
 
 

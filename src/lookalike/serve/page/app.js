@@ -183,7 +183,8 @@ function askWith(files) {
 }
 
 function filterBy(where) {
-  if (where !== (current?.wanted.where ?? "")) navigate({ ...current.wanted, where });
+  if (where !== (current.wanted.where ?? "")) navigate({ ...current.wanted, where });
+  else render(current); // after a mistake
 }
 
 /** Links of ours change the view in place; with a modifier the browser opens them as ever. */
@@ -212,6 +213,7 @@ function fail(problem) {
 
 function failFilter(view, where, problem) {
   if (view !== current) render(view);
+  show.somethingIsThere(); // that nothing passes was said of another filter
   part("where").value = where;
   show.filterProblem(problem.message);
   part("where").focus();
