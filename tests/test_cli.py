@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import signal
@@ -21,9 +22,10 @@ from typing import Any
 import httpx
 import pytest
 from samples import PHOTOGRAPHS, command, encoded, environment, lookalike, write
+from typer.main import get_command
 
 import lookalike as api
-from lookalike.cli import _served_name
+from lookalike.cli import _served_name, app
 
 COUNT = 12
 
@@ -396,6 +398,15 @@ class TestServe:
         assert process.stderr.read() == ""
         process.stderr.close()
         assert process.wait(timeout=30) == 0
+
+
+def test_the_reference_names_every_command_and_option() -> None:
+    reference = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
+    program: Any = get_command(app)
+    for name, each in program.commands.items():
+        assert f"`lookalike {name}" in reference
+        for option in (option for parameter in each.params for option in parameter.opts):
+            assert not option.startswith("-") or re.search(f"`{option}[` ]", reference), option
 
 
 class TestOthers:
