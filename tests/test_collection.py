@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 from samples import encoded, environment, pixels, write
@@ -21,6 +22,7 @@ from lookalike.errors import (
     BadFilter,
     BadQuery,
     CollectionClosed,
+    DeviceUnavailable,
     NotACollection,
     OtherRecipe,
     UnknownPicture,
@@ -398,7 +400,7 @@ class TestStats:
         assert stats["pictures"] == stats["places"] == len(made) == COUNT
         assert stats["labels"] == 2
         assert stats["formats"] == {"PNG": COUNT}
-        assert stats["refused"] == 0
+        assert stats["failed"] == 0
         assert stats["original_bytes"] == sum(p.stat().st_size for p in photos.rglob("*.png"))
         assert stats["recipe"] == "default"
         assert stats["embeddings"]["default"]["vectors"] == COUNT
@@ -549,3 +551,14 @@ class TestTogether:
 
 def _ids(collection: Collection) -> list[str]:
     return [record.id for record in collection.newest(limit=1000)]
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_a_gpu_that_cannot_start_leaves_no_collection_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    with pytest.raises(DeviceUnavailable):
+        lookalike.open(tmp_path / "c", device="cuda")
+    assert not (tmp_path / "c").exists()

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
-from . import terminal
+from . import __version__, terminal
 from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
+from .places import absolute, plain_text
 
 if TYPE_CHECKING:
     from .collection import Answer
@@ -47,8 +48,27 @@ CollectionPath = Annotated[
         readable=False,  # opening it tells better why it cannot be read
     ),
 ]
+Roots = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, file_okay=False, help="A folder that clients may have indexed."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"lookalike {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """What stands before every command."""
 
 
 @app.command()
@@ -66,7 +86,7 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
-    with _opened(collection, recipe=recipe, device=device, create=True) as c:
+    with _opened(collection, recipe=recipe, device=device, given=given) as c:
         with terminal.ingest_progress(given) as (on_progress, on_learning):
             report = c.add(
                 *given, prune=prune, retry=retry, on_progress=on_progress, on_learning=on_learning
@@ -128,6 +148,9 @@ def search(
     asking = {**wanted, "text": text or (), "text_weight": text_weight, **_unlike(unlike or ())}
     answered = failed = 0
     with _opened(collection, device=device) as c, contextlib.ExitStack() as page:
+        if not c.newest(limit=1):
+            fill = terminal.command("index", "DIR", "-c", c.path)
+            terminal.note(f"lookalike: {c.path} is empty: fill it with `{fill}`")
         answers: Iterable[Answer]
         if id is not None:
             answers = [Answer(id, c.more_like(id, **wanted))]
@@ -159,23 +182,25 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("-p", "--port")] = 8000,
-    root: Annotated[
-        list[Path] | None, typer.Option(help="A folder that clients may have indexed.")
-    ] = None,
+    root: Roots = None,
     device: Device = "auto",
 ) -> None:
     """Answer over HTTP, with a web page to search from."""
-    from .serve.server import run
+    from .serve.server import listen, run
 
     roots = list(root or ())
-    with _opened(collection, device=device, create=data is not None) as c:
+    given = None if data is None else [data]
+    with (
+        listen(host, port) as listening,  # a port that is taken is said before the work
+        _opened(collection, device=device, given=given) as c,
+    ):
         if data is not None:
             with terminal.ingest_progress([data]) as (on_progress, on_learning):
                 report = c.add(data, on_progress=on_progress, on_learning=on_learning)
             terminal.show_report(report, c, as_json=False, to_stderr=True)
             roots.append(Path(data).expanduser())
-        name = c.path.absolute().stem
-        run({name: c}, host, port, roots, lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"))
+        collections = {_served_name(c.path): c}
+        run(collections, listening, roots, lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"))
 
 
 @app.command()
@@ -225,10 +250,14 @@ def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def failures(collection: CollectionPath = None, as_json: AsJson = False) -> None:
-    """List every path that gave no picture, with the reason."""
+def failures(
+    collection: CollectionPath = None,
+    all: Annotated[bool, typer.Option("--all", help="Also files that are no pictures.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every picture that could not be stored, with the reason."""
     with _opened(collection) as c:
-        terminal.show_failures(c.failures(), as_json=as_json)
+        terminal.show_failures(c.failures(all=all), as_json=as_json)
 
 
 @app.command()
@@ -271,6 +300,8 @@ def doctor(
 def main() -> None:
     """Run the command line: a user's mistake is one line on standard error, never a traceback."""
     logging.basicConfig(format="lookalike: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    # It warns of what clients send wrong, and they are told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
@@ -322,14 +353,30 @@ def _unlike(given: Sequence[str]) -> dict[str, list[str]]:
 
 @contextlib.contextmanager
 def _opened(
-    path: Path | None, *, recipe: str | None = None, device: str = "auto", create: bool = False
+    path: Path | None,
+    *,
+    recipe: str | None = None,
+    device: str = "auto",
+    given: Sequence[str] | None = None,
 ) -> Iterator[Any]:
+    """The collection; where there is none, one is made for the sources that are `given`."""
     from .collection import open_collection
+    from .ingest import found
+    from .sources import is_collection
 
+    folder = _collection_path(path)
+    if given is not None and not is_collection(folder):
+        found(given)  # one that is mistyped must not leave an empty collection behind
     with open_collection(
-        _collection_path(path), recipe=recipe, device=device, create=create
+        folder, recipe=recipe, device=device, create=given is not None
     ) as collection:
         yield collection
+
+
+def _served_name(collection: Path) -> str:
+    """The name of its folder: `photos.lookalike` is `photos`."""
+    name = plain_text(absolute(str(collection)).name)
+    return name.removesuffix(".lookalike") or name
 
 
 def _collection_path(path: Path | None) -> Path:

@@ -28,6 +28,7 @@ from .errors import (
     RecipeChanged,
     UnknownPicture,
 )
+from .extract import Extractor
 from .features import FeaturePipeline, Features
 from .places import place_of
 from .queries import (
@@ -84,7 +85,9 @@ def open_collection(
     if not sources.is_collection(folder):
         _check_free(folder, create=create)
         chosen = chosen or recipes.load("default-fp16" if device.startswith("cuda") else "default")
-        EmbeddedStore.create(folder, chosen.text, plans_for(chosen, extractors_of(chosen, device)))
+        extractors = extractors_of(chosen, device)
+        _try_device(extractors, device)
+        EmbeddedStore.create(folder, chosen.text, plans_for(chosen, extractors))
     return Collection(folder, chosen, device, limits)
 
 
@@ -415,9 +418,12 @@ class Collection:
         entries = self.store.ledger([text, name])
         return entries.get(name) or entries.get(text)
 
-    def failures(self) -> Iterator[LedgerEntry]:
-        """Every path that should have given a picture and did not, with the reason."""
-        return (entry for entry in self.store.refused() if entry.recognised)
+    def failures(self, *, all: bool = False) -> Iterator[LedgerEntry]:
+        """Every path that should have given a picture and did not, with the reason.
+
+        With `all`, also the files that are no pictures.
+        """
+        return (entry for entry in self.store.refused() if all or entry.recognised)
 
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the state of the index, as JSON values."""
@@ -551,3 +557,10 @@ def _check_free(folder: Path, *, create: bool) -> None:
         raise NotACollection(folder, (error.strerror or str(error)).lower()) from error
     if not create:
         raise NotACollection(folder, "there is nothing there")
+
+
+def _try_device(extractors: Mapping[str, Extractor], device: str) -> None:
+    """Start each model on a GPU that was asked for; `DeviceUnavailable` before anything is made."""
+    if device.startswith("cuda"):
+        for extractor in extractors.values():
+            getattr(extractor, "device", None)

@@ -201,6 +201,7 @@ class UnknownPicture(LookalikeError):
         super().__init__(
             f"no stored picture has the id {id!r}. `lookalike search --json` prints ids."
         )
+        self.id = id
 
 
 class BadSource(LookalikeError):

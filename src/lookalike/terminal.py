@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
+import shutil
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from . import sources
@@ -31,6 +34,14 @@ def note(text: str) -> None:
 def fail(error: LookalikeError) -> None:
     """An error of the user's, on standard error."""
     note(f"lookalike: {error}")
+
+
+def command(*arguments: str | Path) -> str:
+    """What to type for another command, by the name that this program was called by."""
+    program, usual = sys.argv[0], shutil.which("lookalike")
+    if not Path(program).is_file() or (usual and Path(usual).samefile(program)):
+        program = "lookalike"
+    return shlex.join([program, *map(str, arguments)])
 
 
 @contextlib.contextmanager
@@ -162,7 +173,7 @@ def show_report(
     total = f"{len(collection):,} pictures in {collection.path}"
     (note if to_stderr else _print)(f"{line}\n{total}")
     if report.failed:
-        note("`lookalike failures` tells why the failed ones failed")
+        note(f"`{command('failures', '-c', collection.path)}` tells why the failed ones failed")
 
 
 def show_answer(answer: Answer, *, as_json: bool) -> None:
@@ -219,7 +230,8 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
         ("pictures", f"{stats['pictures']:,} in {stats['places']:,} places"),
         ("labels", f"{stats['labels']:,}"),
         ("formats", formats or "none"),
-        ("refused", f"{stats['refused']:,} paths"),
+        ("failed", f"{stats['failed']:,} paths"),
+        ("not pictures", f"{stats['ignored']:,} paths"),
         ("originals", _bytes(stats["original_bytes"])),
         ("catalogue", _bytes(stats["catalogue_bytes"])),
     ]
@@ -231,7 +243,7 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
 
 
 def show_failures(entries: Iterable[LedgerEntry], *, as_json: bool) -> None:
-    """Paths that gave no picture."""
+    """Paths that gave no picture, each with its reason."""
     for entry in entries:
         if as_json:
             _print_json(entry.to_json())

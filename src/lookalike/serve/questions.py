@@ -79,7 +79,7 @@ def _finite(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 class _Description(_Strict):
     label: str | None = Field(None, max_length=1000)
-    metadata: Annotated[Json[dict[str, JsonValue]], AfterValidator(_finite)] = {}
+    metadata: Annotated[Json[dict[str, JsonValue]], AfterValidator(_finite)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Uploaded pictures that are to be kept, and what is said of each."""
+    """Uploaded pictures that are to be kept, and what is said of each; None for nothing."""
 
     pictures: list[Upload]
     label: str | None
-    metadata: Metadata
+    metadata: Metadata | None
 
 
 async def question(request: Request, collection: Collection) -> Question:

@@ -29,6 +29,8 @@ _PROBLEMS: Problems = {
     }
 }
 _FOR_A_YEAR = "private, max-age=31536000, immutable"
+_SIDES = (64, 128, 256, 384, 512, 768, 1024)
+"""The sizes that are made. Each is kept, so not every size that somebody asks for can be one."""
 
 
 def _form_of(pictures: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,9 +203,12 @@ def thumbnail(
     request: Request,
     collection: _Named,
     id: str,
-    side: Annotated[int, Query(ge=64, le=1024, description="Pixels, at most.")] = 256,
+    side: Annotated[
+        int, Query(ge=_SIDES[0], le=_SIDES[-1], description=f"Pixels, or the next of {_SIDES}.")
+    ] = 256,
 ) -> Response:
-    """A JPEG of a stored picture, its long side at most `side` pixels; never enlarged."""
+    """A JPEG of a stored picture, `side` pixels long or the next size; never enlarged."""
+    side = next(each for each in _SIDES if each >= side)
     tag = f'"{_record(collection, id).id}-{side}"'
     headers = {"ETag": tag, "Cache-Control": _FOR_A_YEAR}
     if tag in request.headers.get("if-none-match", ""):

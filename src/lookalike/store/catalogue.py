@@ -272,8 +272,9 @@ class Catalogue:
     def counts(self) -> dict[str, Any]:
         """What is stored, in numbers."""
         with self.reading() as connection:
-            places, refused, labels = connection.execute(
-                "SELECT count(row), count(*) FILTER (WHERE reason IS NOT NULL),"
+            places, failed, ignored, labels = connection.execute(
+                "SELECT count(row), count(*) FILTER (WHERE reason IS NOT NULL AND recognised),"
+                " count(*) FILTER (WHERE reason IS NOT NULL AND NOT recognised),"
                 " count(DISTINCT label) FILTER (WHERE row IS NOT NULL) FROM places"
             ).fetchone()
             original, newest = connection.execute(
@@ -286,7 +287,8 @@ class Catalogue:
         return {
             "pictures": pictures,
             "places": places,
-            "refused": refused,
+            "failed": failed,
+            "ignored": ignored,
             "labels": labels,
             "formats": dict(formats),
             "original_bytes": original,
