@@ -189,7 +189,7 @@ def _draw(options: TimmOptions) -> Blueprint:
         try:
             sample = torch.empty(1, 3, preprocessing.size, preprocessing.size)
             dim = network(sample).shape[1]
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, AssertionError) as error:
             raise RecipeError(
                 f"{options.model} with pooling {options.pooling!r} at {preprocessing.size} pixels "
                 f"cannot be had: {error}"
