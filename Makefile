@@ -18,8 +18,9 @@ VENV    := .venv/bin
 REAL_PATH := import os; print(os.path.realpath(os.path.expanduser(os.environ["IMAGES"])))
 READY   := .venv/ready
 DEV     := .venv/ready-dev
+TORCH   := .venv/ready-torch
 
-.PHONY: run test lint types unit test-slow test-browser bench clean
+.PHONY: run test lint types unit test-torch test-slow test-browser bench clean
 
 # One collection for each folder, whichever way its path is written, and of the same name.
 run: $(READY)
@@ -40,6 +41,11 @@ types: $(DEV)
 
 unit: $(DEV)
 	$(VENV)/pytest
+
+# Networks of timm and open_clip, which need the extra `torch`: 5.5 GB with CUDA. `make test` runs
+# these as well from then on.
+test-torch: $(TORCH)
+	$(VENV)/pytest tests/with_torch
 
 # Crash loops and other long runs.
 test-slow: $(DEV)
@@ -66,4 +72,8 @@ $(READY): pyproject.toml
 $(DEV): $(READY)
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+$(TORCH): $(DEV)
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
 	@touch $@

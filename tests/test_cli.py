@@ -423,7 +423,7 @@ class TestOthers:
 
     def test_stats_are_one_json_object(self, made: Path) -> None:
         stats = json.loads(lookalike("stats", "-c", made, "--json").stdout)
-        assert (stats["pictures"], stats["places"], stats["failed"]) == (COUNT, COUNT, 1)
+        assert (stats["pictures"], stats["places"], stats["ignored"]) == (COUNT, COUNT, 1)
         assert stats["path"] == str(made)
         assert "12 in 12 places" in lookalike("stats", "-c", made).stdout
 

@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"engine"},
     {"queries"},
     {"ingest"},
-    {"sources", "features", "uploads", "fusion"},
+    {"sources", "features", "uploads", "fusion", "model_list"},
     {"archives", "store"},
     {"decoding"},
     {"decode_worker", "recipe"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sqlite3
@@ -17,7 +18,9 @@ import numpy as np
 from . import picture, recipe
 from .collection import Collection, open_collection
 from .decoding import DecodePool, Encoded
+from .engine import extractors_of, restore
 from .errors import BadQuery, LookalikeError, NotTrained
+from .extract import Extractor
 from .types import Finding, Limits
 
 _LIBRARIES = (
@@ -35,6 +38,7 @@ def examine(collection: Path | None, device: str) -> list[Finding]:
         ("libraries", _libraries),
         ("decoder", _decoder),
         ("model", lambda: _models(collection, device)),
+        ("torch", lambda: _torch(device)),
     ]
     if collection is not None:
         checks.append(("collection", lambda: _collection(collection)))
@@ -114,16 +118,18 @@ def _decoder() -> Iterator[Finding]:
 def _models(collection: Path | None, device: str) -> Iterator[Finding]:
     """The networks of the collection's recipe; where there is none, of a new one's."""
     used = recipe.load("default-fp16" if device.startswith("cuda") else "default")
+    learned: dict[str, bytes] = {}
     if collection is not None:
         with contextlib.suppress(LookalikeError), _opened(collection) as opened:
-            used = opened.recipe
+            used, learned = opened.recipe, opened.store.learned()
+    extractors = extractors_of(used, device)
+    restore(extractors, learned)
     for each in used.embeddings:
         prefix = f"{each.name} " if len(used.embeddings) > 1 else ""
-        yield from _model(each, device, prefix)
+        yield from _model(each, extractors[each.name], prefix)
 
 
-def _model(embedding: recipe.Embedding, device: str, prefix: str) -> Iterator[Finding]:
-    extractor = embedding.make_extractor(device)
+def _model(embedding: recipe.Embedding, extractor: Extractor, prefix: str) -> Iterator[Finding]:
     made = ", ".join(f"{key} {value}" for key, value in asdict(embedding.extractor.options).items())
     described = f"{embedding.extractor.name}: {made or 'as usual'}, {extractor.dim} values"
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
@@ -142,6 +148,25 @@ def _model(embedding: recipe.Embedding, device: str, prefix: str) -> Iterator[Fi
     speed = f"{1000 * seconds:.1f} ms a picture"
     yield Finding(f"{prefix}model", sound=True, text=described)
     yield Finding(f"{prefix}device", sound=True, text=f"{place}: {why}; {speed}")
+
+
+def _torch(device: str) -> Iterator[Finding]:
+    """Where the extra `torch` is installed: a network is run, with values by chance."""
+    if importlib.util.find_spec("torch") is None:
+        return
+    import torch
+
+    from .extract import torch_device
+
+    place = torch_device.place_here(device, "the doctor")
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten())
+    sample = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
+    expected = network(torch.from_numpy(sample)).detach().numpy()
+    agrees = np.allclose(torch_device.Running(network, place, "half")(sample), expected, atol=0.01)
+    named = "cpu" if place == "cpu" else f"{place}, {torch.cuda.get_device_name(place)}"
+    text = f"{torch.__version__} on {named}: {torch_device.why_there(device, place)}"
+    wrong = "" if agrees else "; a convolution there differs from the same on the CPU"
+    yield Finding("torch", sound=bool(agrees), text=f"{text}{wrong}")
 
 
 def _collection(path: Path) -> Iterator[Finding]:
