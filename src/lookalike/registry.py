@@ -17,6 +17,7 @@ Seam = Literal["extractor", "index"]
 
 _TABLE: dict[Seam, dict[str, str]] = {
     "extractor": {
+        "bovw": "lookalike.extract.bovw:BagOfVisualWords",
         "onnx": "lookalike.extract.onnx:OnnxExtractor",
         "vectors": "lookalike.extract.ready:ReadyVectors",
     },

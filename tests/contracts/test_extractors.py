@@ -38,7 +38,7 @@ def made(embedding: recipe.Embedding, learned: list[bytes]) -> Any:
     extractor = embedding.make_extractor("cpu")
     if isinstance(extractor, Trainable):
         if not learned:
-            samples = [extractor.sample([picture]) for picture in photographs()]
+            samples = extractor.sample(photographs())
             learned.append(extractor.learn(samples, lambda _: None))
         extractor.restore(learned[0])
     return extractor

@@ -66,13 +66,14 @@ class Trainable(Protocol):
     wanted_pictures: int
     """How many pictures are a good sample."""
 
-    def sample(self, pictures: Sequence[Picture]) -> Descriptors:
-        """What is learned from in these pictures: [n, width] of all of them together."""
+    def sample(self, pictures: Sequence[Picture]) -> list[Descriptors]:
+        """What is learned from in each of these pictures."""
         ...
 
     def learn(self, samples: Sequence[Descriptors], on_progress: Callable[[float], None]) -> bytes:
         """Learn from samples; what was learned, to be kept. Seeded: the same gives the same.
 
+        `samples`: one a picture, as `sample` gives them, also those that are empty.
         `on_progress` is told the share that is done, 0 to 1. Raises `TooLittleToLearnFrom`.
         """
         ...
