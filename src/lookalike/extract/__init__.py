@@ -73,6 +73,7 @@ class Trainable(Protocol):
     def learn(self, samples: Sequence[Descriptors], on_progress: Callable[[float], None]) -> bytes:
         """Learn from samples; what was learned, to be kept. Seeded: the same gives the same.
 
+        `samples`: one a picture, as `sample` gives them, also those that are empty.
         `on_progress` is told the share that is done, 0 to 1. Raises `TooLittleToLearnFrom`.
         """
         ...
