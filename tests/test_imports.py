@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"decoding"},
     {"decode_worker", "recipe"},
     {"picture", "extract", "index", "local", "compare"},
-    {"registry", "filters", "distances", "places"},
+    {"registry", "filters", "distances", "places", "options"},
     {"types"},
     {"errors"},
 ]
