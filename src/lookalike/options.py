@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import types
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import RecipeError
 
@@ -55,7 +55,7 @@ def check_keys(table: Mapping[str, Any], known: Iterable[str], where: str) -> No
 
 def _value(value: Any, wanted: Any, what: str) -> Any:
     """The value as the annotation `wanted` has it."""
-    if get_origin(wanted) is types.UnionType:  # X | None: absent or an X, TOML has no null
+    if get_origin(wanted) in (UnionType, Union):  # X | None: absent or an X, TOML has no null
         wanted = get_args(wanted)[0]
     if get_origin(wanted) is Literal:
         if value not in get_args(wanted):

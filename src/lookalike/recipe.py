@@ -2,14 +2,17 @@
 
 A recipe is a TOML file: which embeddings a collection has, and for each the extractor that makes
 its vectors, the distance that compares them and the index that finds the nearest. The ready ones
-lie in `recipes/`; any other is given as a path.
+lie in `recipes/`; any other is given as a path. Of an ONNX file one is made on the spot.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +62,10 @@ class Recipe:
 
 
 def load(name: str) -> Recipe:
-    """A ready recipe by its name, or any by the path of its file (ending in `.toml`)."""
+    """A ready recipe by its name, any by the path of its file (`.toml`), or `onnx:PATH.onnx`."""
+    if name.startswith("onnx:"):
+        path = Path(name.removeprefix("onnx:")).expanduser().absolute()
+        return parse(_of_network(path), name)
     if name.endswith(".toml"):
         path = Path(name).expanduser()
         try:
@@ -96,6 +102,39 @@ def parse(text: str, source: str) -> Recipe:
             for name in embeddings
         ),
         text=text,
+    )
+
+
+_OF_NETWORK = """\
+name = {name}
+summary = {summary}
+
+[embeddings.{identifier}]
+distance = "cosine"
+
+[embeddings.{identifier}.extractor]
+name = "onnx"
+model = {model}
+
+[embeddings.{identifier}.index]
+name = "auto"
+"""
+
+
+def _of_network(path: Path) -> str:
+    """The recipe that has an ONNX file for its only embedding, named after the file."""
+    if path.suffix != ".onnx":
+        raise RecipeError(f"onnx:{path} is not the path of a .onnx file")
+    if not str(path).isprintable():
+        raise RecipeError(f"{str(path)!r} has a character that a recipe cannot hold: rename it")
+    plain = re.sub(r"\W", "_", path.stem, flags=re.ASCII)
+    # What JSON quotes without escapes beyond ASCII, TOML reads as the same text.
+    quoted = partial(json.dumps, ensure_ascii=False)
+    return _OF_NETWORK.format(
+        name=quoted(path.stem),
+        summary=quoted(f"The network in {path}."),
+        identifier=plain if plain.isidentifier() else f"_{plain}",
+        model=quoted(str(path)),
     )
 
 

@@ -117,23 +117,23 @@ class Network:
             (values,) = session.run([output], dict(given))
         except Exception as error:  # ONNX Runtime's errors have no root of their own
             raise RecipeError(f"{self._path} cannot be run: {_said(error)}") from error
-        return np.asarray(values)[:count]
+        return np.asarray(values) if batch is None else np.asarray(values)[:count]
 
 
 def graph_of(path: Path) -> Graph:
     """What goes into the graph and comes out; `RecipeError` if it is not a sound ONNX file."""
+    _beside(path)  # says better than ONNX Runtime what is missing
     return _graph(_stamp([path]))
 
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal, over the file and then the files beside it that hold its weights, if any do."""
-    return _sha256(_stamp([path, *_outside(_stamp([path]))]))
+    return _sha256(_stamp([path, *_beside(path)]))
 
 
 @cache
 def _graph(stamp: Stamp) -> Graph:
     path = stamp[0][0]
-    _outside(stamp)  # says better what is missing
     session = _session(path, ["CPUExecutionProvider"], only_look=True)
     return Graph(_tensors(session.get_inputs()), _tensors(session.get_outputs()))
 
@@ -148,9 +148,19 @@ def _sha256(stamp: Stamp) -> str:
     return digest.hexdigest()
 
 
+def _beside(path: Path) -> list[Path]:
+    """The files beside a graph that hold its weights, sorted."""
+    files = [path.parent / name for name in _locations(_stamp([path]))]
+    for each in files:
+        if not each.is_file():
+            raise RecipeError(
+                f"{path} has its weights in {each.name}, which is not beside it: copy both"
+            )
+    return files
+
+
 @cache
-def _outside(stamp: Stamp) -> tuple[Path, ...]:
-    """The files beside a graph that hold weights, sorted."""
+def _locations(stamp: Stamp) -> list[str]:
     ((path, _, size),) = stamp
     if size == 0:
         raise RecipeError(f"{path} is empty: copy or export it again")
@@ -159,14 +169,8 @@ def _outside(stamp: Stamp) -> tuple[Path, ...]:
         for found in _LOCATION.finditer(content):
             first, *more = found[1]
             length = (first & 0x7F) | (more[0] << 7 if more else 0)
-            names.add(content[found.end() : found.end() + length])
-    files = tuple(path.parent / name.decode("utf-8", "replace") for name in sorted(names))
-    for each in files:
-        if not each.is_file():
-            raise RecipeError(
-                f"{path} has its weights in {each.name}, which is not beside it: copy both"
-            )
-    return files
+            names.add(content[found.end() : found.end() + length].decode("utf-8", "replace"))
+    return sorted(names)
 
 
 def _stamp(paths: Sequence[Path]) -> Stamp:
