@@ -15,7 +15,7 @@ LAYERS: list[set[str]] = [
     {"terminal", "gallery", "doctor", "duplicates", "reindex", "tune", "evaluate"},
     {"collection"},
     {"ingest"},
-    {"sources", "features", "uploads"},
+    {"sources", "features", "uploads", "model_list"},
     {"archives", "store"},
     {"decoding"},
     {"decode_worker", "recipe"},

@@ -168,6 +168,30 @@ def recipes(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     terminal.show_recipes(ready(), used, as_json=as_json)
 
 
+models = typer.Typer(help="The models of the ready recipes: what they are, which are here.")
+app.add_typer(models, name="models")
+
+
+@models.callback(invoke_without_command=True)
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the models of the ready recipes: size, licence, and whether they are here."""
+    if context.invoked_subcommand is None:
+        from .model_list import listed
+
+        terminal.show_models(listed(), as_json=as_json)
+
+
+@models.command("fetch")
+def fetch_model(
+    name: Annotated[str, typer.Argument(help="A model, or the recipe that uses it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a model's weights beforehand, for a machine or a time without internet."""
+    from .model_list import fetch
+
+    terminal.show_models([fetch(name)], as_json=as_json)
+
+
 @app.command()
 def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     """Say what a collection holds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import time
@@ -28,6 +29,7 @@ def examine(collection: Path | None, device: str) -> list[Finding]:
         ("libraries", _libraries),
         ("decoder", _decoder),
         ("model", lambda: _model(device)),
+        ("torch", lambda: _torch(device)),
     ]
     if collection is not None:
         checks.append(("collection", lambda: _collection(collection, device)))
@@ -111,6 +113,25 @@ def _model(device: str) -> Iterator[Finding]:
         sound=True,
         text=f"{extractor.device}: {extractor.why}; {1000 * seconds:.1f} ms a picture",
     )
+
+
+def _torch(device: str) -> Iterator[Finding]:
+    """Where the extra `torch` is installed: a network is run, with values by chance."""
+    if importlib.util.find_spec("torch") is None:
+        return
+    import torch
+
+    from .extract import torch_device
+
+    place = torch_device.place_here(device, "the doctor")
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten())
+    sample = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
+    expected = network(torch.from_numpy(sample)).detach().numpy()
+    agrees = np.allclose(torch_device.Running(network, place, "half")(sample), expected, atol=0.01)
+    named = "cpu" if place == "cpu" else f"{place}, {torch.cuda.get_device_name(place)}"
+    text = f"{torch.__version__} on {named}: {torch_device.why_there(device, place)}"
+    wrong = "" if agrees else "; a convolution there differs from the same on the CPU"
+    yield Finding("torch", sound=bool(agrees), text=f"{text}{wrong}")
 
 
 def _collection(path: Path, device: str) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from . import sources
 from .collection import Answer, Collection
 from .errors import LookalikeError
 from .ingest import OnProgress, Report
+from .model_list import ListedModel
 from .recipe import Recipe
 from .store import LedgerEntry
 from .types import Finding
@@ -132,6 +133,32 @@ def show_recipes(recipes: Sequence[Recipe], used: str | None, *, as_json: bool) 
     for recipe in recipes:
         star = "*" if recipe.name == used else " "
         _print(f"{star} {recipe.name:<{width}}  {recipe.summary}")
+
+
+def show_models(models: Sequence[ListedModel], *, as_json: bool) -> None:
+    """Models, a line each: recipe, name, dimensions, size, licence, and where it is."""
+    if as_json:
+        _print_json([model.to_json() for model in models])
+        return
+    rows = [
+        (
+            model.recipe,
+            model.name,
+            str(model.dim),
+            f"{model.megabytes:.1f} MB",
+            model.licence,
+            f"{model.state}: {model.path or model.source}",
+        )
+        for model in models
+    ]
+    if not sys.stdout.isatty():
+        for row in rows:
+            _print_row(*row)
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(map(_visible, row), widths, strict=True)
+        _print("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
 
 
 def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
