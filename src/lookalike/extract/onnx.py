@@ -61,15 +61,18 @@ class OnnxExtractor:
 
     def extract(self, pictures: Sequence[Picture]) -> Vectors:
         """`pictures`: n of them -> float32 [n, dim], as the network gives them, pooled."""
-        model = self.model
         if not pictures:
             return np.empty((0, self.dim), np.float32)
-        values = self._network.run(model.output, {model.input: self._values(pictures)}, model.batch)
-        vectors = model.pooling(values)
-        if vectors.shape != (len(pictures), self.dim):
+        return self.of_values(self._values(pictures))
+
+    def of_values(self, values: Array) -> Vectors:
+        """`values`: n pictures in the type and layout of the graph's input -> float32 [n, dim]."""
+        model = self.model
+        vectors = model.pooling(self._network.run(model.output, {model.input: values}, model.batch))
+        if vectors.shape != (len(values), self.dim):
             raise RecipeError(
-                f"{model.path} gives {list(vectors.shape)} for {len(pictures)} pictures, not "
-                f"[{len(pictures)}, {self.dim}]: correct dim and pooling in its TOML"
+                f"{model.path} gives {list(vectors.shape)} for {len(values)} pictures, not "
+                f"[{len(values)}, {self.dim}]: correct dim and pooling in its TOML"
             )
         if not np.isfinite(vectors).all():
             raise WeightsUnusable(
