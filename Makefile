@@ -33,7 +33,7 @@ unit: $(DEV)
 # Networks of timm and open_clip, which need the extra `torch`: 5.5 GB with CUDA. `make test` runs
 # these as well from then on.
 test-torch: $(TORCH)
-	$(VENV)/pytest tests/torch
+	$(VENV)/pytest tests/with_torch
 
 # Crash loops and other long runs.
 test-slow: $(DEV)

@@ -56,9 +56,8 @@ def fetch(name: str) -> ListedModel:
             if model.path is None:
                 weights.fetch(model.name, _FROM_HUBS[model.name].hub)
             return next(each for each in listed() if each.recipe == model.recipe)
-    raise UnknownName(
-        "model", name, {each.name for each in every} | {each.recipe for each in every}
-    )
+    known = {each.name for each in every} | {each.recipe for each in every}
+    raise UnknownName("model", name, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,7 @@ def _of_timm(name: str, dim: int, megabytes: float, licence: str) -> tuple[str, 
     return name, _FromHub(dim, megabytes, licence, HubFile(f"timm/{name}", TIMM_NAMES))
 
 
+_LAION = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 _FROM_HUBS: Mapping[str, _FromHub] = dict(
     [
         _of_timm("vgg16.tv_in1k", 4096, 553.4, "BSD-3-Clause"),
@@ -82,14 +82,11 @@ _FROM_HUBS: Mapping[str, _FromHub] = dict(
         _of_timm("vit_small_patch14_dinov2.lvd142m", 384, 88.2, "Apache-2.0"),
         (
             "ViT-B-32 laion2b_s34b_b79k",
-            _FromHub(
-                *(512, 605.1, "MIT"),
-                HubFile("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", OPEN_CLIP_NAMES),
-            ),
+            _FromHub(512, 605.1, "MIT", HubFile(_LAION, OPEN_CLIP_NAMES)),
         ),
     ]
 )
-"""By name; sizes are those of the tensors."""
+"""By name; sizes are those of the tensors. Tests hold it against what the libraries say."""
 
 
 def _listed() -> Iterator[ListedModel]:

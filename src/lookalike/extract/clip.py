@@ -263,8 +263,10 @@ _TOLD = ("mean", "std", "interpolation", "resize_mode")
 def _load(config: dict[str, Any], path: Path) -> Any:
     """The model with its weights, by open_clip's own loading, strict and of tensors only."""
     open_clip = torch_device.required("open_clip", str(path))
+    from .torch_networks import Unfilled
+
     safe = path.suffix == ".safetensors"
-    with tempfile.TemporaryDirectory() as folder, weights.explained(path):
+    with tempfile.TemporaryDirectory() as folder, weights.explained(path), Unfilled():
         # A folder of its own is how open_clip takes a configuration without keeping its name.
         told = {"model_cfg": deepcopy(config), "preprocess_cfg": {}}
         (Path(folder) / "open_clip_config.json").write_text(json.dumps(told), "utf-8")

@@ -160,9 +160,10 @@ class TimmExtractor:
         return Running(self._network(), self.device, self.options.precision)
 
     def _network(self) -> Any:
-        from .torch_networks import TimmNetwork
+        from .torch_networks import TimmNetwork, Unfilled
 
-        model = _create(self.options.model, self._blueprint.arguments)
+        with Unfilled():
+            model = _create(self.options.model, self._blueprint.arguments)
         path = self.weights_file
         tensors = weights.read(path)
         with weights.explained(path):
@@ -189,7 +190,7 @@ def _draw(options: TimmOptions) -> Blueprint:
         try:
             sample = torch.empty(1, 3, preprocessing.size, preprocessing.size)
             dim = network(sample).shape[1]
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, AssertionError) as error:
             raise RecipeError(
                 f"{options.model} with pooling {options.pooling!r} at {preprocessing.size} pixels "
                 f"cannot be had: {error}"
@@ -214,7 +215,7 @@ def _preprocessing(model: Any, options: TimmOptions) -> Preprocessing:
 
 
 def _create(name: str, arguments: dict[str, Any]) -> Any:
-    """The network with values by chance, which are all overwritten before it is used."""
+    """The network, its values not loaded yet."""
     timm = torch_device.required("timm", name)
     return timm.create_model(name, pretrained=False, num_classes=0, **arguments)
 

@@ -8,8 +8,31 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import nn
-from torch.nn import functional
+from torch.nn import functional, init
+from torch.overrides import TorchFunctionMode
+
+
+class Unfilled(TorchFunctionMode):
+    """While it lasts, modules are made without values by chance: a second saved at VGG's size.
+
+    Only for a network whose every value is loaded afterwards, strictly.
+    """
+
+    _FILLS = frozenset(
+        [
+            *(torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_),
+            *(init.trunc_normal_, init.kaiming_normal_, init.kaiming_uniform_),
+        ]
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The tensor as it is, instead of filled; all else as ever."""
+        kwargs = kwargs or {}
+        if func in self._FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 class TimmNetwork(nn.Module):
