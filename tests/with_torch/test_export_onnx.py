@@ -18,11 +18,12 @@ from lookalike.errors import CannotExport, WeightsUnusable
 from lookalike.export_onnx import Wish, export
 from lookalike.extract.onnx import OnnxExtractor, OnnxOptions
 
-# Not `torch` itself: without it, this very folder is found under that name.
-pytest.importorskip("torch.nn", reason="needs the extra `torch`")
-timm = pytest.importorskip("timm", reason="needs the extra `torch`")
-open_clip = pytest.importorskip("open_clip", reason="needs the extra `torch`")
-pytest.importorskip("onnxscript", reason="needs the extra `export`")
+from .conftest import Made
+
+pytest.importorskip("torch", reason="torch is not installed: pip install 'lookalike[torch]'")
+pytest.importorskip(
+    "onnxscript", reason="onnxscript is not installed: pip install 'lookalike[export]'"
+)
 
 RECIPE = """
 name = "{name}"
@@ -33,59 +34,22 @@ weights = "{weights}"
 [embeddings.e.index]
 name = "flat"
 """
-CLIP = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
-    "text_cfg": {
-        "context_length": 16,
-        "vocab_size": 49408,
-        "width": 32,
-        "heads": 2,
-        "layers": 2,
-    },
-}
 TEXTS = ("a red bicycle at night", "zwei Katzen", "", 9 * "a long text that must be cut ")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _seeded() -> None:
-    import torch
-
-    torch.manual_seed(0)
+@pytest.fixture(params=["test_resnet.r160_in1k", "test_vit.r160_in1k"])
+def of_timm(request: pytest.FixtureRequest, timm_weights: Made) -> recipe.Recipe:
+    return parsed("timm", request.param, timm_weights(request.param))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
+@pytest.fixture
+def one(timm_weights: Made) -> recipe.Recipe:
+    return parsed("timm", "test_resnet.r160_in1k", timm_weights("test_resnet.r160_in1k"))
 
 
-@pytest.fixture(scope="module", params=["test_resnet.r160_in1k", "test_vit.r160_in1k"])
-def of_timm(request: pytest.FixtureRequest, folder: Path) -> recipe.Recipe:
-    return small(request.param, folder)
-
-
-@pytest.fixture(scope="module")
-def one(folder: Path) -> recipe.Recipe:
-    return small("test_resnet.r160_in1k", folder)
-
-
-def small(model: str, folder: Path) -> recipe.Recipe:
-    """A small network with weights by chance."""
-    from safetensors.torch import save_file
-
-    weights = folder / f"{model}.safetensors"
-    save_file(timm.create_model(model, pretrained=False).state_dict(), weights)
-    return parsed("timm", model, weights)
-
-
-@pytest.fixture(scope="module")
-def of_clip(folder: Path) -> recipe.Recipe:
-    from safetensors.torch import save_file
-
-    (folder / "tiny.json").write_text(json.dumps(CLIP), "utf-8")
-    weights = folder / "tiny.safetensors"
-    save_file(open_clip.CLIP(**CLIP).state_dict(), weights)
-    return parsed("clip", str(folder / "tiny.json"), weights)
+@pytest.fixture
+def of_clip(clip_files: Path) -> recipe.Recipe:
+    return parsed("clip", str(clip_files / "tiny.json"), clip_files / "tiny.pt")
 
 
 def parsed(extractor: str, model: str, weights: Path) -> recipe.Recipe:
