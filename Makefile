@@ -42,8 +42,8 @@ types: $(DEV)
 unit: $(DEV)
 	$(VENV)/pytest
 
-# Networks of timm and open_clip, which need the extra `torch`: 5.5 GB with CUDA. `make test` runs
-# these as well from then on.
+# Networks of timm and open_clip, and their export, which need the extras `torch` (5.5 GB with CUDA)
+# and `export`. `make test` runs these as well from then on.
 test-torch: $(TORCH)
 	$(VENV)/pytest tests/with_torch
 
@@ -75,5 +75,5 @@ $(DEV): $(READY)
 	@touch $@
 
 $(TORCH): $(DEV)
-	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[torch,export]'
 	@touch $@

@@ -321,6 +321,34 @@ def doctor(
     raise typer.Exit(SOME_FAILED if any(not each.sound for each in findings) else 0)
 
 
+@app.command("export-onnx")
+def export_onnx(
+    recipe: Annotated[str, typer.Option(help="A recipe with a network of timm or open_clip.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="A file in place of the recipe's weights.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", help="The file, .onnx. Default: named after the recipe.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Smaller, and faster on CPUs.")] = False,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="For --int8: a folder of pictures like yours.")
+    ] = None,
+    opset: Annotated[int, typer.Option(help="The version of ONNX's operators.")] = 18,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a recipe's torch network as ONNX, which needs no torch; checked against it."""
+    from . import export_onnx as exporting
+    from .recipe import load
+
+    chosen = load(recipe)
+    target = output or Path(f"{chosen.name}-int8.onnx" if int8 else f"{chosen.name}.onnx")
+    wish = exporting.Wish(int8, calibrate, opset, overwrite)
+    exported = exporting.export(chosen, target, wish, weights=weights, on_step=terminal.note)
+    terminal.show_exported(exported, as_json=as_json)
+
+
 def main() -> None:
     """Run the command line: a user's mistake is one line on standard error, never a traceback."""
     logging.basicConfig(format="lookalike: %(message)s", level=logging.WARNING, stream=sys.stderr)

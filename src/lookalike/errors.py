@@ -149,6 +149,10 @@ class WeightsUnusable(LookalikeError):
     """A weights file that is truncated, of another shape, or not what the model takes."""
 
 
+class CannotExport(LookalikeError):
+    """A network that cannot be written as ONNX, or is another one when it is read again."""
+
+
 class NotTrained(LookalikeError):
     """An extractor that learns from the collection's own pictures has not learned yet."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from . import recipe
 from .errors import UnknownName
 from .extract import weights
-from .extract.onnx import Model
+from .extract.onnx_model import Model
 from .extract.weights import OPEN_CLIP_NAMES, TIMM_NAMES, HubFile
 
 

@@ -12,8 +12,9 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import sources
 from .collection import Answer, Collection
@@ -25,6 +26,9 @@ from .recipe import Recipe
 from .reindex import OnReindexed, Reindexed
 from .store import LedgerEntry
 from .types import Finding
+
+if TYPE_CHECKING:
+    from .export_onnx import Exported
 
 
 def note(text: str) -> None:
@@ -294,6 +298,22 @@ def show_ledger(entries: Sequence[tuple[str, LedgerEntry | None]], *, as_json: b
         else:
             _print_row(path, f"stored as {entry.id}")
     return sum(entry is None for _, entry in entries)
+
+
+def show_exported(exported: Exported, *, as_json: bool) -> None:
+    """The files that an export wrote, and how near they are to the original."""
+    sizes = {str(path): path.stat().st_size for path in exported.files}
+    if as_json:
+        closeness = {name: asdict(each) for name, each in exported.closeness.items()}
+        _print_json({"files": sizes, "dim": exported.dim, "cosine": closeness})
+        return
+    for path, size in sizes.items():
+        _print_row(path, _bytes(size))
+    for name, each in exported.closeness.items():
+        _print_row(
+            f"{each.inputs} {name}", f"cosine {each.least:.6f} or more, mean {each.mean:.6f}"
+        )
+    note(f"use it with `lookalike index DIR --recipe onnx:{exported.path}`")
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
