@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import DeviceUnavailable, RecipeError, UnknownName
 from ..types import Picture, Vectors
+from .class_words import ClassWords
 from .preprocessing import Preprocessing
 
 _INSTALL_CUDA = (
@@ -49,6 +50,8 @@ class Model:
     preprocessing: Preprocessing
     output: str
     dim: int
+    text: Mapping[str, Any] | None = None
+    """How it reads text, if it does. Vectors of pictures do not depend on it."""
 
     @classmethod
     def named(cls, name: str) -> Model:
@@ -68,6 +71,7 @@ class Model:
                 preprocessing=Preprocessing(table["input"]["size"], table["input"]["resize"]),
                 output=table["output"]["name"],
                 dim=table["output"]["dim"],
+                text=table.get("text"),
             )
         except KeyError as error:
             raise RecipeError(f"{description} lacks the key {error}") from error
@@ -101,6 +105,15 @@ class OnnxExtractor:
         pixels = self.model.preprocessing.squares(pictures)
         (vectors,) = self._session.run([self.model.output], {self.model.input: pixels})
         return np.ascontiguousarray(vectors, np.float32)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the model's description has a part for text."""
+        return self.model.text is not None
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """`texts`: n of them -> float32 [n, dim], each of length 1; `BadQuery` for an empty one."""
+        return self._text_encoder.encode(texts)
 
     @property
     def device(self) -> str:
@@ -143,6 +156,15 @@ class OnnxExtractor:
                 "see that the NVIDIA driver, CUDA and cuDNN are installed in the versions it wants"
             )
         return session
+
+    @cached_property
+    def _text_encoder(self) -> ClassWords:
+        text = self.model.text
+        if text is None:
+            raise RecipeError(f"the model {self.model.name} has no part for text")
+        return ClassWords.load(
+            self.model.path.with_name(text["file"]), text["sha256"], text["temperature"]
+        )
 
     def _providers(self) -> list[Any]:
         import onnxruntime
