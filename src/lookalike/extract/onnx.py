@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import DeviceUnavailable, NoText, RecipeError, UnknownName, WeightsUnusable
 from ..types import Picture, Vectors
+from .class_words import ClassWords, ClassWordsOptions
 from .onnx_file import Array, Network
 from .onnx_model import Model
 from .pooling import unit
@@ -107,10 +108,12 @@ class OnnxExtractor:
         return "the fastest that ONNX Runtime offers here"
 
     @cached_property
-    def _text_encoder(self) -> TextTower:
-        assert self.model.text is not None
-        folder = self.model.path.parent
-        return TextTower(self.model.text, folder, self.dim, self._providers, self._device)
+    def _text_encoder(self) -> TextTower | ClassWords:
+        text, folder = self.model.text, self.model.path.parent
+        assert text is not None
+        if isinstance(text, ClassWordsOptions):
+            return ClassWords.load(folder / text.file, text.sha256, text.temperature)
+        return TextTower(text, folder, self.dim, self._providers, self._device)
 
     def _values(self, pictures: Sequence[Picture]) -> Array:
         """`pictures`: n of them -> what the graph takes, in its type and layout."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import RecipeError
 from ..options import check_keys, subtable, typed
+from .class_words import ClassWordsOptions
 from .onnx_file import Graph
 from .pooling import FITTING, Kind
 from .preprocessing import Interpolation, Resize, Three
@@ -76,7 +78,7 @@ class Description:
     general: General
     input: Input
     output: Output
-    text: TowerOptions | None
+    text: TowerOptions | ClassWordsOptions | None
 
 
 def read(path: Path) -> Description:
@@ -95,8 +97,14 @@ def read(path: Path) -> Description:
         typed(General, top, str(path)),
         typed(Input, subtable(table, "input", str(path)), f"{path}, input"),
         typed(Output, subtable(table, "output", str(path)), f"{path}, output"),
-        typed(TowerOptions, text, f"{path}, text") if text else None,
+        _text(text, f"{path}, text") if text else None,
     )
+
+
+def _text(table: Mapping[str, Any], where: str) -> TowerOptions | ClassWordsOptions:
+    if table.get("kind") == "classes":
+        return typed(ClassWordsOptions, table, where)
+    return typed(TowerOptions, table, where)
 
 
 def template(path: Path, graph: Graph) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import RecipeError, UnknownName
 from . import onnx_description
+from .class_words import ClassWordsOptions
 from .onnx_description import Input, Layout, Output
 from .onnx_file import Graph, Tensor, graph_of, sha256_of
 from .pooling import FITTING, Pooling
@@ -42,7 +43,7 @@ class Model:
     dim: int
     pooling: Pooling
     normalise: bool
-    text: TowerOptions | None = None
+    text: TowerOptions | ClassWordsOptions | None = None
 
     @classmethod
     def named(cls, name: str) -> Model:
