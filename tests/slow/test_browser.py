@@ -330,6 +330,25 @@ def test_several_pictures_are_one_query(page: Page) -> None:
     expect(page.locator("#query-pictures img")).to_have_count(2)
 
 
+def test_finds_pictures_by_words_and_a_link_to_that_can_be_shared(page: Page) -> None:
+    field = page.get_by_label("or say in words what to find")
+    field.fill("electric guitar")
+    field.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("electric guitar")
+    expect(tiles(page).first).to_have_attribute("title", re.compile("electric_guitar"))
+    expect(page).to_have_url(re.compile(r"#text=electric\+guitar$"))
+    page.get_by_label("Filter").fill("label=wrench")
+    page.get_by_label("Filter").press("Enter")
+    expect(tiles(page).first).to_have_attribute("title", re.compile("wrench"))
+    page.reload()
+    expect(tiles(page).first).to_have_attribute("title", re.compile("wrench"))
+    page.go_back()
+    expect(tiles(page).first).to_have_attribute("title", re.compile("electric_guitar"))
+    page.keyboard.press("Escape")
+    expect(page.locator("#ask")).to_be_visible()
+    expect(field).to_have_value("")
+
+
 def test_can_be_used_by_keyboard(page: Page) -> None:
     for _ in range(12):
         page.keyboard.press("Tab")

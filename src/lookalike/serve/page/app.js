@@ -1,7 +1,7 @@
 // One page: a query leads to a view, a view is an entry of the browser's history.
 //
-// The address says what is searched (`#like=ID&where=FILTER&in=COLLECTION`), so Back works and a
-// link can be shared; uploaded files live as long as the page does.
+// The address says what is searched (`#like=ID` or `#text=WORDS`, `&where=FILTER&in=COLLECTION`), so
+// Back works and a link can be shared; uploaded files live as long as the page does.
 
 import { Problem, collections, picture, search, someOf, stats } from "./service.js";
 import * as show from "./show.js";
@@ -40,7 +40,7 @@ async function arrive() {
     try {
       view = await load(asked);
     } catch (problem) {
-      if (asked.like && problem.kind === "bad-filter") {
+      if ((asked.like || asked.text) && problem.kind === "bad-filter") {
         return failFilter(await load({ ...asked, where: "" }), asked.where, problem);
       }
       view = await load({ name: known(asked.name) });
@@ -85,7 +85,7 @@ async function load(wanted) {
   under?.abort();
   under = new AbortController();
   const { signal } = under;
-  if (!wanted.like && !wanted.files) {
+  if (!wanted.like && !wanted.files && !wanted.text) {
     const { pictures, total } = await someOf(wanted.name, signal);
     every.find(({ name }) => name === wanted.name).pictures = total;
     const { path } = total ? {} : await stats(wanted.name);
@@ -93,7 +93,7 @@ async function load(wanted) {
   }
   tooLarge(wanted);
   const [asked, { hits, took_ms }] = await Promise.all([
-    wanted.like ? storedQuery(wanted) : uploadedQuery(wanted),
+    wanted.like ? storedQuery(wanted) : wanted.text ? wordsQuery(wanted) : uploadedQuery(wanted),
     search(wanted.name, wanted, 0, signal),
   ]);
   const alike = show.shareALabel(hits);
@@ -151,6 +151,11 @@ function listen() {
   part("filter").addEventListener("submit", (event) => {
     event.preventDefault();
     filterBy(part("where").value.trim());
+  });
+  part("words").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = part("text").value.trim();
+    if (text && every.length) navigate({ name: current?.wanted.name ?? every[0].name, text });
   });
   part("where").addEventListener("input", ({ target }) => {
     show.filterProblem("");
@@ -223,14 +228,16 @@ function wantedByAddress(hash = location.hash) {
   const fields = new URLSearchParams(hash.slice(1));
   const wanted = { name: fields.get("in") ?? every[0].name };
   if (fields.get("like")) wanted.like = fields.get("like");
-  if (wanted.like && fields.get("where")) wanted.where = fields.get("where");
+  else if (fields.get("text")) wanted.text = fields.get("text");
+  if ((wanted.like || wanted.text) && fields.get("where")) wanted.where = fields.get("where");
   return wanted;
 }
 
-function addressOf({ name, like, where }) {
+function addressOf({ name, like, text, where }) {
   const fields = new URLSearchParams();
   if (like) fields.set("like", like);
-  if (like && where) fields.set("where", where);
+  if (text) fields.set("text", text);
+  if ((like || text) && where) fields.set("where", where);
   if (name !== every[0].name) fields.set("in", name);
   return `#${fields}`;
 }
@@ -258,6 +265,8 @@ async function storedQuery({ name, like }) {
   const about = `${size}${stored.format} · ${place}`;
   return { stored, about, pictures: [`${stored.thumbnail}?side=384`] };
 }
+
+const wordsQuery = ({ text }) => ({ title: text, about: "In words", pictures: [] });
 
 function uploadedQuery({ files }) {
   const title = files.length === 1 ? files[0].name || "Your picture" : `${files.length} pictures as one`;

@@ -16,7 +16,8 @@ export const called = (picture, alike) =>
 /** Whether the label tells none of these from another, as in a folder without folders. */
 export const shareALabel = (pictures) => new Set(pictures.map(({ label }) => label)).size < 2;
 
-export function collection({ name, pictures }, every) {
+export function collection({ name, pictures, reads_text }, every) {
+  part("words").hidden = !reads_text;
   part("count").textContent = counted(pictures);
   part("collection-name").textContent = name;
   part("collection-name").hidden = every.length > 1;
@@ -34,6 +35,7 @@ export function query(asked, where) {
   filterProblem("");
   document.title = asked ? `${asked.title} – lookalike` : "lookalike";
   if (!asked) return;
+  part("text").value = "";
   part("query-title").textContent = asked.title;
   part("query-about").textContent = asked.about;
   part("query-pictures").replaceChildren(...asked.pictures.slice(0, 4).map(queryPicture));
