@@ -16,6 +16,7 @@ from . import sources
 from .collection import Answer, Collection
 from .engine import OnLearning
 from .errors import LookalikeError
+from .exchange import Exported, OnRows
 from .ingest import OnProgress, Report
 from .recipe import Recipe
 from .reindex import OnReindexed, Reindexed
@@ -60,6 +61,13 @@ def reindex_progress() -> Iterator[tuple[OnReindexed, OnLearning]]:
             bar.update("describing anew", done, report.total, report.pictures_per_second)
 
         yield on_progress, bar.on_learning
+
+
+@contextlib.contextmanager
+def rows_progress(doing: str) -> Iterator[OnRows]:
+    """The same for rows of a file of features."""
+    with _progress(doing) as bar:
+        yield lambda done, total: bar.update(doing, done, total)
 
 
 class _Bar:
@@ -135,6 +143,16 @@ def show_reindexed(report: Reindexed, *, as_json: bool) -> None:
             f"{unreadable:,} pictures cannot be read any more, so the old recipe stays: bring them "
             "back, or run the same with --forget-unreadable"
         )
+
+
+def show_exported(report: Exported, *, as_json: bool) -> None:
+    """What an export wrote."""
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        names = ", ".join(report.embeddings)
+        size = _bytes(report.bytes)
+        _print(f"{report.pictures:,} pictures ({names}) to {_visible(str(report.file))}, {size}")
 
 
 def show_report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +46,23 @@ def _finite(value: Any, depth: int) -> Any:
 def put_one(
     connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
 ) -> Outcome:
-    """Store a picture, its vectors (by embedding number) and its place, as far as they are new."""
+    """Store a picture, its vectors (by embedding number) and its places, as far as they are new."""
     found = connection.execute(
         "SELECT row FROM pictures WHERE id = ?", (arrival.sha256,)
     ).fetchone()
     row = found[0] if found else _insert(connection, arrival, vectors)
-    old = row_at(connection, arrival.place.path)
+    places = {place.path: place for place in (arrival.place, *arrival.others)}
+    before = {row_at(connection, path) for path in places}
     if found:
-        _drop_vanished(connection, row, arrival.place.path)
-    put_place(connection, arrival.place, row, None)
-    if old == row:
+        _drop_vanished(connection, row, arrival.place.path, places)
+    for place in places.values():
+        put_place(connection, place, row, None)
+    if before == {row}:
         return "unchanged"
-    if old is not None:
+    others = [old for old in before if old is not None and old != row]
+    for old in others:
         remove_if_nowhere(connection, old)
+    if others:
         return "replaced"
     return "copy" if found else "stored"
 
@@ -115,16 +119,22 @@ def row_at(connection: Connection, path: str) -> int | None:
     return found[0] if found else None
 
 
-def _drop_vanished(connection: Connection, row: int, but: str) -> None:
-    """A picture that turns up elsewhere while its old file is gone has been moved."""
+def _drop_vanished(connection: Connection, row: int, at: str, but: Container[str]) -> None:
+    """A picture that turns up at another place while its old file is gone has been moved.
+
+    A place that is not on this machine says nothing of the files on it.
+    """
     paths = connection.execute("SELECT path FROM places WHERE row = ?", (row,)).fetchall()
-    for (path,) in paths:
-        if path != but and path.startswith("/") and "!/" not in path and _vanished(path):
+    gone = [path for (path,) in paths if path not in but and _vanished(path)]
+    if gone and not _vanished(at):
+        for path in gone:
             connection.execute("DELETE FROM places WHERE path = ?", (path,))
 
 
 def _vanished(path: str) -> bool:
     """Whether there is surely no such file: one that we may not look at can be there."""
+    if not path.startswith("/") or "!/" in path:
+        return False
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
