@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, NoReturn, Protocol
@@ -184,12 +185,13 @@ def h5py() -> Any:
 def header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether it lies column by column, and type of an array; its data come next."""
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, by_columns, kind = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, by_columns, kind = np.lib.format.read_array_header_2_0(stream)
-    else:
+    if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of NumPy's format is not one for plain arrays")
+    with warnings.catch_warnings(action="ignore"):  # of Python, which reads the header
+        if version == (1, 0):
+            shape, by_columns, kind = np.lib.format.read_array_header_1_0(stream)
+        else:
+            shape, by_columns, kind = np.lib.format.read_array_header_2_0(stream)
     if kind.hasobject:
         raise ValueError("it holds pickled Python objects, which are never loaded")
     if min(shape, default=0) < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,8 @@ _BROKEN = (
     RuntimeError,  # an encrypted member; h5py; nested too deep
     MemoryError,
     NotImplementedError,
+    SyntaxError,  # in the header of an array
+    tokenize.TokenError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -49,7 +50,7 @@ def check(features: FeatureFile, dims: Mapping[str, int]) -> int:
     return count
 
 
-def blocks(features: FeatureFile, dims: Mapping[str, int]) -> Iterator[Block]:
+def blocks(features: FeatureFile, dims: Mapping[str, int]) -> Generator[Block, None, None]:
     """Its rows; `BadFeatures` names the first that is wrong."""
     vectors = features.named("vectors", next(iter(dims)))
     keys = [name for name in _KEYS if name in features.columns]
@@ -57,21 +58,32 @@ def blocks(features: FeatureFile, dims: Mapping[str, int]) -> Iterator[Block]:
         raise BadFeatures(features.path, "it has no `paths`, which say where the pictures lie")
     if "records" in keys and "ids" not in keys:
         raise BadFeatures(features.path, "it has `records`, but not the `ids` that they belong to")
-    columns = [_matrices(features, vectors[name], dim) for name, dim in dims.items()]
-    columns += [_texts(features, name) for name in keys]
-    names = [vectors[name] for name in dims] + keys
+    columns = {vectors[name]: _matrices(features, vectors[name], dims[name]) for name in dims}
+    columns |= {name: _texts(features, name) for name in keys}
     start = 0
-    for parts in zip_longest(*columns, fillvalue=()):
-        lengths = {name: len(part) for name, part in zip(names, parts, strict=True)}
-        least, most = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-        if lengths[least] < lengths[most]:
-            raise BadFeatures(
-                features.path, f"`{least}` has {start + lengths[least]:,} rows, `{most}` has more"
-            )
-        texts = dict(zip(keys, parts[len(dims) :], strict=True))
+    for parts in _in_step(features, columns):
+        texts = {name: parts[name] for name in keys}
         arrivals, paths = _keys(features, texts, start)
-        yield Block(arrivals, paths, dict(zip(dims, parts, strict=False)))
-        start += lengths[least]
+        yield Block(arrivals, paths, {name: parts[vectors[name]] for name in dims})
+        start += len(paths)
+
+
+def _in_step(
+    features: FeatureFile, columns: Mapping[str, Generator[Any, None, None]]
+) -> Iterator[dict[str, Any]]:
+    """The same rows of every column; `BadFeatures` if one is shorter than another."""
+    done = 0
+    with contextlib.ExitStack() as stack:
+        for each in columns.values():
+            stack.callback(each.close)
+        for parts in zip_longest(*columns.values(), fillvalue=()):
+            lengths = dict(zip(columns, map(len, parts), strict=True))
+            least, most = (f(lengths, key=lengths.__getitem__) for f in (min, max))
+            if lengths[least] < lengths[most]:
+                rows = done + lengths[least]
+                raise BadFeatures(features.path, f"`{least}` has {rows:,} rows, `{most}` has more")
+            yield dict(zip(columns, parts, strict=True))
+            done += lengths[least]
 
 
 class _Keys:
@@ -100,7 +112,7 @@ class _Keys:
         return self._rows[order[again[0]]], self._rows[order[again[0] + 1]]
 
 
-def _matrices(features: FeatureFile, column: str, dim: int) -> Iterator[Any]:
+def _matrices(features: FeatureFile, column: str, dim: int) -> Generator[Any, None, None]:
     with readable(features.path, column):
         shape = features.columns[column].shape
         if len(shape) != 2 or shape[1] != dim:
@@ -118,7 +130,7 @@ def _matrices(features: FeatureFile, column: str, dim: int) -> Iterator[Any]:
             start += len(matrix)
 
 
-def _texts(features: FeatureFile, column: str) -> Iterator[Any]:
+def _texts(features: FeatureFile, column: str) -> Generator[Any, None, None]:
     with readable(features.path, column):
         yield from features.columns[column].texts(_AT_ONCE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +30,12 @@ def store(
     """Store all of it, a transaction a block; pictures known by path alone are read first."""
     report, done = Report(), 0
     workers = os.cpu_count() or 1
-    with DecodePool(workers, collection.limits) as decoder, ThreadPoolExecutor(workers) as threads:
-        for block in blocks(features, dims):
+    with (
+        DecodePool(workers, collection.limits) as decoder,
+        ThreadPoolExecutor(workers) as threads,
+        contextlib.closing(blocks(features, dims)) as every,
+    ):
+        for block in every:
             if block.arrivals:
                 _put(collection, block.arrivals, block.vectors, report)
             else:
