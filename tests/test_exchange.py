@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -793,6 +794,27 @@ class TestCommands:
         assert done.stdout == f"/missing.png\tto be tried again: {reason}\n"
         np.savez(tmp_path / "f.npz", vectors=vectors(1), paths=paths[1:], fingerprint=FINGERPRINT)
         assert lookalike(*arguments).returncode == 2
+
+
+def test_the_notebook_of_the_how_to_works(photos: Path, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "sharing-features.md").read_text("utf-8")
+    codes = [each.split("\n```")[0] for each in text.split("```python\n")[1:]]
+    (recipe,) = (each.split("\n```")[0] for each in text.split("```toml\n")[1:])
+    shutil.copytree(photos, tmp_path / "pictures")
+    (tmp_path / "colours.toml").write_text(recipe)
+    arguments = [sys.executable, "-c", codes[1]]
+    subprocess.run(arguments, cwd=tmp_path, check=True)
+    commands = [each for each in text.splitlines() if each.startswith("lookalike import")]
+    done = lookalike(*commands[1].split()[1:], cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{COUNT} stored, 1 copies in ")
+    id = hashlib.sha256(encoded(1)).hexdigest()
+    found = lookalike("search", "--id", id, "-c", "colours.lookalike", "--json", cwd=tmp_path)
+    assert len(json.loads(found.stdout)["hits"]) == COUNT - 1
+    lookalike("export", "back.npz", "-c", "colours.lookalike", cwd=tmp_path)
+    reading = codes[2].replace("features", "back")
+    check = f"import json\nimport numpy as np\n{reading}\nassert len(records) == {COUNT}"
+    subprocess.run([sys.executable, "-c", check], cwd=tmp_path, check=True)
 
 
 def test_an_upload_is_known_though_its_bytes_did_not_travel(written: Path, tmp_path: Path) -> None:
