@@ -267,6 +267,46 @@ def reindex(
 
 
 @app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npy, .npz, .hdf5 or .h5.")],
+    collection: CollectionPath = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="This one of several kinds of vectors alone.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Even if FILE is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the vectors of a collection to a file, with what they belong to."""
+    from .exchange import export_features
+
+    with _opened(collection) as c, terminal.rows_progress("exporting") as on_progress:
+        report = export_features(
+            c, file, embedding=embedding, overwrite=overwrite, on_progress=on_progress
+        )
+    terminal.show_exported(report, as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npy, .npz, .hdf5 or .h5.")],
+    collection: CollectionPath = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="For a new collection, instead of the file's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in vectors that were made elsewhere, by the collection's own model."""
+    from .exchange import import_features
+
+    path = _collection_path(collection)
+    with terminal.rows_progress("importing") as on_progress:
+        report = import_features(path, file, recipe=recipe, on_progress=on_progress)
+    with _opened(path) as c:
+        terminal.show_report(report, c, as_json=as_json)
+    raise typer.Exit(_exit_code(report.kept, report.failed))
+
+
+@app.command()
 def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     """Say what a collection holds."""
     with _opened(collection) as c:
@@ -346,7 +386,7 @@ def export_onnx(
     target = output or Path(f"{chosen.name}-int8.onnx" if int8 else f"{chosen.name}.onnx")
     wish = exporting.Wish(int8, calibrate, opset, overwrite)
     exported = exporting.export(chosen, target, wish, weights=weights, on_step=terminal.note)
-    terminal.show_exported(exported, as_json=as_json)
+    terminal.show_exported_network(exported, as_json=as_json)
 
 
 def main() -> None:

@@ -68,20 +68,21 @@ class Answer:
 def open_collection(
     path: str | os.PathLike[str],
     *,
-    recipe: str | None = None,
+    recipe: str | recipes.Recipe | None = None,
     device: str = "auto",
     create: bool = True,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> Collection:
     """Open the collection in the folder `path`, or make a new one there.
 
-    `recipe`: a ready one's name or a path to a `.toml`; a collection keeps the one it was made
-    with, so naming one with other vectors raises `OtherRecipe`. `device`: `auto`, `cpu`, `cuda`
-    or `cuda:N`; a new collection made for `cuda` gets `default-fp16` if no recipe is named. With
-    `create=False`, or where something else lies, `NotACollection` is raised.
+    `recipe`: a ready one's name, a path to a `.toml`, or one that was read already; a collection
+    keeps the one it was made with, so naming one with other vectors raises `OtherRecipe`.
+    `device`: `auto`, `cpu`, `cuda` or `cuda:N`; a new collection made for `cuda` gets
+    `default-fp16` if no recipe is named. With `create=False`, or where something else lies,
+    `NotACollection` is raised.
     """
     folder = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for `~nobody`
-    chosen = None if recipe is None else recipes.load(recipe)
+    chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
     if not sources.is_collection(folder):
         _check_free(folder, create=create)
         chosen = chosen or recipes.load("default-fp16" if device.startswith("cuda") else "default")

@@ -208,5 +208,12 @@ class UnknownPicture(LookalikeError):
         self.id = id
 
 
+class BadFeatures(LookalikeError):
+    """A file of features that cannot be taken in, or cannot be written."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
 class BadSource(LookalikeError):
     """Something to be indexed that does not exist, or a list of pictures that cannot be read."""

@@ -21,7 +21,16 @@ from . import archives
 from .decoding import Encoded
 from .errors import BadSource, PictureError
 from .picture import HEAD_BYTES, sniff
-from .places import LITTER, absolute, disk_path, in_64_bits, is_there, place_name, plain_text
+from .places import (
+    LITTER,
+    absolute,
+    disk_path,
+    in_64_bits,
+    is_there,
+    place_name,
+    place_of,
+    plain_text,
+)
 from .types import Place
 
 CATALOGUE = "catalogue.sqlite"
@@ -110,6 +119,14 @@ def count(given: Iterable[str]) -> int | None:
             return None
         number += 1
     return number
+
+
+def named(text: str) -> Item:
+    """The picture at a path or a place; what is wrong with it, its `encoded` says."""
+    place = place_of(text)
+    if archives.is_member(place):
+        return Item(Place(place), lambda: archives.read(place), explicit=True)
+    return replace(next(_one(disk_path(place))), explicit=True)
 
 
 def encoded_at(place: str) -> Encoded:

@@ -20,6 +20,7 @@ from . import sources
 from .collection import Answer, Collection
 from .engine import OnLearning
 from .errors import LookalikeError
+from .exchange import Exported, OnRows
 from .ingest import OnProgress, Report
 from .model_list import ListedModel
 from .recipe import Recipe
@@ -28,7 +29,7 @@ from .store import LedgerEntry
 from .types import Finding
 
 if TYPE_CHECKING:
-    from .export_onnx import Exported
+    from .export_onnx import Exported as ExportedNetwork
 
 
 def note(text: str) -> None:
@@ -76,6 +77,13 @@ def reindex_progress() -> Iterator[tuple[OnReindexed, OnLearning]]:
             bar.update("describing anew", done, report.total, report.pictures_per_second)
 
         yield on_progress, bar.on_learning
+
+
+@contextlib.contextmanager
+def rows_progress(doing: str) -> Iterator[OnRows]:
+    """The same for rows of a file of features."""
+    with _progress(doing) as bar:
+        yield lambda done, total: bar.update(doing, done, total)
 
 
 class _Bar:
@@ -151,6 +159,16 @@ def show_reindexed(report: Reindexed, *, as_json: bool) -> None:
             f"{unreadable:,} pictures cannot be read any more, so the old recipe stays: bring them "
             "back, or run the same with --forget-unreadable"
         )
+
+
+def show_exported(report: Exported, *, as_json: bool) -> None:
+    """What an export wrote."""
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        names = ", ".join(report.embeddings)
+        size = _bytes(report.bytes)
+        _print(f"{report.pictures:,} pictures ({names}) to {_visible(str(report.file))}, {size}")
 
 
 def show_report(
@@ -300,7 +318,7 @@ def show_ledger(entries: Sequence[tuple[str, LedgerEntry | None]], *, as_json: b
     return sum(entry is None for _, entry in entries)
 
 
-def show_exported(exported: Exported, *, as_json: bool) -> None:
+def show_exported_network(exported: ExportedNetwork, *, as_json: bool) -> None:
     """The files that an export wrote, and how near they are to the original."""
     sizes = {str(path): path.stat().st_size for path in exported.files}
     if as_json:

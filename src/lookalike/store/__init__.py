@@ -23,6 +23,8 @@ class Arrival:
     height: int
     size: int
     place: Place
+    others: tuple[Place, ...] = ()
+    """Where else it lies, as another store knew it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,16 @@ class Store(Protocol):
 
     def scan(self, offset: int, limit: int) -> list[Record]:
         """Records, the newest first."""
+        ...
+
+    def blocks(
+        self, embeddings: Sequence[str], size: int = 1024
+    ) -> Iterator[tuple[list[Record], dict[str, Vectors]]]:
+        """Every record with its vectors, the oldest first, at most `size` at a time.
+
+        Vectors by embedding, float32 [len(records), dim]. What others commit meanwhile may be
+        among them or not; nobody waits for a slow reader.
+        """
         ...
 
     def nearest(

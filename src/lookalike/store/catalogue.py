@@ -314,6 +314,33 @@ class Catalogue:
                 matrix = matrix.reshape(len(rows), embedding.dim)
             yield np.array(rows, np.int64), matrix
 
+    def block(
+        self, numbers: Mapping[str, int], after: int, size: int
+    ) -> tuple[int, list[Record], dict[str, Vectors]] | None:
+        """The `size` pictures above row `after`: the last row, the records and their vectors.
+
+        `numbers`: of the embeddings whose vectors are wanted, by name. All of one state.
+        """
+        with self.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                found = connection.execute(
+                    "SELECT row FROM pictures WHERE row > ? ORDER BY row LIMIT ?", (after, size)
+                )
+                rows = [row for (row,) in found]
+                tables = {n: embeddings.in_use(connection, number) for n, number in numbers.items()}
+                records = self.records(connection, rows)
+                vectors = {
+                    name: self.vectors_at(connection, table, np.array(rows, np.int64))
+                    for name, table in tables.items()
+                }
+            finally:
+                if connection.sqlite.in_transaction:
+                    connection.execute("ROLLBACK")
+        if {len(records), *map(len, vectors.values())} != {len(rows)}:
+            raise CollectionDamaged(self.folder, "a picture in it lacks its vectors or its place")
+        return (rows[-1], [records[row] for row in rows], vectors) if rows else None
+
     def vectors_at(self, connection: Connection, embedding: Embedding, rows: Rows) -> Vectors:
         """The stored vectors of `rows` (ascending), float32 [n, dim]; those gone are left out."""
         found = [

@@ -126,6 +126,16 @@ class EmbeddedStore:
         records = self._records(seen, [rows])
         return [records[row] for row in rows if row in records]
 
+    def blocks(
+        self, embeddings: Sequence[str], size: int = 1024
+    ) -> Iterator[tuple[list[Record], dict[str, Vectors]]]:
+        """Every record with its vectors, the oldest first, at most `size` at a time."""
+        numbers = {name: self._stored[name].number for name in embeddings}
+        after = 0
+        while block := self._catalogue.block(numbers, after, size):
+            after, records, vectors = block
+            yield records, vectors
+
     def nearest(
         self, embedding: str, queries: Vectors, k: int, where: Filter | None
     ) -> list[list[tuple[Record, float]]]:

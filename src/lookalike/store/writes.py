@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -47,20 +47,24 @@ def _finite(value: Any, depth: int) -> Any:
 def put_one(
     connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
 ) -> Outcome:
-    """Store a picture, its vectors (by embedding number) and its place, as far as they are new."""
+    """Store a picture, its vectors (by embedding number) and its places, as far as they are new."""
     found = connection.execute(
         "SELECT row FROM pictures WHERE id = ?", (arrival.sha256,)
     ).fetchone()
     row = found[0] if found else _insert(connection, arrival, vectors)
-    old = row_at(connection, arrival.place.path)
     place = arrival.place
+    places = {each.path: each for each in (place, *arrival.others)}
+    before = {row_at(connection, path) for path in places}
     if found:
-        place = _instead_of_vanished(connection, row, place)
-    put_place(connection, place, row, None)
-    if old == row:
+        places[place.path] = _instead_of_vanished(connection, row, place, places)
+    for each in places.values():
+        put_place(connection, each, row, None)
+    if before == {row}:
         return "unchanged"
-    if old is not None:
+    others = [old for old in before if old is not None and old != row]
+    for old in others:
         remove_if_nowhere(connection, old)
+    if others:
         return "replaced"
     return "copy" if found else "stored"
 
@@ -117,17 +121,21 @@ def row_at(connection: Connection, path: str) -> int | None:
     return found[0] if found else None
 
 
-def _instead_of_vanished(connection: Connection, row: int, place: Place) -> Place:
-    """A picture that turns up elsewhere while its old file is gone has been moved.
+def _instead_of_vanished(
+    connection: Connection, row: int, place: Place, but: Container[str]
+) -> Place:
+    """A picture that turns up at another place while its old file is gone has been moved.
 
-    What a list had said of the old place is said of the new one, unless that has its own.
+    What a list had said of the old place is said of the new one, unless that has its own. A place
+    that is not on this machine says nothing of the files on it.
     """
     places = connection.execute(
-        "SELECT path, label, metadata FROM places WHERE row = ? AND path <> ?", (row, place.path)
+        "SELECT path, label, metadata FROM places WHERE row = ?", (row,)
     ).fetchall()
-    for path, label, metadata in places:
-        if not _vanished(path):
-            continue
+    gone = [each for each in places if each[0] not in but and _vanished(each[0])]
+    if not gone or _vanished(place.path):
+        return place
+    for path, label, metadata in gone:
         connection.execute("DELETE FROM places WHERE path = ?", (path,))
         if metadata != "{}" and not place.metadata:
             place = replace(place, label=label, metadata=json.loads(metadata))
