@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from . import archives
 from .decoding import Encoded
-from .errors import BadSource, PictureError
+from .errors import BadQuery, BadSource, PictureError
 from .picture import HEAD_BYTES, sniff
 from .places import (
     LITTER,
@@ -34,6 +34,7 @@ from .places import (
     place_of,
     plain_text,
 )
+from .store.writes import metadata_text
 from .types import Place
 
 CATALOGUE = "catalogue.sqlite"
@@ -292,7 +293,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 given = row.get("path")
                 if not isinstance(given, str) or not given:
                     raise BadSource(f"{path}, line {number}: it has no path")
+                metadata_text(Place(given, metadata={**row, "path": None}))
                 yield dict(row)
+    except BadQuery as error:
+        raise BadSource(f"{path}, line {number}: {error}") from error
     except UnicodeDecodeError as error:
         raise BadSource(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except (OSError, csv.Error) as error:
