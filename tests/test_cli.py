@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -17,6 +18,8 @@ from typing import Any
 
 import pytest
 from samples import PHOTOGRAPHS, command, encoded, environment, lookalike, write
+
+from lookalike import cli
 
 COUNT = 12
 
@@ -254,6 +257,36 @@ class TestSearch:
         lookalike("search", "--together", photos / "cat", "-c", made, "-k", "4", "--html", page)
         assert page.read_text().count("data:image/jpeg;base64,") == 6 + 4
 
+    @pytest.mark.parametrize("name", ["page.html", "page.HTM"])
+    def test_a_page_may_be_written_again(
+        self, name: str, made: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        for _ in range(2):
+            path = tmp_path / name
+            done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+            assert done.returncode == 0
+
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("victim.jpg", "its name does not end in .html"),
+            ("victim.html", "there is a picture (PNG) under this name"),
+            ("nodir/page.html", "No such file or directory"),
+        ],
+    )
+    def test_a_page_goes_where_nothing_is_lost(
+        self, name: str, why: str, made: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        for victim in ("victim.jpg", "victim.html"):
+            write(tmp_path / victim, 1)
+        path = tmp_path / name
+        done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+        assert done.returncode == 2
+        told = f"lookalike: cannot write the page {path}: {why}. Give `--html` another name"
+        assert done.stderr.startswith(told)
+        for victim in ("victim.jpg", "victim.html"):
+            assert (tmp_path / victim).read_bytes() == encoded(1)
+
 
 class TestLedger:
     def test_it_tells_every_verdict(self, photos: Path, tmp_path: Path) -> None:
@@ -380,6 +413,19 @@ class TestEndings:
             )
         assert (done.returncode, done.stderr) == (2, "lookalike: No space left on device\n")
 
+    def test_what_the_system_refuses_is_told_with_its_file(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def refuse(_: object) -> int:
+            raise PermissionError(errno.EACCES, "Permission denied", b"/root/caf\xe9")
+
+        monkeypatch.setattr(cli, "_run", refuse)
+        monkeypatch.setattr(cli, "_say_no_more", lambda: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == "lookalike: /root/caf\\udce9: Permission denied\n"
+
     def test_names_beyond_the_terminals_alphabet_do_not_end_a_listing(self, tmp_path: Path) -> None:
         path = write(tmp_path / "photos" / "größe-日本.png", 1)
         lookalike("index", tmp_path / "photos", "-c", tmp_path / "c")
@@ -388,6 +434,22 @@ class TestEndings:
         assert done.returncode == 0
         done = lookalike("search", path, "-c", tmp_path / "c", "--json", env=env)
         assert objects(done.stdout)[0]["hits"][0]["path"] == str(path)
+
+    @pytest.mark.skipif(os.uname().sysname != "Linux", reason="reads /proc")
+    def test_ctrl_c_while_it_starts_is_one_line(self, made: Path) -> None:
+        process = subprocess.Popen(
+            command("stats", "-c", made),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        maps = Path(f"/proc/{process.pid}/maps")
+        while "_multiarray_umath" not in maps.read_text() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "stopped\n")
+        assert process.returncode == 130
 
     def test_ctrl_c_ends_it_with_130_and_leaves_no_process(self, tmp_path: Path) -> None:
         for number in range(400):

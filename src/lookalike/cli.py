@@ -235,7 +235,8 @@ def main() -> None:
         code = 0
         _say_no_more()
     except OSError as error:
-        terminal.note(f"lookalike: {error.strerror or error}")
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        terminal.note(f"lookalike: {where}{error.strerror or error}")
         code = NOTHING_DONE
         _say_no_more()
     except KeyboardInterrupt:
