@@ -9,6 +9,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import zipfile
@@ -16,7 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from PIL import Image
 from samples import PHOTOGRAPHS, command, encoded, environment, lookalike, write
 
 from lookalike import cli
@@ -286,6 +289,63 @@ class TestSearch:
         assert done.stderr.startswith(told)
         for victim in ("victim.jpg", "victim.html"):
             assert (tmp_path / victim).read_bytes() == encoded(1)
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("options", "env"),
+        [(["--max-megapixels", "1"], {}), ([], {"LOOKALIKE_MAX_MEGAPIXELS": "1"})],
+    )
+    def test_a_picture_over_the_limit_is_refused_until_it_is_raised(
+        self, options: list[str], env: dict[str, str], made: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "large.png"
+        Image.new("RGB", (1100, 1000)).save(path)
+        c = tmp_path / "c"
+        reason = "1.1 megapixels, over the limit of 1"
+        assert lookalike("index", path, "-c", c, *options, env=env).returncode == 2
+        assert lookalike("failures", "-c", c).stdout == f"{path}\t{reason}\n"
+        assert reason in lookalike("search", path, "-c", made, *options, env=env).stderr
+        assert lookalike("search", path, "-c", made).returncode == 0
+        assert lookalike("index", path, "-c", c, "--retry").returncode == 0
+
+    def test_the_service_takes_no_larger_upload(self, made: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            command("serve", "-c", made, "-p", str(port), "--max-upload-mb", "1"),
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert f":{port}" in process.stderr.readline()
+        url = f"http://127.0.0.1:{port}/v1/collections/{made.stem}/search"
+        answers = [
+            httpx.post(url, files={"image": content}, timeout=60)
+            for content in (bytes(1_000_001), encoded(1))
+        ]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert [answer.status_code for answer in answers] == [413, 200]
+        assert "1 MB" in answers[0].json()["detail"]
+
+    @pytest.mark.parametrize(
+        ("command", "option", "value"),
+        [
+            ("index", "--max-megapixels", "0"),
+            ("search", "--max-upload-mb", "many"),
+            ("serve", "--max-megapixels", "100000"),
+        ],
+    )
+    def test_they_must_make_sense(
+        self, command: str, option: str, value: str, made: Path, photos: Path
+    ) -> None:
+        given = [] if command == "serve" else [photos]
+        done = lookalike(command, *given, "-c", made, option, value)
+        assert done.returncode == 2
+        assert option in done.stderr
 
 
 class TestLedger:

@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from . import terminal
 from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
+from .types import Limits
 
 if TYPE_CHECKING:
     from .collection import Answer, Collection
@@ -49,6 +50,22 @@ CollectionPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+MaxMegapixels = Annotated[
+    int,
+    typer.Option(
+        envvar="LOOKALIKE_MAX_MEGAPIXELS", min=1, max=1000, help="The largest picture to decode."
+    ),
+]
+MaxUploadMb = Annotated[
+    int,
+    typer.Option(
+        envvar="LOOKALIKE_MAX_UPLOAD_MB", min=1, max=500, help="The largest picture that is sent."
+    ),
+]
+_MEGA = 1_000_000
+_USUAL = Limits()
+_MEGAPIXELS = _USUAL.pixels // _MEGA
+_UPLOAD_MB = _USUAL.upload_bytes // _MEGA
 
 
 @app.command()
@@ -63,10 +80,13 @@ def index(
     device: Device = "auto",
     prune: Annotated[bool, typer.Option(help="Forget pictures that are no longer there.")] = False,
     retry: Annotated[bool, typer.Option(help="Try again what was refused before.")] = False,
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
     as_json: AsJson = False,
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
-    with _opened(collection, recipe=recipe, device=device, create=True) as c:
+    limits = _limits(max_megapixels, max_upload_mb)
+    with _opened(collection, recipe=recipe, device=device, create=True, limits=limits) as c:
         with terminal.ingest_progress(given) as on_progress:
             report = c.add(*given, prune=prune, retry=retry, on_progress=on_progress)
         nothing = not (report.kept or report.failed or report.removed)
@@ -93,6 +113,8 @@ def search(
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
     device: Device = "auto",
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
     as_json: AsJson = False,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page of thumbnails to this file.")
@@ -106,7 +128,8 @@ def search(
 
     wanted: dict[str, Any] = {"k": k, "offset": offset, "where": where, "threshold": threshold}
     answered = failed = 0
-    with _opened(collection, device=device) as c, contextlib.ExitStack() as page:
+    limits = _limits(max_megapixels, max_upload_mb)
+    with _opened(collection, device=device, limits=limits) as c, contextlib.ExitStack() as page:
         answers: Iterable[Answer]
         if id is not None:
             answers = [Answer(id, c.more_like(id, **wanted))]
@@ -140,12 +163,15 @@ def serve(
         list[Path] | None, typer.Option(help="A folder that clients may have indexed.")
     ] = None,
     device: Device = "auto",
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
 ) -> None:
     """Answer over HTTP, with a web page to search from."""
     from .serve.server import run
 
     roots = list(root or ())
-    with _opened(collection, device=device, create=data is not None) as c:
+    limits = _limits(max_megapixels, max_upload_mb)
+    with _opened(collection, device=device, create=data is not None, limits=limits) as c:
         if data is not None:
             with terminal.ingest_progress([data]) as on_progress:
                 report = c.add(data, on_progress=on_progress)
@@ -280,14 +306,23 @@ def _together(
 
 @contextlib.contextmanager
 def _opened(
-    path: Path | None, *, recipe: str | None = None, device: str = "auto", create: bool = False
+    path: Path | None,
+    *,
+    recipe: str | None = None,
+    device: str = "auto",
+    create: bool = False,
+    limits: Limits = _USUAL,
 ) -> Iterator[Any]:
     from .collection import open_collection
 
     with open_collection(
-        _collection_path(path), recipe=recipe, device=device, create=create
+        _collection_path(path), recipe=recipe, device=device, create=create, limits=limits
     ) as collection:
         yield collection
+
+
+def _limits(megapixels: int, upload_mb: int) -> Limits:
+    return Limits(pixels=megapixels * _MEGA, upload_bytes=upload_mb * _MEGA)
 
 
 def _collection_path(path: Path | None) -> Path:
