@@ -7,10 +7,13 @@ import errno
 import json
 import os
 import pty
+import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -21,8 +24,11 @@ import httpx
 import pytest
 from PIL import Image
 from samples import PHOTOGRAPHS, command, encoded, environment, lookalike, write
+from typer.main import get_command
 
+import lookalike as api
 from lookalike import cli
+from lookalike.cli import _served_name, app
 
 COUNT = 12
 
@@ -111,6 +117,40 @@ class TestIndex:
             "copy_of": None,
             "reason": reason,
         }
+
+    def test_the_hint_after_failures_is_a_command_that_works(self, tmp_path: Path) -> None:
+        write(tmp_path / "photos" / "good.png", 1)
+        (tmp_path / "photos" / "bad.png").write_bytes(encoded(1)[:100])
+        done = lookalike("index", tmp_path / "photos", "-c", tmp_path / "it's mine")
+        hint = done.stderr.split("`")[1]
+        program, *arguments = shlex.split(hint)
+        assert program == "lookalike"
+        assert "bad.png" in lookalike(*arguments).stdout
+
+    def test_the_hint_names_the_program_as_it_was_called(self, tmp_path: Path) -> None:
+        (tmp_path / "bad.png").write_bytes(encoded(1)[:100])
+        program = tmp_path / "bin" / "lookalike"
+        program.parent.mkdir()
+        program.write_text(
+            f"#!{sys.executable}\nfrom lookalike.cli import main\n\nmain()\n", "utf-8"
+        )
+        program.chmod(0o755)
+        done = subprocess.run(
+            ["bin/lookalike", "index", "bad.png", "-c", "c"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "`bin/lookalike failures -c c`" in done.stderr
+
+    def test_a_mistyped_source_leaves_no_collection(self, tmp_path: Path) -> None:
+        for options in (["index"], ["serve", "-p0", "-d"]):
+            done = lookalike(*options, tmp_path / "no", "-c", tmp_path / "c")
+            assert done.returncode == 2
+            assert "no does not exist" in done.stderr
+            assert not (tmp_path / "c").exists()
 
     def test_failures_alone_are_exit_code_2(self, tmp_path: Path) -> None:
         (tmp_path / "bad.png").write_bytes(encoded(1)[:100])
@@ -290,6 +330,13 @@ class TestSearch:
         for victim in ("victim.jpg", "victim.html"):
             assert (tmp_path / victim).read_bytes() == encoded(1)
 
+    def test_an_empty_collection_is_said_to_be_empty(self, photos: Path, tmp_path: Path) -> None:
+        api.open(tmp_path / "c").close()
+        done = lookalike("search", photos / "cat" / "0.png", "-c", tmp_path / "c")
+        assert (done.returncode, done.stdout) == (0, "")
+        hint = f"`lookalike index DIR -c {tmp_path / 'c'}`"
+        assert done.stderr == f"lookalike: {tmp_path / 'c'} is empty: fill it with {hint}\n"
+
 
 class TestLimits:
     @pytest.mark.parametrize(
@@ -374,8 +421,89 @@ class TestLedger:
             "never",
         ]
 
+    def test_failures_statistics_and_ledger_agree(self, photos: Path, tmp_path: Path) -> None:
+        shutil.copytree(photos, tmp_path / "photos")
+        (tmp_path / "photos" / "bad.png").write_bytes(b"")
+        report = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--json").stdout
+        counted = objects(report)[0]
+        assert (counted["failed"], counted["ignored"]) == (1, 1)
+        stats = json.loads(lookalike("stats", "-c", tmp_path / "c", "--json").stdout)
+        assert (stats["failed"], stats["ignored"]) == (1, 1)
+
+        def names(*options: str) -> list[str]:
+            listed = lookalike("failures", *options, "-c", tmp_path / "c", "--json").stdout
+            assert {each["verdict"] for each in objects(listed)} == {"skipped"}
+            return [Path(each["path"]).name for each in objects(listed)]
+
+        assert names() == ["bad.png"]
+        assert names("--all") == ["bad.png", "notes.txt"]
+
+
+class TestServe:
+    def test_is_named_after_its_folder(self, made: Path) -> None:
+        assert _served_name(made) == "c"
+        assert _served_name(Path("2024.05 Rome")) == "2024.05 Rome"
+        assert _served_name(made / "x" / "..") == "c"
+        assert _served_name(Path(".lookalike")) == ".lookalike"
+
+    @pytest.mark.parametrize("wrong", [["-p", "PORT"], ["-p", "70000"], ["--host", "0.0.0.0"]])
+    def test_an_address_that_cannot_be_had_is_told_before_the_work(
+        self, photos: Path, tmp_path: Path, wrong: list[str]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            options = [port if each == "PORT" else each for each in wrong]
+            done = lookalike("serve", *options, "-d", photos, "-c", tmp_path / "c")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert not (tmp_path / "c").exists()
+        (line,) = done.stderr.splitlines()
+        assert ("HOST=" if "--host" in wrong else "PORT=") in line
+        if "PORT" in wrong:
+            assert line == (
+                f"lookalike: cannot listen on 127.0.0.1, port {port}: address already in use. "
+                "Choose another with --port (PORT= for make)."
+            )
+
+    def test_a_root_that_is_no_folder_is_refused(self, made: Path, tmp_path: Path) -> None:
+        done = lookalike("serve", "-p0", "--root", tmp_path / "no", "-c", made)
+        assert done.returncode == 2
+        assert "'--root'" in done.stderr
+
+    def test_is_quiet_about_what_clients_send_wrong(self, made: Path) -> None:
+        process = subprocess.Popen(
+            command("serve", "-p0", "-c", made),
+            env=environment(PYTHONUNBUFFERED="1"),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[0]
+        head = {"Content-Type": "multipart/form-data; boundary=b"}
+        form = b'--b\r\nContent-Disposition: form-data; name="k"\r\n\r\n1\r\n--b--\r\nrubbish'
+        address = f"{url}/v1/collections/c/search"
+        for body in (form, b"rubbish"):
+            answer = httpx.post(address, content=body, headers=head, trust_env=False)
+            assert answer.status_code in (400, 422)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        process.stderr.close()
+        assert process.wait(timeout=30) == 0
+
+
+def test_the_reference_names_every_command_and_option() -> None:
+    reference = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
+    program: Any = get_command(app)
+    for name, each in program.commands.items():
+        assert f"`lookalike {name}" in reference
+        for option in (option for parameter in each.params for option in parameter.opts):
+            assert not option.startswith("-") or re.search(f"`{option}[` ]", reference), option
+
 
 class TestOthers:
+    def test_the_version_can_be_asked_for(self) -> None:
+        done = lookalike("--version")
+        assert (done.returncode, done.stdout) == (0, f"lookalike {api.__version__}\n")
+
     def test_recipes_are_one_json_value(self) -> None:
         done = lookalike("recipes", "--json")
         recipes = json.loads(done.stdout)
@@ -385,7 +513,7 @@ class TestOthers:
 
     def test_stats_are_one_json_object(self, made: Path) -> None:
         stats = json.loads(lookalike("stats", "-c", made, "--json").stdout)
-        assert (stats["pictures"], stats["places"], stats["refused"]) == (COUNT, COUNT, 1)
+        assert (stats["pictures"], stats["places"], stats["ignored"]) == (COUNT, COUNT, 1)
         assert stats["path"] == str(made)
         assert "12 in 12 places" in lookalike("stats", "-c", made).stdout
 

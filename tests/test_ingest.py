@@ -469,3 +469,27 @@ def test_progress_only_tells_what_is_committed(tmp_path: Path) -> None:
     assert told[-1] == (150, 150)
     assert all(there >= said for said, there in told)
     assert len({said for said, _ in told}) > 2
+
+
+class TestMoves:
+    def test_what_a_list_said_of_a_picture_moves_with_it(self, tmp_path: Path) -> None:
+        old = write(tmp_path / "a" / "1.png", 1)
+        (tmp_path / "list.csv").write_text("path,label,owner\na/1.png,cat,ann\n")
+        with lookalike.open(tmp_path / "c") as collection:
+            collection.add(tmp_path / "list.csv")
+            (tmp_path / "b").mkdir()
+            new = old.rename(tmp_path / "b" / "1.png")
+            collection.add(tmp_path / "b")
+            (record,) = collection
+            (place,) = record.places
+            assert (place.path, place.label, place.metadata) == (str(new), "cat", {"owner": "ann"})
+
+    def test_a_moved_archive_takes_the_place_of_the_old_one(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "old.zip", "w") as archive:
+            archive.write(write(tmp_path / "1.png", 1), "1.png")
+        with lookalike.open(tmp_path / "c") as collection:
+            collection.add(tmp_path / "old.zip")
+            new = (tmp_path / "old.zip").rename(tmp_path / "new.zip")
+            collection.add(new)
+            (record,) = collection
+            assert [place.path for place in record.places] == [f"{new}!/1.png"]

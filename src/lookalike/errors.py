@@ -73,9 +73,9 @@ class CollectionBusy(LookalikeError):
 
 
 class CollectionClosed(LookalikeError):
-    """A collection that has been closed was used again."""
+    """A collection that has been closed was used again, or was closed while it was used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         super().__init__(f"{path} has been closed. Open it again with `lookalike.open(path)`.")
 
 
@@ -109,6 +109,26 @@ class ModelMismatch(LookalikeError):
         )
 
 
+class RecipeChanged(LookalikeError):
+    """A reindex has given the collection another recipe since it was opened."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the collection was given another recipe meanwhile (`lookalike reindex`): "
+            "run the same again, what was stored is kept"
+        )
+
+
+class OtherRecipe(LookalikeError):
+    """A recipe was named that is not the one the collection has."""
+
+    def __init__(self, path: Path, has: str, named: str) -> None:
+        super().__init__(
+            f"{path} has the recipe {has}, not {named}: leave `--recipe` away, change it with "
+            f"`lookalike reindex --recipe {named} -c {path}`, or use another collection"
+        )
+
+
 class UnknownName(LookalikeError):
     """A name (recipe, extractor, index, option…) that nothing goes by."""
 
@@ -136,6 +156,10 @@ class WeightsMissing(LookalikeError):
 
 class WeightsUnusable(LookalikeError):
     """A weights file that is truncated, of another shape, or not what the model takes."""
+
+
+class CannotExport(LookalikeError):
+    """A network that cannot be written as ONNX, or is another one when it is read again."""
 
 
 class NotTrained(LookalikeError):
@@ -190,6 +214,7 @@ class UnknownPicture(LookalikeError):
         super().__init__(
             f"no stored picture has the id {id!r}. `lookalike search --json` prints ids."
         )
+        self.id = id
 
 
 class BadSource(LookalikeError):

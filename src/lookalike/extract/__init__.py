@@ -73,10 +73,39 @@ class Trainable(Protocol):
     def learn(self, samples: Sequence[Descriptors], on_progress: Callable[[float], None]) -> bytes:
         """Learn from samples; what was learned, to be kept. Seeded: the same gives the same.
 
+        `samples`: one a picture, as `sample` gives them, also those that are empty.
         `on_progress` is told the share that is done, 0 to 1. Raises `TooLittleToLearnFrom`.
         """
         ...
 
     def restore(self, learned: bytes) -> None:
         """Take up what `learn` gave before; `RecipeError` if that does not fit the options."""
+        ...
+
+
+@runtime_checkable
+class TorchNetwork(Protocol):
+    """Has a network of torch that can be exported."""
+
+    def picture_network(self) -> Any:
+        """What `extract` gives, as a `torch.nn.Module`, in float32, on the CPU.
+
+        float32 [n, 3, size, size], normalised -> float32 [n, dim].
+        """
+        ...
+
+
+@runtime_checkable
+class TextNetwork(TextEncoder, Protocol):
+    """Has a network for text beside it, which can be exported too."""
+
+    context: int
+    """How many tokens it takes."""
+
+    def text_network(self) -> Any:
+        """What `encode_text` gives: int64 [n, context] -> float32 [n, dim], of length 1."""
+        ...
+
+    def tokenizer_json(self) -> str:
+        """What makes tokens of text, as the library `tokenizers` reads it."""
         ...

@@ -118,6 +118,18 @@ class Store(Protocol):
         """The `k` nearest records of each query, float32 [q, dim], with scores, best first."""
         ...
 
+    def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
+        """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
+        ...
+
+    def learned(self) -> dict[str, bytes]:
+        """What extractors have learned from the collection's pictures, by embedding."""
+        ...
+
+    def keep_learned(self, embedding: str, fingerprint: str, content: bytes) -> bytes:
+        """Keep what an extractor has learned; what another process kept before it comes first."""
+        ...
+
     def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
         """What became of those of these paths that were ever seen."""
         ...

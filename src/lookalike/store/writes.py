@@ -6,14 +6,15 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import BadQuery
+from ..places import disk_path
 from ..types import Place
-from . import Arrival, Outcome, Refusal
+from . import Arrival, Outcome, Refusal, embeddings
 from .connection import Connection
 
 
@@ -52,9 +53,10 @@ def put_one(
     ).fetchone()
     row = found[0] if found else _insert(connection, arrival, vectors)
     old = row_at(connection, arrival.place.path)
+    place = arrival.place
     if found:
-        _drop_vanished(connection, row, arrival.place.path)
-    put_place(connection, arrival.place, row, None)
+        place = _instead_of_vanished(connection, row, place)
+    put_place(connection, place, row, None)
     if old == row:
         return "unchanged"
     if old is not None:
@@ -115,18 +117,32 @@ def row_at(connection: Connection, path: str) -> int | None:
     return found[0] if found else None
 
 
-def _drop_vanished(connection: Connection, row: int, but: str) -> None:
-    """A picture that turns up elsewhere while its old file is gone has been moved."""
-    paths = connection.execute("SELECT path FROM places WHERE row = ?", (row,)).fetchall()
-    for (path,) in paths:
-        if path != but and path.startswith("/") and "!/" not in path and _vanished(path):
-            connection.execute("DELETE FROM places WHERE path = ?", (path,))
+def _instead_of_vanished(connection: Connection, row: int, place: Place) -> Place:
+    """A picture that turns up elsewhere while its old file is gone has been moved.
+
+    What a list had said of the old place is said of the new one, unless that has its own.
+    """
+    places = connection.execute(
+        "SELECT path, label, metadata FROM places WHERE row = ? AND path <> ?", (row, place.path)
+    ).fetchall()
+    for path, label, metadata in places:
+        if not _vanished(path):
+            continue
+        connection.execute("DELETE FROM places WHERE path = ?", (path,))
+        if metadata != "{}" and not place.metadata:
+            place = replace(place, label=label, metadata=json.loads(metadata))
+    return place
 
 
 def _vanished(path: str) -> bool:
-    """Whether there is surely no such file: one that we may not look at can be there."""
+    """Whether there is surely no such file: one that we may not look at can be there.
+
+    Of a member of an archive, whether the archive is gone.
+    """
+    if not path.startswith(("/", "file://")):
+        return False
     try:
-        Path(path).stat()
+        disk_path(path.partition("!/")[0]).stat()
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
@@ -138,7 +154,7 @@ def remove_if_nowhere(connection: Connection, row: int) -> bool:
     """Remove a picture that lies nowhere any more, with its vectors; whether it did."""
     if connection.execute("SELECT 1 FROM places WHERE row = ? LIMIT 1", (row,)).fetchone():
         return False
-    for (number,) in connection.execute("SELECT number FROM embeddings").fetchall():
+    for number in embeddings.every_number(connection):
         connection.execute(f"DELETE FROM vectors_{number} WHERE row = ?", (row,))
     connection.execute("DELETE FROM pictures WHERE row = ?", (row,))
     connection.execute("INSERT INTO removals (row) VALUES (?)", (row,))

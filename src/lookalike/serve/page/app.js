@@ -89,14 +89,16 @@ async function load(wanted) {
     const { pictures, total } = await someOf(wanted.name, signal);
     every.find(({ name }) => name === wanted.name).pictures = total;
     const { path } = total ? {} : await stats(wanted.name);
-    return { wanted, pictures, path, ended: true };
+    return { wanted, pictures, path, alike: show.shareALabel(pictures), ended: true };
   }
   tooLarge(wanted);
   const [asked, { hits, took_ms }] = await Promise.all([
     wanted.like ? storedQuery(wanted) : uploadedQuery(wanted),
     search(wanted.name, wanted, 0, signal),
   ]);
-  return { wanted, asked, pictures: hits, took: took_ms, ended: hits.length === 0 };
+  const alike = show.shareALabel(hits);
+  if (asked.stored) asked.title = show.called(asked.stored, alike);
+  return { wanted, asked, pictures: hits, alike, took: took_ms, ended: hits.length === 0 };
 }
 
 async function loadMore() {
@@ -107,7 +109,7 @@ async function loadMore() {
     view.pictures.push(...hits);
     view.ended = hits.length === 0;
     if (view !== current) return;
-    show.furtherResults(statusOf(view), hits, linkFrom(view));
+    show.furtherResults(statusOf(view), hits, linkFrom(view), view.alike);
     part("more").hidden = view.ended;
   } catch (problem) {
     fail(problem);
@@ -121,7 +123,7 @@ function render(view) {
   show.query(asked, wanted.where);
   show.somethingIsThere();
   const title = asked ? "Most alike" : "Start from one of these";
-  show.results(pictures.length ? title : "", statusOf(view), pictures, linkFrom(view));
+  show.results(pictures.length ? title : "", statusOf(view), pictures, linkFrom(view), view.alike);
   part("more").hidden = view.ended;
   part("home").href = part("close").href = addressOf({ name: wanted.name });
   if (pictures.length) return;
@@ -181,7 +183,8 @@ function askWith(files) {
 }
 
 function filterBy(where) {
-  if (where !== (current?.wanted.where ?? "")) navigate({ ...current.wanted, where });
+  if (where !== (current.wanted.where ?? "")) navigate({ ...current.wanted, where });
+  else render(current); // after a mistake
 }
 
 /** Links of ours change the view in place; with a modifier the browser opens them as ever. */
@@ -210,6 +213,7 @@ function fail(problem) {
 
 function failFilter(view, where, problem) {
   if (view !== current) render(view);
+  show.somethingIsThere(); // that nothing passes was said of another filter
   part("where").value = where;
   show.filterProblem(problem.message);
   part("where").focus();
@@ -244,7 +248,7 @@ function remember(view, change, address) {
 
 function statusOf({ asked, pictures, took }) {
   if (!asked) return "";
-  return pictures.length ? `${show.counted(pictures.length)} · ${Math.round(took)} ms` : "";
+  return pictures.length ? `best ${show.counted(pictures.length)} · ${Math.round(took)} ms` : "";
 }
 
 async function storedQuery({ name, like }) {
@@ -252,7 +256,7 @@ async function storedQuery({ name, like }) {
   const size = stored.width ? `${stored.width} × ${stored.height} · ` : "";
   const place = stored.path.split("/").slice(-2).join("/");
   const about = `${size}${stored.format} · ${place}`;
-  return { title: show.called(stored), about, pictures: [`${stored.thumbnail}?side=384`] };
+  return { stored, about, pictures: [`${stored.thumbnail}?side=384`] };
 }
 
 function uploadedQuery({ files }) {

@@ -1,0 +1,230 @@
+"""Bags of visual words: how well they find, how fast they are, and OpenCV's bare SIFT beside them.
+
+    python benchmarks/visual_words.py --data FOLDER [--rounds 5] [--json FILE]
+
+FOLDER has one folder a class (`caltech60`). macro mAP and P@10: every picture is a query, itself
+left out, by cosine; vocabularies are learned from up to 1,000 of the same pictures. Speeds are of
+`FeaturePipeline.stream`, JPEG files to vectors on all cores, medians of runs that take turns, each
+begun when the machine has been idle for a moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from default_model import class_retrieval, unit
+from measured import machine
+
+from lookalike.decoding import Encoded
+from lookalike.errors import MissingPackage
+from lookalike.extract.bovw import BagOfVisualWords, BovwOptions
+from lookalike.features import FeaturePipeline, Features
+from lookalike.picture import from_pixels
+from lookalike.types import Limits, Vectors
+
+VARIANTS = {
+    "SIFT, 200 words": BovwOptions(k=200),
+    "SIFT, 1,000 words": BovwOptions(k=1000),
+    "SIFT, 5,000 words": BovwOptions(k=5000),
+    "SIFT, 1,000 words, counts": BovwOptions(k=1000, encoding="counts"),
+    "SIFT without roots, 1,000 words": BovwOptions(k=1000, root_sift=False),
+    "SIFT, 1,000 words, 500 keypoints": BovwOptions(k=1000, features=500),
+    "SIFT, VLAD of 16 words": BovwOptions(k=16, encoding="vlad"),
+    "SIFT, VLAD of 64 words": BovwOptions(k=64, encoding="vlad"),
+    "ORB, 1,000 words": BovwOptions(detector="orb", k=1000),
+    "ORB, VLAD of 64 words": BovwOptions(detector="orb", k=64, encoding="vlad"),
+    "AKAZE, 1,000 words": BovwOptions(detector="akaze", k=1000),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    variant: str
+    mean_average_precision: float
+    precision_at_10: float
+    pictures_per_second: float
+    bytes_per_picture: int
+    seconds_to_learn: float
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds by the clock, and of processors: those are the same however busy the machine is."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def until_now(cls) -> Taken:
+        """Of this process and its children that have ended."""
+        every = [resource.getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+        return cls(time.perf_counter(), sum(each.ru_utime + each.ru_stime for each in every))
+
+    def __sub__(self, before: Taken) -> Taken:
+        return Taken(self.wall - before.wall, self.processor - before.processor)
+
+
+def main() -> None:
+    """Print how fast SIFT's words are made, then the table of all variants."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("speed", "table"))
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    paths = sorted(given.data.glob("*/*.jpg"))
+    result: dict[str, Any] = {"machine": machine()}
+    if given.only != "table":
+        result["speed"] = speed(paths, given.rounds)
+        print("  ".join(f"{name} {value:.2f}" for name, value in result["speed"].items()))
+    if given.only != "speed":
+        result["rows"] = [asdict(row) for row in table(paths, given.rounds)]
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def speed(paths: Sequence[Path], rounds: int) -> dict[str, float]:
+    """The whole way on all cores beside one thread of `cv2.SIFT`, on pictures of 500 x 375.
+
+    Both keep every keypoint; the bare one gets grey pixels that are decoded already.
+    """
+    options = BovwOptions(features=1_000_000, longest_side=0)
+    with tempfile.TemporaryDirectory() as folder:
+        resized = in_one_size(paths[::20], Path(folder))
+        extractor = trained(options, resized)
+        grey = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in resized]
+        bare, ours = [], []
+        for _ in range(rounds):
+            bare.append(bare_sift(grey))
+            ours.append(piped(extractor, resized)[1])
+    cores = os.cpu_count() or 1
+    ratios = [b.wall / o.wall / cores for o, b in zip(ours, bare, strict=True)]
+    return {
+        "pictures": len(grey),
+        "bare": len(grey) / statistics.median(each.wall for each in bare),
+        "lookalike": len(grey) / statistics.median(each.wall for each in ours),
+        "ratio by core": statistics.median(ratios),
+        "least": min(ratios),
+        "most": max(ratios),
+        "ratio of processor time": statistics.median(
+            b.processor / o.processor for o, b in zip(ours, bare, strict=True)
+        ),
+    }
+
+
+def table(paths: Sequence[Path], rounds: int) -> list[Row]:
+    """Every variant over all pictures."""
+    _, classes = np.unique([path.parent.name for path in paths], return_inverse=True)
+    some = paths[::10]
+    extractors, learning = {}, {}
+    for name, options in VARIANTS.items():
+        started = time.perf_counter()
+        try:
+            extractors[name] = trained(options, paths)
+        except MissingPackage as error:
+            print(f"{name}: passed over, {error}")
+        learning[name] = time.perf_counter() - started
+    taken: dict[str, list[float]] = {name: [] for name in extractors}
+    for _ in range(rounds):
+        for name, extractor in extractors.items():
+            taken[name].append(piped(extractor, some)[1].wall)
+    print(f"{'':34}   mAP   P@10  pictures/s   bytes  to learn")
+    rows = []
+    for name, extractor in extractors.items():
+        vectors = unit(piped(extractor, paths)[0])
+        precision, average = class_retrieval(vectors @ vectors.T, classes)
+        rate = len(some) / statistics.median(taken[name])
+        row = Row(name, average, precision, rate, 4 * extractor.dim, learning[name])
+        rows.append(row)
+        print(
+            f"{name:34}  {average:.3f}  {precision:.3f}  {rate:10.1f}"
+            f"  {row.bytes_per_picture:6}  {row.seconds_to_learn:6.0f} s",
+            flush=True,
+        )
+    return rows
+
+
+def trained(options: BovwOptions, paths: Sequence[Path]) -> BagOfVisualWords:
+    """An extractor that has learned from some of these pictures, evenly chosen."""
+    extractor = BagOfVisualWords(options, "cpu")
+    step = -(-len(paths) // extractor.wanted_pictures)
+    samples = []
+    for path in paths[::step]:
+        picture = from_pixels(np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)))
+        samples += extractor.sample([picture])
+    extractor.learn(samples, lambda _: None)
+    return extractor
+
+
+def piped(extractor: BagOfVisualWords, paths: Sequence[Path]) -> tuple[Vectors, Taken]:
+    """The vectors, float32 [n, dim], and what it took from files to them."""
+    pairs = [(path, Encoded(str(path), path)) for path in paths]
+    await_quiet()
+    begun = Taken.until_now()
+    pipeline = FeaturePipeline({"v": extractor}, Limits())
+    found = [each for batch in pipeline.stream(pairs) for _, each in batch]
+    pipeline.close()
+    taken = Taken.until_now() - begun
+    vectors = [each.vectors["v"] for each in found if isinstance(each, Features)]
+    return np.concatenate(vectors), taken
+
+
+def bare_sift(grey: Sequence[npt.NDArray[Any]]) -> Taken:
+    """One thread for keypoints and descriptors of all, and nothing else."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    sift = cv2.SIFT.create()
+    await_quiet()
+    begun = Taken.until_now()
+    for pixels in grey:
+        sift.detectAndCompute(pixels, None)
+    taken = Taken.until_now() - begun
+    cv2.setNumThreads(threads)
+    return taken
+
+
+def in_one_size(paths: Sequence[Path], folder: Path) -> list[Path]:
+    """Copies of 500 x 375 pixels."""
+    for number, path in enumerate(paths):
+        pixels = np.asarray(cv2.imread(str(path)))
+        larger = cv2.resize(pixels, (500, 375), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{number:04}.jpg"), larger, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return sorted(folder.iterdir())
+
+
+def await_quiet(patience: float = 10.0) -> None:
+    """Wait until other processes leave the cores alone for half a second, but not for ever."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        before = busy_and_idle()
+        time.sleep(0.5)
+        busy, idle = (after - b for after, b in zip(busy_and_idle(), before, strict=True))
+        if busy < 0.1 * (busy + idle):
+            return
+
+
+def busy_and_idle() -> tuple[int, int]:
+    """Time of all cores since the machine started, in ticks."""
+    times = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = times[3] + times[4]
+    return sum(times) - idle, idle
+
+
+if __name__ == "__main__":
+    main()
