@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -21,10 +22,12 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 from samples import PHOTOGRAPHS, command, encoded, environment, lookalike, write
 from typer.main import get_command
 
 import lookalike as api
+from lookalike import cli
 from lookalike.cli import _served_name, app
 
 COUNT = 12
@@ -297,12 +300,99 @@ class TestSearch:
         lookalike("search", "--together", photos / "cat", "-c", made, "-k", "4", "--html", page)
         assert page.read_text().count("data:image/jpeg;base64,") == 6 + 4
 
+    @pytest.mark.parametrize("name", ["page.html", "page.HTM"])
+    def test_a_page_may_be_written_again(
+        self, name: str, made: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        for _ in range(2):
+            path = tmp_path / name
+            done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+            assert done.returncode == 0
+
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("victim.jpg", "its name does not end in .html"),
+            ("victim.html", "there is a picture (PNG) under this name"),
+            ("nodir/page.html", "No such file or directory"),
+        ],
+    )
+    def test_a_page_goes_where_nothing_is_lost(
+        self, name: str, why: str, made: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        for victim in ("victim.jpg", "victim.html"):
+            write(tmp_path / victim, 1)
+        path = tmp_path / name
+        done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+        assert done.returncode == 2
+        told = f"lookalike: cannot write the page {path}: {why}. Give `--html` another name"
+        assert done.stderr.startswith(told)
+        for victim in ("victim.jpg", "victim.html"):
+            assert (tmp_path / victim).read_bytes() == encoded(1)
+
     def test_an_empty_collection_is_said_to_be_empty(self, photos: Path, tmp_path: Path) -> None:
         api.open(tmp_path / "c").close()
         done = lookalike("search", photos / "cat" / "0.png", "-c", tmp_path / "c")
         assert (done.returncode, done.stdout) == (0, "")
         hint = f"`lookalike index DIR -c {tmp_path / 'c'}`"
         assert done.stderr == f"lookalike: {tmp_path / 'c'} is empty: fill it with {hint}\n"
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("options", "env"),
+        [(["--max-megapixels", "1"], {}), ([], {"LOOKALIKE_MAX_MEGAPIXELS": "1"})],
+    )
+    def test_a_picture_over_the_limit_is_refused_until_it_is_raised(
+        self, options: list[str], env: dict[str, str], made: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "large.png"
+        Image.new("RGB", (1100, 1000)).save(path)
+        c = tmp_path / "c"
+        reason = "1.1 megapixels, over the limit of 1"
+        assert lookalike("index", path, "-c", c, *options, env=env).returncode == 2
+        assert lookalike("failures", "-c", c).stdout == f"{path}\t{reason}\n"
+        assert reason in lookalike("search", path, "-c", made, *options, env=env).stderr
+        assert lookalike("search", path, "-c", made).returncode == 0
+        assert lookalike("index", path, "-c", c, "--retry").returncode == 0
+
+    def test_the_service_takes_no_larger_upload(self, made: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            command("serve", "-c", made, "-p", str(port), "--max-upload-mb", "1"),
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert f":{port}" in process.stderr.readline()
+        url = f"http://127.0.0.1:{port}/v1/collections/{made.stem}/search"
+        answers = [
+            httpx.post(url, files={"image": content}, timeout=60)
+            for content in (bytes(1_000_001), encoded(1))
+        ]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert [answer.status_code for answer in answers] == [413, 200]
+        assert "1 MB" in answers[0].json()["detail"]
+
+    @pytest.mark.parametrize(
+        ("command", "option", "value"),
+        [
+            ("index", "--max-megapixels", "0"),
+            ("search", "--max-upload-mb", "many"),
+            ("serve", "--max-megapixels", "100000"),
+        ],
+    )
+    def test_they_must_make_sense(
+        self, command: str, option: str, value: str, made: Path, photos: Path
+    ) -> None:
+        given = [] if command == "serve" else [photos]
+        done = lookalike(command, *given, "-c", made, option, value)
+        assert done.returncode == 2
+        assert option in done.stderr
 
 
 class TestLedger:
@@ -511,6 +601,19 @@ class TestEndings:
             )
         assert (done.returncode, done.stderr) == (2, "lookalike: No space left on device\n")
 
+    def test_what_the_system_refuses_is_told_with_its_file(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def refuse(_: object) -> int:
+            raise PermissionError(errno.EACCES, "Permission denied", b"/root/caf\xe9")
+
+        monkeypatch.setattr(cli, "_run", refuse)
+        monkeypatch.setattr(cli, "_say_no_more", lambda: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == "lookalike: /root/caf\\udce9: Permission denied\n"
+
     def test_names_beyond_the_terminals_alphabet_do_not_end_a_listing(self, tmp_path: Path) -> None:
         path = write(tmp_path / "photos" / "größe-日本.png", 1)
         lookalike("index", tmp_path / "photos", "-c", tmp_path / "c")
@@ -519,6 +622,22 @@ class TestEndings:
         assert done.returncode == 0
         done = lookalike("search", path, "-c", tmp_path / "c", "--json", env=env)
         assert objects(done.stdout)[0]["hits"][0]["path"] == str(path)
+
+    @pytest.mark.skipif(os.uname().sysname != "Linux", reason="reads /proc")
+    def test_ctrl_c_while_it_starts_is_one_line(self, made: Path) -> None:
+        process = subprocess.Popen(
+            command("stats", "-c", made),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        maps = Path(f"/proc/{process.pid}/maps")
+        while "_multiarray_umath" not in maps.read_text() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "stopped\n")
+        assert process.returncode == 130
 
     def test_ctrl_c_ends_it_with_130_and_leaves_no_process(self, tmp_path: Path) -> None:
         for number in range(400):

@@ -128,7 +128,7 @@ def answers(collection: Collection) -> list[list[Any]]:
 
 def counted(collection: Collection) -> dict[str, Any]:
     stats = collection.stats()
-    for here_only in ("path", "newest", "catalogue_bytes", "failed"):
+    for here_only in ("path", "newest", "catalogue_bytes", "failed", "ignored"):
         del stats[here_only]
     return stats
 

@@ -10,6 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "lookalike"
 
 LAYERS: list[set[str]] = [
+    {"__main__"},
     {"cli"},
     {"serve"},
     {"terminal", "gallery"},

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -198,6 +199,44 @@ class TestPrune:
                     archive.writestr(zipfile.ZipInfo(f"{number}.png"), encoded(number))
             report = collection.add(path, prune=True)
         assert counts(report) == {"unchanged": 2, "removed": 1}
+
+    def test_a_tar_settles_and_keeps_what_it_holds_when_pruned(
+        self, collection: Collection, photos: Path, tmp_path: Path
+    ) -> None:
+        shutil.copy(photos / "cat" / "0.png", photos / os.fsdecode(b"caf\xe9.png"))
+        (photos / "hard.png").hardlink_to(photos / "cat" / "1.png")
+        (photos / "soft.png").symlink_to("cat/1.png")
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w") as archive:
+            archive.add(photos, ".")
+            archive.add(photos / "cat" / "2.png", "./dog/3.png")
+        assert counts(collection.add(path)) == {"stored": 5, "copies": 3, "failed": 1}
+        report = collection.add(path, prune=True)
+        assert counts(report) == {"unchanged": 8, "failed": 1}
+        entry = collection.ledger(f"{path}!/./soft.png")
+        assert entry is not None
+        assert entry.reason == "a link inside an archive, which is not followed"
+
+
+class TestPlacesInArchives:
+    @pytest.mark.parametrize("name", ["./1.png", "/abs/1.png", "../1.png"])
+    def test_a_place_as_it_was_told_is_a_query(
+        self, name: str, collection: Collection, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, encoded(1))
+        collection.add(path)
+        (place,) = stored(collection)
+        entry = collection.ledger(place)
+        assert entry is not None
+        assert entry.verdict == "stored"
+        (hit,) = collection.search(place)
+        assert hit.score == pytest.approx(1, abs=1e-5)
+        (answer,) = collection.search_many([place])
+        assert [hit.path for hit in answer.hits] == [place]
+        assert collection.preview(place).startswith(b"\xff\xd8")
+        assert counts(collection.add(place)) == {"unchanged": 1}
 
 
 class TestVerdicts:

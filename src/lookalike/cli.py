@@ -19,6 +19,7 @@ from typer.main import get_command
 from . import __version__, terminal
 from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
 from .places import absolute, plain_text
+from .types import Limits
 
 if TYPE_CHECKING:
     from .collection import Answer
@@ -54,6 +55,22 @@ Roots = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+MaxMegapixels = Annotated[
+    int,
+    typer.Option(
+        envvar="LOOKALIKE_MAX_MEGAPIXELS", min=1, max=1000, help="The largest picture to decode."
+    ),
+]
+MaxUploadMb = Annotated[
+    int,
+    typer.Option(
+        envvar="LOOKALIKE_MAX_UPLOAD_MB", min=1, max=500, help="The largest picture that is sent."
+    ),
+]
+_MEGA = 1_000_000
+_USUAL = Limits()
+_MEGAPIXELS = _USUAL.pixels // _MEGA
+_UPLOAD_MB = _USUAL.upload_bytes // _MEGA
 
 
 def _version(wanted: bool) -> None:
@@ -83,10 +100,13 @@ def index(
     device: Device = "auto",
     prune: Annotated[bool, typer.Option(help="Forget pictures that are no longer there.")] = False,
     retry: Annotated[bool, typer.Option(help="Try again what was refused before.")] = False,
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
     as_json: AsJson = False,
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
-    with _opened(collection, recipe=recipe, device=device, given=given) as c:
+    limits = _limits(max_megapixels, max_upload_mb)
+    with _opened(collection, recipe=recipe, device=device, given=given, limits=limits) as c:
         with terminal.ingest_progress(given) as (on_progress, on_learning):
             report = c.add(
                 *given, prune=prune, retry=retry, on_progress=on_progress, on_learning=on_learning
@@ -128,6 +148,8 @@ def search(
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
     device: Device = "auto",
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
     as_json: AsJson = False,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page of thumbnails to this file.")
@@ -147,7 +169,8 @@ def search(
     wanted["embedding"] = embedding
     asking = {**wanted, "text": text or (), "text_weight": text_weight, **_unlike(unlike or ())}
     answered = failed = 0
-    with _opened(collection, device=device) as c, contextlib.ExitStack() as page:
+    limits = _limits(max_megapixels, max_upload_mb)
+    with _opened(collection, device=device, limits=limits) as c, contextlib.ExitStack() as page:
         if not c.newest(limit=1):
             fill = terminal.command("index", "DIR", "-c", c.path)
             terminal.note(f"lookalike: {c.path} is empty: fill it with `{fill}`")
@@ -184,15 +207,18 @@ def serve(
     port: Annotated[int, typer.Option("-p", "--port")] = 8000,
     root: Roots = None,
     device: Device = "auto",
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
 ) -> None:
     """Answer over HTTP, with a web page to search from."""
     from .serve.server import listen, run
 
     roots = list(root or ())
+    limits = _limits(max_megapixels, max_upload_mb)
     given = None if data is None else [data]
     with (
         listen(host, port) as listening,  # a port that is taken is said before the work
-        _opened(collection, device=device, given=given) as c,
+        _opened(collection, device=device, given=given, limits=limits) as c,
     ):
         if data is not None:
             with terminal.ingest_progress([data]) as (on_progress, on_learning):
@@ -248,12 +274,18 @@ def reindex(
     forget_unreadable: Annotated[
         bool, typer.Option(help="Forget pictures whose files cannot be read any more.")
     ] = False,
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
     as_json: AsJson = False,
 ) -> None:
     """Give a collection another recipe; the old one answers until the new one takes over."""
     from .reindex import reindex as give_recipe
 
-    with _opened(collection) as c, terminal.reindex_progress() as (on_progress, on_learning):
+    limits = _limits(max_megapixels, max_upload_mb)
+    with (
+        _opened(collection, limits=limits) as c,
+        terminal.reindex_progress() as (on_progress, on_learning),
+    ):
         report = give_recipe(
             c,
             recipe,
@@ -407,7 +439,8 @@ def main() -> None:
         code = 0
         _say_no_more()
     except OSError as error:
-        terminal.note(f"lookalike: {error.strerror or error}")
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        terminal.note(f"lookalike: {where}{error.strerror or error}")
         code = NOTHING_DONE
         _say_no_more()
     except KeyboardInterrupt:
@@ -450,6 +483,7 @@ def _opened(
     recipe: str | None = None,
     device: str = "auto",
     given: Sequence[str] | None = None,
+    limits: Limits = _USUAL,
 ) -> Iterator[Any]:
     """The collection; where there is none, one is made for the sources that are `given`."""
     from .collection import open_collection
@@ -460,9 +494,13 @@ def _opened(
     if given is not None and not is_collection(folder):
         found(given)  # one that is mistyped must not leave an empty collection behind
     with open_collection(
-        folder, recipe=recipe, device=device, create=given is not None
+        folder, recipe=recipe, device=device, create=given is not None, limits=limits
     ) as collection:
         yield collection
+
+
+def _limits(megapixels: int, upload_mb: int) -> Limits:
+    return Limits(pixels=megapixels * _MEGA, upload_bytes=upload_mb * _MEGA)
 
 
 def _served_name(collection: Path) -> str:

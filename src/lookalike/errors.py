@@ -89,6 +89,15 @@ class CannotWrite(LookalikeError):
         )
 
 
+class CannotWritePage(LookalikeError):
+    """The file that `--html` names cannot be written, or must not be."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"cannot write the page {path}: {why}. Give `--html` another name, such as page.html."
+        )
+
+
 class ModelMismatch(LookalikeError):
     """The vectors of a collection come from another model than the one at hand."""
 

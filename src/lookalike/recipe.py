@@ -88,8 +88,10 @@ def load(name: str) -> Recipe:
         path = Path(name).expanduser()
         try:
             return parse(path.read_text("utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+        except OSError as error:
+            raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"cannot read the recipe {path}: it is not UTF-8 text") from error
     ready = {path.name.removesuffix(".toml"): path for path in _folder().iterdir()}
     if name not in ready:
         raise UnknownName("recipe", name, ready)

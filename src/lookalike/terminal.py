@@ -45,7 +45,8 @@ def fail(error: LookalikeError) -> None:
 def command(*arguments: str | Path) -> str:
     """What to type for another command, by the name that this program was called by."""
     program, usual = sys.argv[0], shutil.which("lookalike")
-    if not Path(program).is_file() or (usual and Path(usual).samefile(program)):
+    is_script = Path(program).is_file() and Path(program).name != "__main__.py"
+    if not is_script or (usual and Path(usual).samefile(program)):
         program = "lookalike"
     return shlex.join([program, *map(str, arguments)])
 
