@@ -16,7 +16,7 @@ from pathlib import Path
 import search_vectors
 
 HERE = Path(__file__).parent
-WITH_DATA = ("default_model", "ingest", "one_query")
+WITH_DATA = ("default_model", "ingest", "one_query", "visual_words")
 WITHOUT = ("search_vectors", "million")
 
 
