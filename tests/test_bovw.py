@@ -19,7 +19,7 @@ from lookalike import recipe
 from lookalike.errors import NotTrained, RecipeError, TooLittleToLearnFrom
 from lookalike.extract import Descriptors, Extractor, LocalExtractor, Trainable
 from lookalike.extract.bovw import BagOfVisualWords, BovwOptions
-from lookalike.extract.nearest import Nearest
+from lookalike.extract.nearest import Nearest, means
 from lookalike.picture import from_pixels
 
 SIFT = BovwOptions(k=20, features=150, longest_side=200)
@@ -84,6 +84,20 @@ def test_the_nearest_word_is_that_of_brute_force(shape: tuple[int, int]) -> None
     before = points.copy()
     np.testing.assert_array_equal(Nearest(centres).to(points), cdist(points, centres).argmin(1))
     np.testing.assert_array_equal(points, before)
+
+
+def test_k_means_is_as_good_as_that_of_faiss() -> None:
+    """By the mean of the squared distances to the nearest centre, after as many rounds."""
+    points = values(SIFT, np.concatenate(samples(replace(SIFT, features=1000)))).astype(np.float32)
+    theirs = faiss.Kmeans(
+        128, 40, niter=15, seed=1, min_points_per_centroid=1, max_points_per_centroid=len(points)
+    )
+    theirs.train(points)
+    ours = means(points, 40, 15, 0, lambda _: None)
+    error, wanted = (
+        (cdist(points, each).min(axis=1) ** 2).mean() for each in (ours, theirs.centroids)
+    )
+    assert error < 1.01 * wanted
 
 
 @pytest.mark.parametrize("options", [SIFT, replace(SIFT, root_sift=False), ORB])
