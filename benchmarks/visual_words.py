@@ -44,7 +44,7 @@ VARIANTS = {
     "SIFT, 5,000 words": BovwOptions(k=5000),
     "SIFT, 1,000 words, counts": BovwOptions(k=1000, encoding="counts"),
     "SIFT without roots, 1,000 words": BovwOptions(k=1000, root_sift=False),
-    "SIFT, 1,000 words, 500 keypoints": BovwOptions(k=1000, features=500),
+    "SIFT, 1,000 words, 1,000 keypoints": BovwOptions(k=1000, features=1000),
     "SIFT, VLAD of 16 words": BovwOptions(k=16, encoding="vlad"),
     "SIFT, VLAD of 64 words": BovwOptions(k=64, encoding="vlad"),
     "ORB, 1,000 words": BovwOptions(detector="orb", k=1000),
@@ -214,7 +214,6 @@ def trained(options: BovwOptions, paths: Sequence[Path]) -> BagOfVisualWords:
 def piped(extractor: BagOfVisualWords, paths: Sequence[Path]) -> tuple[Vectors, Taken]:
     """The vectors, float32 [n, dim], and what it took from files to them."""
     pairs = [(path, Encoded(str(path), path)) for path in paths]
-    await_quiet()
     begun = Taken.until_now()
     pipeline = FeaturePipeline({"v": extractor}, Limits())
     found = [each for batch in pipeline.stream(pairs) for _, each in batch]
@@ -229,7 +228,6 @@ def bare_sift(grey: Sequence[npt.NDArray[Any]]) -> Taken:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     sift = cv2.SIFT.create()
-    await_quiet()
     begun = Taken.until_now()
     for pixels in grey:
         sift.detectAndCompute(pixels, None)
@@ -245,24 +243,6 @@ def in_one_size(paths: Sequence[Path], folder: Path) -> list[Path]:
         larger = cv2.resize(pixels, (500, 375), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"{number:04}.jpg"), larger, [cv2.IMWRITE_JPEG_QUALITY, 90])
     return sorted(folder.iterdir())
-
-
-def await_quiet(patience: float = 10.0) -> None:
-    """Wait until other processes leave the cores alone for half a second, but not for ever."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        before = busy_and_idle()
-        time.sleep(0.5)
-        busy, idle = (after - b for after, b in zip(busy_and_idle(), before, strict=True))
-        if busy < 0.1 * (busy + idle):
-            return
-
-
-def busy_and_idle() -> tuple[int, int]:
-    """Time of all cores since the machine started, in ticks."""
-    times = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    idle = times[3] + times[4]
-    return sum(times) - idle, idle
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class BovwOptions:
     """Compare SIFT's descriptors by their roots; the others have none."""
     k: int = 1000
     """Words in the vocabulary."""
-    features: int = 1000
+    features: int = 500
     """At most so many keypoints of a picture, the strongest."""
     longest_side: int = 640
     """A larger picture is shrunk to this many pixels first; 0 = never."""
