@@ -17,7 +17,7 @@ from pathlib import Path
 import search_vectors
 
 HERE = Path(__file__).parent
-WITH_DATA = ("default_model", "ingest", "one_query", "words", "recipes")
+WITH_DATA = ("default_model", "ingest", "one_query", "words", "visual_words", "recipes")
 WITHOUT = ("search_vectors", "million", "onnx_vs_torch")
 
 

@@ -34,7 +34,7 @@ class BovwOptions:
     """Compare SIFT's descriptors by their roots; the others have none."""
     k: int = 1000
     """Words in the vocabulary."""
-    features: int = 1000
+    features: int = 500
     """At most so many keypoints of a picture, the strongest."""
     longest_side: int = 640
     """A larger picture is shrunk to this many pixels first; 0 = never."""
@@ -146,8 +146,12 @@ def vlad(values: Vectors, words: Words, centres: Vectors) -> npt.NDArray[np.floa
     order = np.argsort(words, kind="stable")
     present, starts, counts = np.unique(words[order], return_index=True, return_counts=True)
     sums = np.add.reduceat(values[order], starts, axis=0)
+    apart = sums - counts[:, np.newaxis].astype(np.float32) * centres[present]
+    # Where a word was learned from this very picture alone only rounding is left, which must not
+    # be brought to the length of the others.
+    apart[np.linalg.norm(apart, axis=1) < 1e-5 * np.linalg.norm(sums, axis=1)] = 0
     residuals = np.zeros_like(centres)
-    residuals[present] = sums - counts[:, np.newaxis].astype(np.float32) * centres[present]
+    residuals[present] = apart
     # Each word's part of one length, so that a pattern which repeats does not outweigh the rest.
     flat = _unit(residuals).ravel()
     return _unit(np.sign(flat) * np.sqrt(np.abs(flat)))

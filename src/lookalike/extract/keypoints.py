@@ -71,8 +71,8 @@ class Keypoints:
         import cv2
 
         if self.detector == "sift":
-            # Lowe's own values; the last asks for bytes, which is what its floats hold.
-            return cv2.SIFT.create(self.features, 3, 0.04, 10, 1.6, cv2.CV_8U)
+            # OpenCV's own values; the last asks for bytes, which is what its floats hold.
+            return cv2.SIFT.create(self.features, 3, 0.04, 10, 1.6, descriptorType=cv2.CV_8U)
         if self.detector == "orb":
             return cv2.ORB.create(nfeatures=self.features)
         return _new_akaze()
@@ -93,7 +93,8 @@ class Keypoints:
         response = np.fromiter((each.response for each in keypoints), np.float32, count)
         size = np.fromiter((each.size for each in keypoints), np.float32, count)
         angle = np.fromiter((each.angle for each in keypoints), np.float32, count)
-        best = np.argsort(-response, kind="stable")[: self.features]
+        # Two angles at one place are equally strong, and OpenCV gives them in any order.
+        best = np.lexsort((angle, size, -response))[: self.features]
         # A pixel's middle is a whole number on both scales.
         factors = np.array([across, down], np.float32)
         places = np.asarray(cv2.KeyPoint.convert(keypoints), np.float32).reshape(-1, 2)

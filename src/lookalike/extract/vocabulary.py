@@ -21,14 +21,16 @@ import numpy.typing as npt
 
 from ..errors import RecipeError, TooLittleToLearnFrom
 from ..types import Vectors
-from .nearest import Nearest
+from .nearest import Nearest, means
 
 Words = npt.NDArray[np.int64]
 """int64 [n]: the number of a word for each descriptor."""
 
 _VERSION = 1
-_ROUNDS = 20
-_POINTS_PER_WORD = 64
+_ROUNDS = 15
+# Learning takes k times as many: 5,000 words are a matter of minutes.
+_POINTS_PER_WORD = 32
+_POINTS_AT_LEAST = 65_536
 
 # All that zipfile and numpy raise for bytes that are no sound npz.
 _UNSOUND = (
@@ -81,9 +83,10 @@ class Vocabulary:
                 f"{k:,} words from: index more pictures, or pictures with more detail, or lower "
                 "`k` in the recipe"
             )
-        chosen = np.random.default_rng(seed).permutation(total)[: k * _POINTS_PER_WORD]
+        enough = max(k * _POINTS_PER_WORD, _POINTS_AT_LEAST)
+        chosen = np.random.default_rng(seed).permutation(total)[:enough]
         points = values(np.concatenate(samples)[np.sort(chosen)])
-        words = _means(points, k, seed, lambda share: on_progress(0.9 * share))
+        words = means(points, k, _ROUNDS, seed, lambda share: on_progress(0.9 * share))
         vocabulary = cls._of(words, np.ones(k, np.float32), binary)
         containing = np.zeros(k)
         for number, sample in enumerate(samples):
@@ -159,25 +162,6 @@ def _arrays(data: bytes) -> tuple[int, str, Any, Any]:
     if version.shape or made_for.shape or version.dtype != np.int64 or made_for.dtype.kind != "U":
         raise ValueError("version and made_for are single values")
     return int(version), str(made_for), np.ascontiguousarray(words), weights
-
-
-def _means(points: Vectors, k: int, seed: int, on_progress: Callable[[float], None]) -> Vectors:
-    """k-means, on all cores: float32 [n, d] -> [k, d]."""
-    words = None
-    for done in range(_ROUNDS):
-        # A round at a time: FAISS tells of no progress within a call.
-        means = faiss.Kmeans(
-            points.shape[1],
-            k,
-            niter=1,
-            seed=seed,
-            min_points_per_centroid=1,
-            max_points_per_centroid=len(points),
-        )
-        means.train(points, init_centroids=words)
-        words = means.centroids
-        on_progress((done + 1) / _ROUNDS)
-    return np.ascontiguousarray(words, np.float32)
 
 
 @contextmanager
