@@ -24,7 +24,7 @@ from .extract import Extractor
 from .types import Finding, Limits
 
 _LIBRARIES = (
-    *("numpy", "faiss-cpu", "opencv-python-headless", "pillow", "pillow-heif"),
+    *("numpy", "faiss-cpu", "opencv-contrib-python-headless", "pillow", "pillow-heif"),
     *("fastapi", "uvicorn"),
 )
 _ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
