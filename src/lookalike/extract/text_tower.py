@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import MissingPackage, RecipeError
+from ..errors import RecipeError
 from ..types import Vectors
 from .onnx_file import Graph, Network, Providers, Tensor, graph_of, sha256_of
 from .pooling import unit
@@ -84,10 +84,8 @@ class TextTower:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise MissingPackage("searching with text", "pip install tokenizers") from error
+        from tokenizers import Tokenizer
+
         try:
             tokenizer = Tokenizer.from_file(str(self._tokens))
         except Exception as error:  # it raises nothing more exact
