@@ -12,9 +12,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "lookalike"
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
+    {"cli_options"},
     {"serve"},
     {"terminal", "gallery"},
     {"doctor", "duplicates", "reindex", "tune", "evaluate", "exchange"},
+    {"opening"},
     {"collection", "export_onnx"},
     {"engine"},
     {"queries"},

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .collection import Answer, Collection
-    from .collection import open_collection as open
     from .errors import LookalikeError, PictureError
     from .ingest import Report
+    from .opening import open_collection as open
     from .types import Hit, Limits, Place, Record
 
 __version__ = "0.1.0"
@@ -43,7 +43,7 @@ _HOMES = {
     "Place": ("types", "Place"),
     "Record": ("types", "Record"),
     "Report": ("ingest", "Report"),
-    "open": ("collection", "open_collection"),
+    "open": ("opening", "open_collection"),
 }
 
 

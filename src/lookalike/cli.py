@@ -17,6 +17,18 @@ import typer
 from typer.main import get_command
 
 from . import __version__, terminal
+from .cli_options import (
+    MEGAPIXELS,
+    UPLOAD_MB,
+    USUAL,
+    AsJson,
+    CollectionPath,
+    Device,
+    MaxMegapixels,
+    MaxUploadMb,
+    Roots,
+    limits_of,
+)
 from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
 from .places import absolute, plain_text
 from .types import Limits
@@ -37,40 +49,6 @@ app = typer.Typer(
 SOME_FAILED = 1
 NOTHING_DONE = 2
 _INTERRUPTED = 130
-
-CollectionPath = Annotated[
-    Path | None,
-    typer.Option(
-        "-c",
-        "--collection",
-        envvar="LOOKALIKE_COLLECTION",
-        help="The collection, a folder. Default: one in your own data folder.",
-        show_default=False,
-        readable=False,  # opening it tells better why it cannot be read
-    ),
-]
-Roots = Annotated[
-    list[Path] | None,
-    typer.Option(exists=True, file_okay=False, help="A folder that clients may have indexed."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-MaxMegapixels = Annotated[
-    int,
-    typer.Option(
-        envvar="LOOKALIKE_MAX_MEGAPIXELS", min=1, max=1000, help="The largest picture to decode."
-    ),
-]
-MaxUploadMb = Annotated[
-    int,
-    typer.Option(
-        envvar="LOOKALIKE_MAX_UPLOAD_MB", min=1, max=500, help="The largest picture that is sent."
-    ),
-]
-_MEGA = 1_000_000
-_USUAL = Limits()
-_MEGAPIXELS = _USUAL.pixels // _MEGA
-_UPLOAD_MB = _USUAL.upload_bytes // _MEGA
 
 
 def _version(wanted: bool) -> None:
@@ -100,12 +78,12 @@ def index(
     device: Device = "auto",
     prune: Annotated[bool, typer.Option(help="Forget pictures that are no longer there.")] = False,
     retry: Annotated[bool, typer.Option(help="Try again what was refused before.")] = False,
-    max_megapixels: MaxMegapixels = _MEGAPIXELS,
-    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
+    max_megapixels: MaxMegapixels = MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = UPLOAD_MB,
     as_json: AsJson = False,
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
-    limits = _limits(max_megapixels, max_upload_mb)
+    limits = limits_of(max_megapixels, max_upload_mb)
     with _opened(collection, recipe=recipe, device=device, given=given, limits=limits) as c:
         with terminal.ingest_progress(given) as (on_progress, on_learning):
             report = c.add(
@@ -148,8 +126,8 @@ def search(
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
     device: Device = "auto",
-    max_megapixels: MaxMegapixels = _MEGAPIXELS,
-    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
+    max_megapixels: MaxMegapixels = MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = UPLOAD_MB,
     as_json: AsJson = False,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page of thumbnails to this file.")
@@ -169,7 +147,7 @@ def search(
     wanted["embedding"] = embedding
     asking = {**wanted, "text": text or (), "text_weight": text_weight, **_unlike(unlike or ())}
     answered = failed = 0
-    limits = _limits(max_megapixels, max_upload_mb)
+    limits = limits_of(max_megapixels, max_upload_mb)
     with _opened(collection, device=device, limits=limits) as c, contextlib.ExitStack() as page:
         if not c.newest(limit=1):
             fill = terminal.command("index", "DIR", "-c", c.path)
@@ -207,14 +185,14 @@ def serve(
     port: Annotated[int, typer.Option("-p", "--port")] = 8000,
     root: Roots = None,
     device: Device = "auto",
-    max_megapixels: MaxMegapixels = _MEGAPIXELS,
-    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
+    max_megapixels: MaxMegapixels = MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = UPLOAD_MB,
 ) -> None:
     """Answer over HTTP, with a web page to search from."""
     from .serve.server import listen, run
 
     roots = list(root or ())
-    limits = _limits(max_megapixels, max_upload_mb)
+    limits = limits_of(max_megapixels, max_upload_mb)
     given = None if data is None else [data]
     with (
         listen(host, port) as listening,  # a port that is taken is said before the work
@@ -274,14 +252,14 @@ def reindex(
     forget_unreadable: Annotated[
         bool, typer.Option(help="Forget pictures whose files cannot be read any more.")
     ] = False,
-    max_megapixels: MaxMegapixels = _MEGAPIXELS,
-    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
+    max_megapixels: MaxMegapixels = MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = UPLOAD_MB,
     as_json: AsJson = False,
 ) -> None:
     """Give a collection another recipe; the old one answers until the new one takes over."""
     from .reindex import reindex as give_recipe
 
-    limits = _limits(max_megapixels, max_upload_mb)
+    limits = limits_of(max_megapixels, max_upload_mb)
     with (
         _opened(collection, limits=limits) as c,
         terminal.reindex_progress() as (on_progress, on_learning),
@@ -483,11 +461,11 @@ def _opened(
     recipe: str | None = None,
     device: str = "auto",
     given: Sequence[str] | None = None,
-    limits: Limits = _USUAL,
+    limits: Limits = USUAL,
 ) -> Iterator[Any]:
     """The collection; where there is none, one is made for the sources that are `given`."""
-    from .collection import open_collection
     from .ingest import found
+    from .opening import open_collection
     from .sources import is_collection
 
     folder = _collection_path(path)
@@ -497,10 +475,6 @@ def _opened(
         folder, recipe=recipe, device=device, create=given is not None, limits=limits
     ) as collection:
         yield collection
-
-
-def _limits(megapixels: int, upload_mb: int) -> Limits:
-    return Limits(pixels=megapixels * _MEGA, upload_bytes=upload_mb * _MEGA)
 
 
 def _served_name(collection: Path) -> str:

@@ -18,17 +18,14 @@ import numpy as np
 from . import ingest, picture, sources
 from . import recipe as recipes
 from .decoding import Encoded
-from .engine import Engine, OnLearning, extractors_of, plans_for
+from .engine import Engine, OnLearning
 from .errors import (
     BadQuery,
-    CannotWrite,
     LookalikeError,
-    NotACollection,
     PictureError,
     RecipeChanged,
     UnknownPicture,
 )
-from .extract import Extractor
 from .features import FeaturePipeline, Features
 from .places import place_of
 from .queries import (
@@ -45,7 +42,7 @@ from .sources import Item
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
 from .types import Finding, Hit, Limits, Metadata, Place, Record, Vectors
-from .uploads import Uploads, write_whole
+from .uploads import Thumbnails, Uploads
 
 if TYPE_CHECKING:
     from .queries import Query
@@ -63,33 +60,6 @@ class Answer:
     """The place of the picture, or of each of those that were asked together; or the text."""
     hits: list[Hit]
     error: PictureError | None = None
-
-
-def open_collection(
-    path: str | os.PathLike[str],
-    *,
-    recipe: str | recipes.Recipe | None = None,
-    device: str = "auto",
-    create: bool = True,
-    limits: Limits = _DEFAULT_LIMITS,
-) -> Collection:
-    """Open the collection in the folder `path`, or make a new one there.
-
-    `recipe`: a ready one's name, a path to a `.toml`, or one that was read already; a collection
-    keeps the one it was made with, so naming one with other vectors raises `OtherRecipe`.
-    `device`: `auto`, `cpu`, `cuda` or `cuda:N`; a new collection made for `cuda` gets
-    `default-fp16` if no recipe is named. With `create=False`, or where something else lies,
-    `NotACollection` is raised.
-    """
-    folder = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for `~nobody`
-    chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
-    if not sources.is_collection(folder):
-        _check_free(folder, create=create)
-        chosen = chosen or recipes.load("default-fp16" if device.startswith("cuda") else "default")
-        extractors = extractors_of(chosen, device)
-        _try_device(extractors, device)
-        EmbeddedStore.create(folder, chosen.text, plans_for(chosen, extractors))
-    return Collection(folder, chosen, device, limits)
 
 
 def _under_the_current_recipe(
@@ -125,6 +95,7 @@ class Collection:
         self._named = named
         self._device = device
         self._uploads = Uploads(folder / "uploads")
+        self._thumbnails = Thumbnails(folder / "thumbnails")
         self._changing = threading.Lock()
         self._former: list[Engine] = []
         self._closed = False
@@ -167,7 +138,7 @@ class Collection:
         if prune:
             report.removed = ingest.prune(texts, self.store)
             if report.removed:
-                self._drop_thumbnails()
+                self._thumbnails.drop_unless(self.__contains__)
         self.settle()
         return report
 
@@ -229,8 +200,7 @@ class Collection:
             if record is not None:
                 removed += self.store.forget([place.path for place in record.places])
                 self._uploads.drop(record.id)
-                for kept in self._thumbnails(record.id).glob(f"{record.id}-*"):
-                    kept.unlink(missing_ok=True)
+                self._thumbnails.drop(record.id)
         return removed
 
     @_under_the_current_recipe
@@ -395,16 +365,14 @@ class Collection:
         if side < 1:
             raise BadQuery(f"a thumbnail's side is 1 pixel or more, not {side}")
         record = self[id]
-        kept = self._thumbnails(record.id) / f"{record.id}-{side}.jpg"
-        with contextlib.suppress(OSError):
-            return kept.read_bytes()
-        decoded = self._pipeline.decoder.decode(self.original(record.id), side)
-        if decoded.sha256.hex() != record.id:
-            reason = "its file holds another picture by now: index it again"
-            raise PictureError(record.path, reason, retry=True)
-        content = picture.thumbnail(decoded, side)
-        with contextlib.suppress(CannotWrite):  # a full or read-only disk: made anew each time
-            write_whole(kept, content)
+        content = self._thumbnails.get(record.id, side)
+        if content is None:
+            decoded = self._pipeline.decoder.decode(self.original(record.id), side)
+            if decoded.sha256.hex() != record.id:
+                reason = "its file holds another picture by now: index it again"
+                raise PictureError(record.path, reason, retry=True)
+            content = picture.thumbnail(decoded, side)
+            self._thumbnails.keep(record.id, side, content)
         return content
 
     def preview(self, path: str | os.PathLike[str], side: int = 256) -> bytes:
@@ -513,15 +481,6 @@ class Collection:
             raise features
         return features
 
-    def _thumbnails(self, id: str) -> Path:
-        return self.path / "thumbnails" / id[:2]
-
-    def _drop_thumbnails(self) -> None:
-        """Delete those of pictures that are gone."""
-        for file in (self.path / "thumbnails").glob("*/*-*.jpg"):
-            if file.name.partition("-")[0] not in self:
-                file.unlink(missing_ok=True)
-
 
 def _is_file(numbered: tuple[int, Query]) -> bool:
     return isinstance(numbered[1], str | os.PathLike)
@@ -541,27 +500,3 @@ def _described(
             for item, features in done
             if isinstance(features, Features) or item.is_meant(features)
         ]
-
-
-def _check_free(folder: Path, *, create: bool) -> None:
-    """Whether a collection may be made in a folder: it is empty, or not there yet.
-
-    One that another process has half made, or was killed while it made it, is in nobody's way.
-    """
-    try:
-        others = any(not each.name.startswith(sources.CATALOGUE) for each in folder.iterdir())
-        if others and not sources.is_collection(folder):
-            raise NotACollection(folder, "something else is there")
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise NotACollection(folder, (error.strerror or str(error)).lower()) from error
-    if not create:
-        raise NotACollection(folder, "there is nothing there")
-
-
-def _try_device(extractors: Mapping[str, Extractor], device: str) -> None:
-    """Start each model on a GPU that was asked for; `DeviceUnavailable` before anything is made."""
-    if device.startswith("cuda"):
-        for extractor in extractors.values():
-            getattr(extractor, "device", None)

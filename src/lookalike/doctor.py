@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from . import picture, recipe
-from .collection import Collection, open_collection
+from .collection import Collection
 from .decoding import DecodePool, Encoded
 from .engine import extractors_of, restore
 from .errors import BadQuery, LookalikeError, NotTrained
 from .extract import Extractor
+from .opening import open_collection
 from .types import Finding, Limits
 
 _LIBRARIES = (

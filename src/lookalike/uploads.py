@@ -1,6 +1,7 @@
-"""Pictures that came as bytes, kept in the collection's own folder, once for each content.
+"""Bytes in the collection's own folder: pictures that came as bytes, and thumbnails.
 
-Their place is `upload:SHA256/NAME`, so a collection can be moved as a folder.
+An upload is kept once for each content. Its place is `upload:SHA256/NAME`, so that a collection can
+be moved as a folder.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .decoding import Encoded
@@ -50,6 +52,40 @@ class Uploads:
 
     def _path(self, id: str) -> Path:
         return self._folder / id[:2] / id
+
+
+class Thumbnails:
+    """JPEGs that were made before; a cache, which may be deleted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, id: str, side: int) -> bytes | None:
+        """The one of a picture for this side, None if there is none."""
+        with contextlib.suppress(OSError):
+            return self._path(id, side).read_bytes()
+        return None
+
+    def keep(self, id: str, side: int, content: bytes) -> None:
+        """Keep one; on a full or read-only disk it is made anew each time."""
+        with contextlib.suppress(CannotWrite):
+            write_whole(self._path(id, side), content)
+
+    def drop(self, id: str) -> None:
+        """Delete those of a picture."""
+        self._drop((self._folder / id[:2]).glob(f"{id}-*"))
+
+    def drop_unless(self, is_stored: Callable[[str], bool]) -> None:
+        """Delete those of pictures that are gone."""
+        every = self._folder.glob("*/*-*.jpg")
+        self._drop(file for file in every if not is_stored(file.name.partition("-")[0]))
+
+    def _drop(self, files: Iterable[Path]) -> None:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+    def _path(self, id: str, side: int) -> Path:
+        return self._folder / id[:2] / f"{id}-{side}.jpg"
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:

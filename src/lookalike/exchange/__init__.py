@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import recipe as recipes
-from ..collection import Collection, open_collection
+from ..collection import Collection
 from ..engine import extractors_of, restore
 from ..errors import BadFeatures, RecipeError, UnknownName
 from ..extract import Extractor
 from ..ingest import Report
+from ..opening import open_collection
 from ..sources import is_collection
 from . import writing
 from .reading import FeatureFile, opened
