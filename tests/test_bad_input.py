@@ -170,7 +170,7 @@ class TestCollections:
 
     def test_one_that_was_made_with_another_model(self, made: Path, photos: Path) -> None:
         done = lookalike("index", photos, "-c", made, "--recipe", "default-fp16")
-        assert_refused(done, "has the recipe")
+        assert_refused(done, "has not the recipe default-fp16 but default")
         with sqlite3.connect(made / "catalogue.sqlite") as connection:
             connection.execute("UPDATE embeddings SET fingerprint = 'another'")
         connection.close()

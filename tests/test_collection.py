@@ -426,11 +426,19 @@ class TestOpening:
         assert not (tmp_path / "nope").exists()
 
     def test_it_keeps_the_recipe_that_it_was_made_with(self, tmp_path: Path) -> None:
-        lookalike.open(tmp_path / "c").close()
         with lookalike.open(tmp_path / "c", recipe="default") as opened:
+            opened.add_bytes(encoded(1), "1.png")
             assert opened.recipe.name == "default"
-        with pytest.raises(OtherRecipe, match="has the recipe default, not default-fp16"):
+        with pytest.raises(OtherRecipe, match="has not the recipe default-fp16 but default"):
             lookalike.open(tmp_path / "c", recipe="default-fp16")
+
+    def test_an_empty_one_takes_any_recipe(self, tmp_path: Path) -> None:
+        lookalike.open(tmp_path / "c").close()
+        with lookalike.open(tmp_path / "c", recipe="default-fp16") as opened:
+            opened.add_bytes(encoded(1), "1.png")
+        with lookalike.open(tmp_path / "c") as opened:
+            assert opened.recipe.name == "default-fp16"
+            assert opened.search(encoded(1))
 
     def test_a_closed_one_says_so_and_may_be_closed_again(self, tmp_path: Path) -> None:
         opened = lookalike.open(tmp_path / "c")
@@ -443,8 +451,9 @@ class TestOpening:
             opened.search(np.zeros(384, np.float32))
 
     def test_one_of_the_same_model_that_compares_otherwise_is_refused(self, tmp_path: Path) -> None:
-        lookalike.open(tmp_path / "c").close()
-        with pytest.raises(OtherRecipe, match="reindex --recipe default-pca"):
+        with lookalike.open(tmp_path / "c") as opened:
+            opened.add_bytes(encoded(1), "1.png")
+        with pytest.raises(OtherRecipe, match="reindex --recipe"):
             lookalike.open(tmp_path / "c", recipe="default-pca")
 
     def test_a_closed_one_that_has_searched_says_so(self, tmp_path: Path) -> None:

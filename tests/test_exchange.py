@@ -382,6 +382,7 @@ class TestModel:
 
     def test_a_collection_keeps_its_recipe(self, ready: Collection, tmp_path: Path) -> None:
         np.savez(tmp_path / "f.npz", **by_hand())
+        import_features(ready, tmp_path / "f.npz")
         with pytest.raises(OtherRecipe):
             import_features(ready.path, tmp_path / "f.npz", recipe="default")
 

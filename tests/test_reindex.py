@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,8 +15,8 @@ import pytest
 from samples import environment, lookalike, pixels, write
 
 import lookalike as package
-from lookalike.errors import UnknownName
-from lookalike.reindex import reindex
+from lookalike.errors import ReindexUnderWay, TooLittleToLearnFrom, UnknownName
+from lookalike.reindex import Reindexed, reindex
 from lookalike.types import Vectors
 
 COUNT = 20
@@ -165,6 +167,108 @@ def test_an_unknown_recipe_is_refused_before_anything_is_done(
     collection.close()
 
 
+def vocabulary(tmp_path: Path, detector: str, k: int = 8) -> str:
+    """A recipe that learns, of quick keypoints."""
+    path = tmp_path / f"{detector}-{k}.toml"
+    path.write_text(
+        f'name = "{detector}"\n[embeddings.default.extractor]\nname = "bovw"\n'
+        f'detector = "{detector}"\nk = {k}\nfeatures = 50\n'
+        '[embeddings.default.index]\nname = "flat"\n'
+    )
+    return str(path)
+
+
+def test_a_recipe_that_learns_learns_from_the_stored_pictures(
+    collection: package.Collection, tmp_path: Path
+) -> None:
+    assert reindex(collection, vocabulary(tmp_path, "sift")).swapped
+    query = pixels(3)
+    assert collection.search(query, k=1)[0].path.endswith("/3.png")
+    assert collection.vector(collection.search(query, k=1)[0].id).shape == (1, 8)
+    with package.open(tmp_path / "c") as again:
+        assert again.search(query, k=1)[0].path.endswith("/3.png")
+    assert reindex(collection, "default").swapped
+    collection.close()
+
+
+def test_two_at_once_do_not_mix(collection: package.Collection, tmp_path: Path) -> None:
+    refusals = []
+
+    def meanwhile(_: object) -> None:
+        with package.open(tmp_path / "c") as other, pytest.raises(ReindexUnderWay) as refusal:
+            reindex(other, "default-pca")
+        refusals.append(refusal)
+
+    assert reindex(collection, "default-fp16", on_progress=meanwhile).swapped
+    assert refusals
+    assert collection.recipe.name == "default-fp16"
+    collection.close()
+
+
+def interrupted(collection: package.Collection, recipe: str) -> int:
+    """Stop a reindex after its first commit; how many pictures it had done."""
+    done: list[int] = []
+
+    def stop(report: Reindexed) -> None:
+        if report.done:
+            done.append(report.done)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reindex(collection, recipe, on_progress=stop)
+    return done[0]
+
+
+def test_one_that_goes_on_with_another_model_begins_anew(
+    collection: package.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.features._BATCH", 2)
+    recipe = vocabulary(tmp_path, "sift")
+    done = interrupted(collection, recipe)
+    assert 0 < done < COUNT
+    with contextlib.closing(sqlite3.connect(tmp_path / "c" / "catalogue.sqlite")) as catalogue:
+        catalogue.execute("UPDATE embeddings SET fingerprint = 'another' WHERE coming")
+        catalogue.commit()
+    report = reindex(collection, recipe)
+    assert (report.done, report.swapped) == (COUNT, True)
+    collection.close()
+
+
+def test_one_that_cannot_work_leaves_the_unfinished_one_alone(
+    collection: package.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.features._BATCH", 2)
+    done = interrupted(collection, "default-fp16")
+    with pytest.raises(TooLittleToLearnFrom):
+        reindex(collection, vocabulary(tmp_path, "sift", 100_000))
+    assert reindex(collection, "default-fp16").done == COUNT - done
+    collection.close()
+
+
+def test_a_collection_whose_model_is_gone_can_be_given_another(
+    collection: package.Collection, tmp_path: Path
+) -> None:
+    assert reindex(collection, vocabulary(tmp_path, "sift")).swapped
+    collection.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "c" / "catalogue.sqlite")) as catalogue:
+        catalogue.execute("UPDATE embeddings SET learned = x'00'")
+        catalogue.commit()
+    done = lookalike("search", "--text", "cat", "-c", tmp_path / "c")
+    assert done.returncode == 2
+    assert "reindex --recipe" in done.stderr
+    assert f"{COUNT}" in lookalike("stats", "-c", tmp_path / "c").stdout
+    done = lookalike("reindex", "--recipe", "default", "-c", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+    with package.open(tmp_path / "c") as opened:
+        assert opened.search(pixels(3), k=1)[0].path.endswith("/3.png")
+
+
+def test_an_empty_collection_is_given_a_recipe_that_learns(tmp_path: Path) -> None:
+    with package.open(tmp_path / "c") as empty:
+        assert reindex(empty, vocabulary(tmp_path, "sift")).swapped
+        assert empty.recipe.name == "sift"
+
+
 def test_from_the_command_line(collection: package.Collection, tmp_path: Path) -> None:
     collection.close()
     done = lookalike("reindex", "--recipe", "default-fp16", "-c", tmp_path / "c")
@@ -213,6 +317,20 @@ class TestSeveralEmbeddings:
                 for name in ("small", "half")
             )
             assert score == pytest.approx((small + 2 * half) / 3, abs=1e-4)
+        collection.close()
+
+    def test_pages_agree_also_beyond_what_is_looked_at(
+        self, collection: package.Collection, tmp_path: Path
+    ) -> None:
+        text = TWO.format(method="reciprocal-rank").replace("[fusion]", "[fusion]\ncandidates = 4")
+        (tmp_path / "few.toml").write_text(text)
+        reindex(collection, str(tmp_path / "few.toml"))
+        pages = [
+            [hit.id for hit in collection.search(pixels(3), k=3, offset=offset)]
+            for offset in range(0, COUNT, 3)
+        ]
+        every = [id for page in pages for id in page]
+        assert len(set(every)) == len(every) >= 4
         collection.close()
 
     def test_pages_agree(self, collection: package.Collection, tmp_path: Path) -> None:

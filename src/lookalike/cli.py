@@ -215,7 +215,7 @@ def recipes(collection: CollectionPath = None, as_json: AsJson = False) -> None:
 
     used = None
     if is_collection(_collection_path(collection)):
-        with _opened(collection) as c:
+        with _opened(collection, for_records=True) as c:
             used = c.recipe.name
     terminal.show_recipes(ready(), used, as_json=as_json)
 
@@ -246,7 +246,7 @@ def fetch_model(
 
 @app.command()
 def reindex(
-    recipe: Annotated[str, typer.Option(help="A ready recipe or a .toml.")],
+    recipe: Annotated[str, typer.Option(help="A ready recipe, a .toml, or onnx:FILE.onnx.")],
     collection: CollectionPath = None,
     device: Device = "auto",
     forget_unreadable: Annotated[
@@ -261,7 +261,7 @@ def reindex(
 
     limits = limits_of(max_megapixels, max_upload_mb)
     with (
-        _opened(collection, limits=limits) as c,
+        _opened(collection, limits=limits, for_records=True) as c,
         terminal.reindex_progress() as (on_progress, on_learning),
     ):
         report = give_recipe(
@@ -319,7 +319,7 @@ def import_(
 @app.command()
 def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     """Say what a collection holds."""
-    with _opened(collection) as c:
+    with _opened(collection, for_records=True) as c:
         terminal.show_stats(c.stats(), as_json=as_json)
 
 
@@ -330,7 +330,7 @@ def failures(
     as_json: AsJson = False,
 ) -> None:
     """List every picture that could not be stored, with the reason."""
-    with _opened(collection) as c:
+    with _opened(collection, for_records=True) as c:
         terminal.show_failures(c.failures(all=all), as_json=as_json)
 
 
@@ -341,7 +341,7 @@ def ledger(
     as_json: AsJson = False,
 ) -> None:
     """Say what became of paths: stored, a copy, skipped with its reason, or to be tried again."""
-    with _opened(collection) as c:
+    with _opened(collection, for_records=True) as c:
         unknown = terminal.show_ledger([(path, c.ledger(path)) for path in paths], as_json=as_json)
     raise typer.Exit(SOME_FAILED if unknown else 0)
 
@@ -351,7 +351,7 @@ def remove(
     ids: Annotated[list[str], typer.Argument(metavar="ID…")], collection: CollectionPath = None
 ) -> None:
     """Forget pictures by id. Your files stay where they are."""
-    with _opened(collection) as c:
+    with _opened(collection, for_records=True) as c:
         missing = [id for id in ids if not c.remove(id)]
     for id in missing:
         terminal.fail(UnknownPicture(id))
@@ -462,6 +462,7 @@ def _opened(
     device: str = "auto",
     given: Sequence[str] | None = None,
     limits: Limits = USUAL,
+    for_records: bool = False,
 ) -> Iterator[Any]:
     """The collection; where there is none, one is made for the sources that are `given`."""
     from .ingest import found
@@ -472,7 +473,12 @@ def _opened(
     if given is not None and not is_collection(folder):
         found(given)  # one that is mistyped must not leave an empty collection behind
     with open_collection(
-        folder, recipe=recipe, device=device, create=given is not None, limits=limits
+        folder,
+        recipe=recipe,
+        device=device,
+        create=given is not None,
+        limits=limits,
+        for_records=for_records,
     ) as collection:
         yield collection
 

@@ -88,7 +88,13 @@ class Collection:
     """
 
     def __init__(
-        self, folder: Path, named: recipes.Recipe | None, device: str, limits: Limits
+        self,
+        folder: Path,
+        named: recipes.Recipe | None,
+        device: str,
+        limits: Limits,
+        *,
+        for_records: bool = False,
     ) -> None:
         self.path = folder
         self.limits = limits
@@ -99,7 +105,7 @@ class Collection:
         self._changing = threading.Lock()
         self._former: list[Engine] = []
         self._closed = False
-        self._engine = Engine(folder, named, device, limits)
+        self._engine = Engine(folder, named, device, limits, for_records=for_records)
 
     @property
     def recipe(self) -> recipes.Recipe:
@@ -307,7 +313,7 @@ class Collection:
         record = self[id]
         engine = self._engine
         vectors = {name: engine.store.vectors(name, record.id) for name in engine.dims(embedding)}
-        (hits,) = engine.hits(vectors, replace(asked, k=k + offset + 1, offset=0))
+        (hits,) = engine.hits(vectors, replace(asked, k=k + offset + 1, offset=0), page=k)
         others = [hit for hit in hits if hit.id != record.id]
         return others[offset : offset + k]
 

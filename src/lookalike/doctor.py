@@ -22,6 +22,7 @@ from .engine import extractors_of, restore
 from .errors import BadQuery, LookalikeError, NotTrained
 from .extract import Extractor
 from .opening import open_collection
+from .store.embedded import EmbeddedStore
 from .types import Finding, Limits
 
 _LIBRARIES = (
@@ -121,8 +122,10 @@ def _models(collection: Path | None, device: str) -> Iterator[Finding]:
     used = recipe.load("default-fp16" if device.startswith("cuda") else "default")
     learned: dict[str, bytes] = {}
     if collection is not None:
-        with contextlib.suppress(LookalikeError), _opened(collection) as opened:
-            used, learned = opened.recipe, opened.store.learned()
+        with contextlib.suppress(LookalikeError):
+            kept = EmbeddedStore.made_with(collection)
+            used = recipe.parse(kept.recipe, f"the recipe of {collection}")
+            learned = kept.learned
     extractors = extractors_of(used, device)
     restore(extractors, learned)
     for each in used.embeddings:

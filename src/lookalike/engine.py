@@ -12,7 +12,7 @@ import numpy as np
 from . import filters, fusion, ingest
 from . import recipe as recipes
 from .distances import distance_named
-from .errors import BadQuery, CollectionClosed, OtherRecipe, UnknownName
+from .errors import BadQuery, CollectionClosed, LookalikeError, UnknownName
 from .extract import Extractor, Trainable
 from .features import FeaturePipeline
 from .filters import Filter
@@ -30,17 +30,33 @@ class Engine:
     """What answers for a collection under one recipe. Safe to use from several threads."""
 
     def __init__(
-        self, folder: Path, named: recipes.Recipe | None, device: str, limits: Limits
+        self,
+        folder: Path,
+        named: recipes.Recipe | None,
+        device: str,
+        limits: Limits,
+        *,
+        for_records: bool = False,
     ) -> None:
-        """`named`: may have other options for its indexes than the recipe that is stored."""
+        """`named`: may have other options for its indexes than the recipe that is stored.
+
+        `for_records`: a model that cannot be had is told of when vectors are asked for, not now.
+        """
         kept = EmbeddedStore.made_with(folder)
-        stored = recipes.parse(kept.recipe, f"the recipe of {folder}")
-        if named is not None and _vectors_by(named) != _vectors_by(stored):
-            raise OtherRecipe(folder, stored.name, named.name)
-        self.recipe = named or stored
-        self.extractors = extractors_of(self.recipe, device)
-        self._untrained = restore(self.extractors, kept.learned)
-        self.store = EmbeddedStore(folder, plans_for(self.recipe, self.extractors))
+        self.recipe = named or recipes.parse(kept.recipe, f"the recipe of {folder}")
+        self.extractors: dict[str, Extractor] = {}
+        self._untrained: list[str] = []
+        self._without_model: LookalikeError | None = None
+        try:
+            extractors = extractors_of(self.recipe, device)
+            self._untrained = restore(extractors, kept.learned)
+            self.store = EmbeddedStore(folder, plans_for(self.recipe, extractors))
+            self.extractors = extractors
+        except LookalikeError as error:
+            if not for_records:
+                raise
+            self._without_model = error
+            self.store = EmbeddedStore(folder, [])
         self._at_zero = {
             each.name: distance_named(each.distance).at_zero for each in self.recipe.embeddings
         }
@@ -57,6 +73,8 @@ class Engine:
         with self._starting:
             if self._closed:
                 raise CollectionClosed(self._folder)
+            if self._without_model:
+                raise self._without_model
             if self._untrained:  # another process may have learned meanwhile
                 self._untrained = restore(self.extractors, self.store.learned())
             if self._started is None:
@@ -65,6 +83,8 @@ class Engine:
 
     def dims(self, embedding: str | None) -> dict[str, int]:
         """The lengths of the vectors, by embedding: of one, or of all."""
+        if self._without_model:
+            raise self._without_model
         if embedding is not None and embedding not in self.extractors:
             raise UnknownName("embedding", embedding, self.extractors)
         names = self.extractors if embedding is None else [embedding]
@@ -82,8 +102,14 @@ class Engine:
                 kept = self.store.keep_learned(name, fingerprint, content)
                 self._untrained = restore(self.extractors, {name: kept}, self._untrained)
 
-    def hits(self, vectors: Mapping[str, Vectors], question: Question) -> list[list[Hit]]:
-        """Vectors by embedding, float32 [q, dim] -> the hits of each query, best first."""
+    def hits(
+        self, vectors: Mapping[str, Vectors], question: Question, page: int | None = None
+    ) -> list[list[Hit]]:
+        """Vectors by embedding, float32 [q, dim] -> the hits of each query, best first.
+
+        Where several are fused, each one's nearest are looked at as far as the recipe says, or as
+        `page` does, which is `k` unless given; not as far as `offset`, so that pages agree.
+        """
         for matrix in vectors.values():
             if not math.isfinite(np.vdot(matrix, matrix)):
                 raise BadQuery("the query vector holds NaN or infinity")
@@ -92,7 +118,8 @@ class Engine:
         if len(vectors) == 1:
             hits = self._nearest(*next(iter(vectors.items())), upto, where)
         else:
-            hits = self._fused(vectors, upto, where)
+            depth = max(int(page or question.k), self.recipe.fusion.candidates)
+            hits = self._fused(vectors, depth, upto, where)
         least = question.threshold
         return [
             [hit for hit in each[question.offset :] if least is None or hit.score >= least]
@@ -115,9 +142,8 @@ class Engine:
         return [[Hit(record, score, at_zero - score) for record, score in each] for each in found]
 
     def _fused(
-        self, vectors: Mapping[str, Vectors], upto: int, where: Filter | None
+        self, vectors: Mapping[str, Vectors], depth: int, upto: int, where: Filter | None
     ) -> list[list[Hit]]:
-        depth = max(upto, self.recipe.fusion.candidates)
         found = {
             name: self.store.nearest(name, matrix, depth, where) for name, matrix in vectors.items()
         }
@@ -219,11 +245,3 @@ def learned_by(
 
 def _tell_nobody(_what: str, _share: float) -> None:
     pass
-
-
-def _vectors_by(recipe: recipes.Recipe) -> list[tuple[object, ...]]:
-    """What decides the vectors of a recipe, and how they are compared."""
-    return [
-        (each.name, each.extractor, each.distance, each.pca, each.index.name)
-        for each in recipe.embeddings
-    ]

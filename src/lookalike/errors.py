@@ -123,10 +123,18 @@ class OtherRecipe(LookalikeError):
     """A recipe was named that is not the one the collection has."""
 
     def __init__(self, path: Path, has: str, named: str) -> None:
+        other = "one of that name with other options" if has == named else has
         super().__init__(
-            f"{path} has the recipe {has}, not {named}: leave `--recipe` away, change it with "
-            f"`lookalike reindex --recipe {named} -c {path}`, or use another collection"
+            f"{path} has not the recipe {named} but {other}: leave `--recipe` away, change it with "
+            f"`lookalike reindex --recipe` and the same, or use another collection"
         )
+
+
+class ReindexUnderWay(LookalikeError):
+    """Another process gives the collection another recipe at this moment."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is being reindexed by another process: wait until that has ended")
 
 
 class UnknownName(LookalikeError):
@@ -181,7 +189,7 @@ class NoText(LookalikeError):
 
     def __init__(self, recipe: str) -> None:
         super().__init__(
-            f"the recipe {recipe} has no model that reads text: `lookalike recipes` shows which do"
+            f"{recipe} has no model that reads text; the recipes default and clip have one"
         )
 
 

@@ -10,7 +10,7 @@ from . import recipe as recipes
 from . import sources
 from .collection import Collection
 from .engine import extractors_of, plans_for
-from .errors import NotACollection
+from .errors import NotACollection, OtherRecipe
 from .extract import Extractor
 from .store.embedded import EmbeddedStore
 from .types import Limits
@@ -25,14 +25,16 @@ def open_collection(
     device: str = "auto",
     create: bool = True,
     limits: Limits = _DEFAULT_LIMITS,
+    for_records: bool = False,
 ) -> Collection:
     """Open the collection in the folder `path`, or make a new one there.
 
     `recipe`: a ready one's name, a path to a `.toml`, or one that was read already; a collection
-    keeps the one it was made with, so naming one with other vectors raises `OtherRecipe`.
+    that has pictures keeps its own, so naming one with other vectors raises `OtherRecipe`.
     `device`: `auto`, `cpu`, `cuda` or `cuda:N`; a new collection made for `cuda` gets
     `default-fp16` if no recipe is named. With `create=False`, or where something else lies,
-    `NotACollection` is raised.
+    `NotACollection` is raised. `for_records` opens it even if its model cannot be had: all but
+    searching and adding works then.
     """
     folder = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for `~nobody`
     chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
@@ -42,7 +44,9 @@ def open_collection(
         extractors = extractors_of(chosen, device)
         _try_device(extractors, device)
         EmbeddedStore.create(folder, chosen.text, plans_for(chosen, extractors))
-    return Collection(folder, chosen, device, limits)
+    elif chosen is not None:
+        _check_same(folder, chosen, device)
+    return Collection(folder, chosen, device, limits, for_records=for_records)
 
 
 def _check_free(folder: Path, *, create: bool) -> None:
@@ -67,3 +71,21 @@ def _try_device(extractors: Mapping[str, Extractor], device: str) -> None:
     if device.startswith("cuda"):
         for extractor in extractors.values():
             getattr(extractor, "device", None)
+
+
+def _check_same(folder: Path, named: recipes.Recipe, device: str) -> None:
+    """`OtherRecipe` if a collection has other vectors than this recipe's; an empty one takes it."""
+    stored = recipes.parse(EmbeddedStore.made_with(folder).recipe, f"the recipe of {folder}")
+    if _vectors_by(named) == _vectors_by(stored):
+        return
+    plans = plans_for(named, extractors_of(named, device))
+    if not EmbeddedStore.replace_empty(folder, named.text, plans):
+        raise OtherRecipe(folder, stored.name, named.name)
+
+
+def _vectors_by(recipe: recipes.Recipe) -> list[tuple[object, ...]]:
+    """What decides the vectors of a recipe, and how they are compared."""
+    return [
+        (each.name, each.extractor, each.distance, each.pca, each.index.name)
+        for each in recipe.embeddings
+    ]

@@ -187,7 +187,8 @@ def check_text(question: Question, extractors: Mapping[str, Extractor], recipe: 
     if (question.texts or question.unlike_texts) and not any(
         map(text_encoder, extractors.values())
     ):
-        raise NoText(recipe)
+        named = question.embedding
+        raise NoText(f"the embedding {named}" if named else f"the recipe {recipe}")
 
 
 def _decoded(encoded: Encoded, pipeline: FeaturePipeline) -> dict[str, Vectors]:

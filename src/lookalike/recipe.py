@@ -59,8 +59,8 @@ class Fusion:
 
     method: Literal["reciprocal-rank", "weighted"] = "reciprocal-rank"
     """By the ranks alone (Cormack et al. 2009), or by the scores, which then must be alike."""
-    candidates: int = 100
-    """How many of each embedding's nearest are looked at, at least."""
+    candidates: int = 200
+    """How many of each embedding's nearest are looked at, unless more hits are wanted at once."""
 
     def __post_init__(self) -> None:
         if self.candidates < 1:

@@ -6,23 +6,29 @@ where it ended; the new recipe takes over in one transaction when no picture lac
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from . import ingest
 from . import recipe as recipes
 from .collection import Collection
 from .decoding import Encoded
 from .engine import OnLearning, extractors_of, learned_by, plans_for, restore
-from .errors import PictureError
+from .errors import PictureError, RecipeError
+from .extract import Extractor
 from .features import FeaturePipeline, Features
+from .picture import from_pixels
 from .sources import Item
 from .store.embedded import EmbeddedStore
 from .types import Place, Record
 
 _AT_ONCE = 512
+_PROBE = from_pixels(np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8))
 
 
 @dataclass(slots=True)
@@ -76,20 +82,19 @@ def reindex(
     meanwhile get their new vectors before it takes over.
     """
     chosen = recipes.load(recipe)
-    extractors = extractors_of(chosen, device)
-    store = collection.store
-    learned = store.begin_reindex(chosen.text, plans_for(chosen, extractors))
-    pipeline = FeaturePipeline(extractors, collection.limits)
+    store, tell = collection.store, on_progress or (lambda _: None)
     report = Reindexed(chosen.name, len(collection))
-    tell = on_progress or (lambda _: None)
-    try:
-        for name in restore(extractors, learned):
-            found = _every_picture(collection)
-            fingerprint, content = learned_by(
-                name, extractors[name], pipeline, found, on_learning or (lambda _what, _share: None)
-            )
-            content = store.keep_coming_learned(name, fingerprint, content)
-            restore(extractors, {name: content}, [name])
+    with store.reindexing(), contextlib.ExitStack() as stack:
+        extractors, learned = _with_what_they_learned(chosen, device, store)
+        pipeline = FeaturePipeline(extractors, collection.limits)
+        stack.callback(pipeline.close)
+        if report.total:
+            found, tell_learning = _every_picture(collection), on_learning or (lambda _w, _s: None)
+            for name in restore(extractors, learned):
+                _, content = learned_by(name, extractors[name], pipeline, found, tell_learning)
+                learned[name] = content
+            pipeline.of_pictures([_PROBE])  # what cannot work is told before anything is dropped
+        store.begin_reindex(chosen.text, plans_for(chosen, extractors), learned)
         unreadable: dict[int, PictureError] = {}
         while not report.swapped:
             _fill(collection, store, pipeline, unreadable, report, tell)
@@ -97,11 +102,21 @@ def reindex(
             if report.unreadable and not forget_unreadable:
                 return report
             report.swapped = store.swap(list(unreadable))
-    finally:
-        pipeline.close()
     collection.take_up_recipe()
     collection.settle()
     return report
+
+
+def _with_what_they_learned(
+    chosen: recipes.Recipe, device: str, store: EmbeddedStore
+) -> tuple[dict[str, Extractor], dict[str, bytes]]:
+    """The new extractors, and what they learned in a reindex that was interrupted."""
+    extractors, learned = extractors_of(chosen, device), store.begun_reindex(chosen.text)
+    try:
+        restore(extractors, learned)
+    except RecipeError:  # damaged: learned again
+        return extractors_of(chosen, device), {}
+    return extractors, learned
 
 
 def _fill(

@@ -156,9 +156,14 @@ def _give_learned(
     """What the collection has learned itself comes first."""
     brought = features.learned(next(iter(extractors)))
     try:
-        restore(extractors, {**brought, **kept})
+        untrained = restore(extractors, {**brought, **kept})
     except RecipeError as error:
         raise BadFeatures(features.path, f"its `learned` does not fit: {error}") from error
+    if untrained:
+        raise BadFeatures(
+            features.path,
+            f"it brings no `learned`, without which {_quoted(untrained)} means nothing",
+        )
 
 
 def _check_model(features: FeatureFile, extractors: Mapping[str, Extractor], recipe: str) -> None:

@@ -90,7 +90,7 @@ class OnnxExtractor:
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """`texts`: n of them -> float32 [n, dim], each of length 1; else `NoText`."""
         if not self.reads_text:
-            raise NoText(self.model.name)
+            raise NoText(f"the model {self.model.name}")
         return self._text_encoder.encode(texts)
 
     @property

@@ -79,7 +79,7 @@ class Vocabulary:
         total = sum(map(len, samples))
         if total < k:
             raise TooLittleToLearnFrom(
-                f"the {total:,} descriptors of {len(samples):,} pictures are too few to learn "
+                f"{total:,} descriptors of {len(samples):,} pictures are too few to learn "
                 f"{k:,} words from: index more pictures, or pictures with more detail, or lower "
                 "`k` in the recipe"
             )
@@ -132,7 +132,8 @@ class Vocabulary:
             version, found, words, weights = _arrays(data)
         except _UNSOUND as error:
             raise RecipeError(
-                "the learned vocabulary is damaged: remove it, so that it is learned again"
+                "the learned vocabulary is damaged: `lookalike reindex --recipe NAME` learns and "
+                "describes anew"
             ) from error
         if version != _VERSION:
             raise RecipeError(

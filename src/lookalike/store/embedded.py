@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
@@ -11,7 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import BadQuery, ModelMismatch, UnknownPicture
+from ..errors import (
+    BadQuery,
+    CannotWrite,
+    ModelMismatch,
+    ReindexUnderWay,
+    UnknownPicture,
+)
 from ..filters import Filter
 from ..types import Finding, Place, Record, Rows, Vectors
 from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, embeddings
@@ -69,6 +76,16 @@ class EmbeddedStore:
     def create(folder: Path, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
         """Make an empty store; one that is there already is left as it is."""
         Catalogue.create(folder, {"recipe": recipe}, plans).close()
+
+    @staticmethod
+    def replace_empty(folder: Path, recipe: str, plans: Sequence[EmbeddingPlan]) -> bool:
+        """Give a store without pictures another recipe; whether it had none."""
+        with contextlib.closing(Catalogue(folder)) as catalogue, catalogue.writing() as connection:
+            if catalogue.count(connection):
+                return False
+            embeddings.begin(connection, recipe, plans, {})
+            embeddings.swap(connection)
+            return True
 
     @staticmethod
     def made_with(folder: Path) -> Kept:
@@ -173,23 +190,38 @@ class EmbeddedStore:
     def keep_learned(self, embedding: str, fingerprint: str, content: bytes) -> bytes:
         """Keep what an extractor has learned; what another process kept before it comes first."""
         with self._catalogue.writing() as connection:
-            embeddings.keep_learned(connection, embedding, fingerprint, content, coming=False)
+            embeddings.keep_learned(connection, embedding, fingerprint, content)
             return embeddings.learned(connection)[embedding]
 
-    def begin_reindex(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> dict[str, bytes]:
+    @contextlib.contextmanager
+    def reindexing(self) -> Iterator[None]:
+        """Alone among all processes that would reindex; else `ReindexUnderWay`."""
+        folder = self._catalogue.folder
+        try:
+            file = (folder / "reindex.lock").open("w")
+        except OSError as error:
+            raise CannotWrite(folder, error.strerror or str(error)) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ReindexUnderWay(folder) from None
+            yield
+
+    def begun_reindex(self, recipe: str) -> dict[str, bytes]:
+        """What extractors learned for a reindex to this recipe that has not ended."""
+        with self._catalogue.reading() as connection:
+            return embeddings.begun(connection, recipe)
+
+    def begin_reindex(
+        self, recipe: str, plans: Sequence[EmbeddingPlan], learned: Mapping[str, bytes]
+    ) -> None:
         """Make room for the vectors of another recipe beside those in use, or go on with it.
 
-        Vectors of the very same model are taken over. What extractors learned for it before.
+        Vectors of the very same model are taken over. `learned`: by embedding.
         """
         with self._catalogue.writing() as connection:
-            embeddings.begin(connection, recipe, plans)
-            return embeddings.learned(connection, coming=True)
-
-    def keep_coming_learned(self, embedding: str, fingerprint: str, content: bytes) -> bytes:
-        """As `keep_learned`, for the recipe to come."""
-        with self._catalogue.writing() as connection:
-            embeddings.keep_learned(connection, embedding, fingerprint, content, coming=True)
-            return embeddings.learned(connection, coming=True)[embedding]
+            embeddings.begin(connection, recipe, plans, learned)
 
     def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
         """Pictures that have no vectors of the recipe to come yet, by row, those above `after`."""

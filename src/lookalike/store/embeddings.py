@@ -71,14 +71,12 @@ def learned(connection: Connection, *, coming: bool = False) -> dict[str, bytes]
     return dict(rows.fetchall())
 
 
-def keep_learned(
-    connection: Connection, name: str, fingerprint: str, content: bytes, *, coming: bool
-) -> None:
-    """Keep what an extractor has learned, unless another process was first."""
+def keep_learned(connection: Connection, name: str, fingerprint: str, content: bytes) -> None:
+    """Keep what an extractor in use has learned, unless another process was first."""
     connection.execute(
         "UPDATE embeddings SET learned = ?, fingerprint = ? "
-        "WHERE name = ? AND coming = ? AND learned IS NULL",
-        (content, fingerprint, name, coming),
+        "WHERE name = ? AND NOT coming AND learned IS NULL",
+        (content, fingerprint, name),
     )
 
 
@@ -88,21 +86,37 @@ def coming(connection: Connection) -> dict[str, Embedding]:
     return {name: Embedding(number, name, *rest) for number, name, *rest in rows}
 
 
-def begin(connection: Connection, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
-    """Make tables for the embeddings of another recipe; one that was begun before is gone on with.
+def begin(
+    connection: Connection,
+    recipe: str,
+    plans: Sequence[EmbeddingPlan],
+    learned: Mapping[str, bytes],
+) -> None:
+    """Make tables for the embeddings of another recipe; the very same are gone on with.
 
-    Vectors of the very same model are taken over from those in use.
+    Vectors of the very same model are taken over from those in use. `learned`: by embedding.
     """
-    if _about(connection, "coming") == recipe:
+    building = {name: each.fingerprint for name, each in coming(connection).items()}
+    wanted = {plan.name: plan.fingerprint for plan in plans}
+    if _about(connection, "coming") == recipe and building == wanted:
         return
     give_up(connection)
     connection.execute("INSERT INTO about VALUES ('coming', ?)", (recipe,))
     same = {each.fingerprint: each for each in current(connection).values()}
     for plan in plans:
         number = add(connection, plan, coming=True)
+        connection.execute(
+            "UPDATE embeddings SET learned = ? WHERE number = ?", (learned.get(plan.name), number)
+        )
         there = same.get(plan.fingerprint)
         if there is not None and there.dim == plan.dim:
             connection.execute(f"INSERT INTO vectors_{number} SELECT * FROM vectors_{there.number}")
+
+
+def begun(connection: Connection, recipe: str) -> dict[str, bytes]:
+    """What was learned for a reindex to this recipe that did not end; empty if there is none."""
+    same = _about(connection, "coming") == recipe
+    return learned(connection, coming=True) if same else {}
 
 
 def give_up(connection: Connection) -> None:
