@@ -1,21 +1,34 @@
 # `make run` and `make test` need Python 3.11 or newer and make; everything else they install.
 
 PYTHON  ?= python3
-IMAGES  ?= .venv/lib/python3*/site-packages/skimage/data
+# The photographs of scikit-image; not its TIFFs, which are tests of that format.
+IMAGES  ?= .venv/lib/python3*/site-packages/skimage/data/*.[pjg][npi][gf]
+ifeq ($(origin IMAGES),file)
+COLLECTION ?= .collections/sample
+endif
 HOST    ?= 127.0.0.1
 PORT    ?= 8000
-# One collection for each folder of pictures.
-COLLECTION ?= .collections/$(if $(filter file,$(origin IMAGES)),sample,$(shell printf %s '$(IMAGES)' | cksum | cut -d ' ' -f 1))
 # Folders of JPEGs, one a class, for the benchmarks.
 DATA    ?= ../shared/data/caltech60
+# As they were written: a dollar in the name of a folder is no variable of make's.
+override IMAGES := $(value IMAGES)
+override COLLECTION := $(value COLLECTION)
+export IMAGES COLLECTION
 VENV    := .venv/bin
+REAL_PATH := import os; print(os.path.realpath(os.path.expanduser(os.environ["IMAGES"])))
 READY   := .venv/ready
 DEV     := .venv/ready-dev
+TORCH   := .venv/ready-torch
 
-.PHONY: run test lint types unit test-slow test-browser bench clean
+.PHONY: run test lint types unit test-torch test-slow test-browser bench clean
 
+# One collection for each folder, whichever way its path is written, and of the same name.
 run: $(READY)
-	@$(VENV)/lookalike serve --data $(if $(filter file,$(origin IMAGES)),$(IMAGES),'$(IMAGES)') -c '$(COLLECTION)' --host $(HOST) --port $(PORT)
+	@test -n "$$IMAGES" || { echo 'IMAGES is empty: make run IMAGES=FOLDER' >&2; exit 2; }; \
+	images=$$($(VENV)/python -c '$(REAL_PATH)') && \
+	own=.collections/$$(printf %s "$$images" | cksum | cut -d ' ' -f 1)/$${images##*/} && \
+	exec $(VENV)/lookalike serve --data "$$images" -c "$${COLLECTION:-$$own}" \
+		--host '$(HOST)' --port '$(PORT)'
 
 test: lint types unit
 
@@ -28,6 +41,11 @@ types: $(DEV)
 
 unit: $(DEV)
 	$(VENV)/pytest
+
+# Networks of timm and open_clip, and their export, which need the extras `torch` (5.5 GB with CUDA)
+# and `export`. `make test` runs these as well from then on.
+test-torch: $(TORCH)
+	$(VENV)/pytest tests/with_torch
 
 # Crash loops and other long runs.
 test-slow: $(DEV)
@@ -46,11 +64,16 @@ clean:
 	rm -rf .venv .collections
 
 $(READY): pyproject.toml
+	@echo 'setting up .venv, which takes about a minute'
 	@test -x $(VENV)/python || $(PYTHON) -m venv .venv
-	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 $(DEV): $(READY)
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+$(TORCH): $(DEV)
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[torch,export]'
 	@touch $@

@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import search_vectors
 
 HERE = Path(__file__).parent
-WITH_DATA = ("default_model", "ingest", "one_query", "visual_words")
-WITHOUT = ("search_vectors", "million")
+WITH_DATA = ("default_model", "ingest", "one_query", "words", "visual_words", "recipes")
+WITHOUT = ("search_vectors", "million", "onnx_vs_torch")
 
 
 def main() -> None:
@@ -33,6 +34,8 @@ def main() -> None:
             print(f"{name}: passed over, {given.data} has no pictures in class folders")
         elif name == "search_vectors" and not search_vectors.FOLDER.is_dir():
             print(f"{name}: passed over, Debian's package dataset-fashion-mnist is not installed")
+        elif name == "onnx_vs_torch" and find_spec("onnxscript") is None:
+            print(f"{name}: passed over, it needs `pip install 'lookalike[torch,export]'`")
         else:
             run(name, given.data)
 

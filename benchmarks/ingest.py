@@ -26,7 +26,7 @@ import onnxruntime
 from measured import machine
 
 import lookalike
-from lookalike.extract.onnx import Model
+from lookalike.extract.onnx_model import Model
 
 BATCH = 16
 MODEL = Model.named("efficientnet-lite0-int8")

@@ -8,7 +8,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-_LIBRARIES = ("numpy", "faiss-cpu", "onnxruntime", "opencv-python-headless", "pillow")
+_LIBRARIES = ("numpy", "faiss-cpu", "onnxruntime", "opencv-contrib-python-headless", "pillow")
 
 
 def machine() -> dict[str, str | int]:

@@ -23,7 +23,7 @@ import numpy as np
 from measured import machine
 
 import lookalike
-from lookalike.extract.onnx import Model
+from lookalike.extract.onnx_model import Model
 
 DIM = Model.named("efficientnet-lite0-int8").dim
 RECIPE = """

@@ -5,8 +5,7 @@
 FOLDER has one folder a class (`caltech60`). macro mAP and P@10: every picture is a query, itself
 left out, by cosine; vocabularies are learned from up to 1,000 of the same pictures. Speeds are of
 `FeaturePipeline.stream`, JPEG files to vectors on all cores, medians of runs that take turns; by
-the clock, and by the time of processors, which other work on the machine changes less. AKAZE needs
-OpenCV 4 (`pip install 'opencv-python-headless<5'`).
+the clock, and by the time of processors, which other work on the machine changes less.
 """
 
 from __future__ import annotations

@@ -51,8 +51,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def command(*arguments: str | Path) -> list[str]:
     """The command line as a list for `subprocess`."""
-    program = "from lookalike.cli import main; main()"
-    return [sys.executable, "-c", program, *map(str, arguments)]
+    return [sys.executable, "-m", "lookalike", *map(str, arguments)]
 
 
 def lookalike(

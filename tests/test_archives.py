@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import tarfile
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +15,31 @@ from samples import encoded
 
 from lookalike import sources
 from lookalike.archives import _MEMBER_BYTES
-from lookalike.errors import PictureError
+from lookalike.errors import BadSource, PictureError
+from lookalike.places import place_of
 from lookalike.sources import Item
 
 TARS = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
 
 
-def make_zip(path: Path, contents: Mapping[str, bytes]) -> Path:
+Contents = Mapping[str, bytes] | Iterable[tuple[str, bytes]]
+
+
+def pairs(contents: Contents) -> Iterable[tuple[str, bytes]]:
+    return contents.items() if isinstance(contents, Mapping) else contents
+
+
+def make_zip(path: Path, contents: Contents) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in contents.items():
+        for name, content in pairs(contents):
             archive.writestr(name, content)
     return path
 
 
-def make_tar(path: Path, contents: Mapping[str, bytes], **header: object) -> Path:
+def make_tar(path: Path, contents: Contents, **header: object) -> Path:
     mode = next((mode for ending, mode in TARS.items() if path.name.endswith(ending)), "w")
     with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, content in contents.items():
+        for name, content in pairs(contents):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             for key, value in header.items():
@@ -38,8 +48,17 @@ def make_tar(path: Path, contents: Mapping[str, bytes], **header: object) -> Pat
     return path
 
 
-def make(path: Path, contents: Mapping[str, bytes]) -> Path:
+def make(path: Path, contents: Contents) -> Path:
     return (make_zip if path.suffix == ".zip" else make_tar)(path, contents)
+
+
+def add_links(path: Path, *links: tuple[str, str, bytes]) -> None:
+    """Name, what it leads to, and the kind of each."""
+    with tarfile.open(path, "a") as archive:
+        for name, target, kind in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
 
 
 def read(item: Item) -> bytes | PictureError:
@@ -51,7 +70,7 @@ def read(item: Item) -> bytes | PictureError:
     return content
 
 
-def read_all(path: Path) -> dict[str, bytes | PictureError]:
+def read_all(path: str | Path) -> dict[str, bytes | PictureError]:
     """Each member as it comes, since a stream cannot go back."""
     return {item.place.path: read(item) for item in sources.find(path)}
 
@@ -73,13 +92,38 @@ class TestEveryKind:
         assert sources.exists(place)
         assert sources.encoded_at(place).data == encoded(1)
         assert not sources.exists(f"{path}!/cat/2.png")
-        with pytest.raises(PictureError, match="it cannot be unpacked"):
+        with pytest.raises(PictureError, match="it is not in its archive any more"):
             sources.encoded_at(f"{path}!/cat/2.png")
 
     def test_folders_and_litter_are_left_out(self, ending: str, tmp_path: Path) -> None:
         contents = {"__MACOSX/._1.png": b"", ".hidden/2.png": b"", "./cat/3.png": encoded(3)}
         path = make(tmp_path / f"photos{ending}", contents)
         assert [item.place.path for item in sources.find(path)] == [f"{path}!/./cat/3.png"]
+
+    def test_of_several_with_one_name_the_last_is_taken(self, ending: str, tmp_path: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # zipfile's own about the name
+            twice = [("a.png", encoded(1)), ("a.png", encoded(2))]
+            path = make(tmp_path / f"photos{ending}", twice)
+        assert read_all(path) == {f"{path}!/a.png": encoded(2)}
+        assert sources.encoded_at(f"{path}!/a.png").data == encoded(2)
+
+    @pytest.mark.parametrize("name", ["./1.png", "/abs/1.png", "../1.png", "a//b/1.png", "1" * 300])
+    def test_a_place_as_it_was_told_is_a_source(
+        self, ending: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = make(tmp_path / f"photos{ending}", {"0.png": encoded(0), name: encoded(1)})
+        monkeypatch.chdir(tmp_path)
+        for text in (f"{path}!/{name}", f"photos{ending}!/{name}"):
+            assert place_of(text) == f"{path}!/{name}"
+            (item,) = sources.find(text)
+            assert item.place.path == f"{path}!/{name}"
+            assert item.place.size == len(encoded(1))
+            assert item.explicit
+            assert read_all(text) == {f"{path}!/{name}": encoded(1)}
+            assert list(sources.roots(text)) == [f"{path}!/{name}"]
+        with pytest.raises(BadSource, match="does not exist"):
+            sources.find(f"{path}!/gone.png")
 
     def test_hostile_names_are_only_names(self, ending: str, tmp_path: Path) -> None:
         contents = {"../../up.png": encoded(1), "/etc/root.png": encoded(2), "a\nb.png": encoded(3)}
@@ -130,7 +174,7 @@ class TestZip:
         path.write_bytes(content)
         secret, opened = read_all(path).values()
         assert isinstance(secret, PictureError)
-        assert "encrypted" in secret.reason
+        assert secret.reason == "it is encrypted: unpack it yourself"
         assert opened == encoded(2)
 
     def test_a_bomb_is_refused_before_it_is_unpacked_whole(self, tmp_path: Path) -> None:
@@ -187,13 +231,36 @@ class TestTar:
         for item in sources.find(path):
             assert abs(item.place.modified_ns) < 2**63
 
-    def test_links_and_devices_are_left_out(self, tmp_path: Path) -> None:
-        with tarfile.open(tmp_path / "a.tar", "w") as archive:
-            for name, type in (("l", tarfile.SYMTYPE), ("d", tarfile.CHRTYPE)):
-                info = tarfile.TarInfo(name)
-                info.type, info.linkname = type, "/etc/passwd"
-                archive.addfile(info)
-        assert list(sources.find(tmp_path / "a.tar")) == []
+    def test_links_and_devices_are_refused(self, tmp_path: Path) -> None:
+        path = make_tar(tmp_path / "a.tar", {"cat.png": encoded(1)})
+        add_links(path, ("l.png", "cat.png", tarfile.SYMTYPE), ("d", "", tarfile.CHRTYPE))
+        picture, link, device = read_all(path).values()
+        assert picture == encoded(1)
+        assert isinstance(link, PictureError)
+        assert link.reason == "a link inside an archive, which is not followed"
+        assert isinstance(device, PictureError)
+        assert device.reason == "not a file but a pipe or a device"
+        assert sources.exists(f"{path}!/l.png")
+
+    def test_a_hard_link_is_the_picture_that_it_stands_for(self, tmp_path: Path) -> None:
+        path = make_tar(tmp_path / "a.tar", {"0.png": encoded(0), "1.png": encoded(1)})
+        hard = tarfile.LNKTYPE
+        add_links(path, ("a.png", "0.png", hard), ("b.png", "a.png", hard), ("c", "gone", hard))
+        got = read_all(path)
+        lost = got.pop(f"{path}!/c")
+        assert isinstance(lost, PictureError)
+        names = {"0.png": 0, "a.png": 0, "b.png": 0, "1.png": 1}
+        assert got == {f"{path}!/{name}": encoded(number) for name, number in names.items()}
+        assert sources.encoded_at(f"{path}!/b.png").data == encoded(0)
+
+    def test_a_name_that_is_not_utf8_leads_back_to_its_member(self, tmp_path: Path) -> None:
+        name = os.fsdecode(b"caf\xe9.png")
+        path = make_tar(tmp_path / "a.tar", {name: encoded(1), "b.png": encoded(2)})
+        place = f"{path}!/caf\\xe9.png"
+        assert read_all(path) == {place: encoded(1), f"{path}!/b.png": encoded(2)}
+        assert sources.exists(place)
+        assert sources.encoded_at(place).data == encoded(1)
+        assert place_of(f"{path}!/{name}") == place_of(place) == place
 
     def test_one_without_an_ending_is_told_by_its_bytes(self, tmp_path: Path) -> None:
         path = make_tar(tmp_path / "backup", {"1.png": encoded(1)})

@@ -170,7 +170,7 @@ class TestCollections:
 
     def test_one_that_was_made_with_another_model(self, made: Path, photos: Path) -> None:
         done = lookalike("index", photos, "-c", made, "--recipe", "default-fp16")
-        assert_refused(done, "made with another model")
+        assert_refused(done, "has the recipe")
         with sqlite3.connect(made / "catalogue.sqlite") as connection:
             connection.execute("UPDATE embeddings SET fingerprint = 'another'")
         connection.close()
@@ -186,6 +186,8 @@ class TestCollections:
     def test_a_recipe_that_is_none(self, photos: Path, tmp_path: Path) -> None:
         done = lookalike("index", photos, "-c", tmp_path / "c", "--recipe", "defualt")
         assert_refused(done, "no recipe named 'defualt'", "Did you mean default")
+        done = lookalike("index", photos, "-c", tmp_path / "c", "--recipe", "./bogus.toml")
+        assert_refused(done, "cannot read the recipe bogus.toml: No such file or directory")
         assert not (tmp_path / "c").exists()
 
 
@@ -239,7 +241,7 @@ class TestDisks:
 
     def test_a_page_that_cannot_be_written(self, made: Path, photos: Path) -> None:
         done = lookalike("search", photos, "-c", made, "--html", made / "no" / "out.html")
-        assert_refused(done, "cannot write to")
+        assert_refused(done, "cannot write the page")
 
 
 class TestPictures:

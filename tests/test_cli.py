@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pty
+import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from PIL import Image
 from samples import PHOTOGRAPHS, command, encoded, environment, lookalike, write
+from typer.main import get_command
+
+import lookalike as api
+from lookalike import cli
+from lookalike.cli import _served_name, app
 
 COUNT = 12
 
@@ -105,6 +117,40 @@ class TestIndex:
             "copy_of": None,
             "reason": reason,
         }
+
+    def test_the_hint_after_failures_is_a_command_that_works(self, tmp_path: Path) -> None:
+        write(tmp_path / "photos" / "good.png", 1)
+        (tmp_path / "photos" / "bad.png").write_bytes(encoded(1)[:100])
+        done = lookalike("index", tmp_path / "photos", "-c", tmp_path / "it's mine")
+        hint = done.stderr.split("`")[1]
+        program, *arguments = shlex.split(hint)
+        assert program == "lookalike"
+        assert "bad.png" in lookalike(*arguments).stdout
+
+    def test_the_hint_names_the_program_as_it_was_called(self, tmp_path: Path) -> None:
+        (tmp_path / "bad.png").write_bytes(encoded(1)[:100])
+        program = tmp_path / "bin" / "lookalike"
+        program.parent.mkdir()
+        program.write_text(
+            f"#!{sys.executable}\nfrom lookalike.cli import main\n\nmain()\n", "utf-8"
+        )
+        program.chmod(0o755)
+        done = subprocess.run(
+            ["bin/lookalike", "index", "bad.png", "-c", "c"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "`bin/lookalike failures -c c`" in done.stderr
+
+    def test_a_mistyped_source_leaves_no_collection(self, tmp_path: Path) -> None:
+        for options in (["index"], ["serve", "-p0", "-d"]):
+            done = lookalike(*options, tmp_path / "no", "-c", tmp_path / "c")
+            assert done.returncode == 2
+            assert "no does not exist" in done.stderr
+            assert not (tmp_path / "c").exists()
 
     def test_failures_alone_are_exit_code_2(self, tmp_path: Path) -> None:
         (tmp_path / "bad.png").write_bytes(encoded(1)[:100])
@@ -254,6 +300,100 @@ class TestSearch:
         lookalike("search", "--together", photos / "cat", "-c", made, "-k", "4", "--html", page)
         assert page.read_text().count("data:image/jpeg;base64,") == 6 + 4
 
+    @pytest.mark.parametrize("name", ["page.html", "page.HTM"])
+    def test_a_page_may_be_written_again(
+        self, name: str, made: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        for _ in range(2):
+            path = tmp_path / name
+            done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+            assert done.returncode == 0
+
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("victim.jpg", "its name does not end in .html"),
+            ("victim.html", "there is a picture (PNG) under this name"),
+            ("nodir/page.html", "No such file or directory"),
+        ],
+    )
+    def test_a_page_goes_where_nothing_is_lost(
+        self, name: str, why: str, made: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        for victim in ("victim.jpg", "victim.html"):
+            write(tmp_path / victim, 1)
+        path = tmp_path / name
+        done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+        assert done.returncode == 2
+        told = f"lookalike: cannot write the page {path}: {why}. Give `--html` another name"
+        assert done.stderr.startswith(told)
+        for victim in ("victim.jpg", "victim.html"):
+            assert (tmp_path / victim).read_bytes() == encoded(1)
+
+    def test_an_empty_collection_is_said_to_be_empty(self, photos: Path, tmp_path: Path) -> None:
+        api.open(tmp_path / "c").close()
+        done = lookalike("search", photos / "cat" / "0.png", "-c", tmp_path / "c")
+        assert (done.returncode, done.stdout) == (0, "")
+        hint = f"`lookalike index DIR -c {tmp_path / 'c'}`"
+        assert done.stderr == f"lookalike: {tmp_path / 'c'} is empty: fill it with {hint}\n"
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("options", "env"),
+        [(["--max-megapixels", "1"], {}), ([], {"LOOKALIKE_MAX_MEGAPIXELS": "1"})],
+    )
+    def test_a_picture_over_the_limit_is_refused_until_it_is_raised(
+        self, options: list[str], env: dict[str, str], made: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "large.png"
+        Image.new("RGB", (1100, 1000)).save(path)
+        c = tmp_path / "c"
+        reason = "1.1 megapixels, over the limit of 1"
+        assert lookalike("index", path, "-c", c, *options, env=env).returncode == 2
+        assert lookalike("failures", "-c", c).stdout == f"{path}\t{reason}\n"
+        assert reason in lookalike("search", path, "-c", made, *options, env=env).stderr
+        assert lookalike("search", path, "-c", made).returncode == 0
+        assert lookalike("index", path, "-c", c, "--retry").returncode == 0
+
+    def test_the_service_takes_no_larger_upload(self, made: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            command("serve", "-c", made, "-p", str(port), "--max-upload-mb", "1"),
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert f":{port}" in process.stderr.readline()
+        url = f"http://127.0.0.1:{port}/v1/collections/{made.stem}/search"
+        answers = [
+            httpx.post(url, files={"image": content}, timeout=60)
+            for content in (bytes(1_000_001), encoded(1))
+        ]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert [answer.status_code for answer in answers] == [413, 200]
+        assert "1 MB" in answers[0].json()["detail"]
+
+    @pytest.mark.parametrize(
+        ("command", "option", "value"),
+        [
+            ("index", "--max-megapixels", "0"),
+            ("search", "--max-upload-mb", "many"),
+            ("serve", "--max-megapixels", "100000"),
+        ],
+    )
+    def test_they_must_make_sense(
+        self, command: str, option: str, value: str, made: Path, photos: Path
+    ) -> None:
+        given = [] if command == "serve" else [photos]
+        done = lookalike(command, *given, "-c", made, option, value)
+        assert done.returncode == 2
+        assert option in done.stderr
+
 
 class TestLedger:
     def test_it_tells_every_verdict(self, photos: Path, tmp_path: Path) -> None:
@@ -281,8 +421,89 @@ class TestLedger:
             "never",
         ]
 
+    def test_failures_statistics_and_ledger_agree(self, photos: Path, tmp_path: Path) -> None:
+        shutil.copytree(photos, tmp_path / "photos")
+        (tmp_path / "photos" / "bad.png").write_bytes(b"")
+        report = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--json").stdout
+        counted = objects(report)[0]
+        assert (counted["failed"], counted["ignored"]) == (1, 1)
+        stats = json.loads(lookalike("stats", "-c", tmp_path / "c", "--json").stdout)
+        assert (stats["failed"], stats["ignored"]) == (1, 1)
+
+        def names(*options: str) -> list[str]:
+            listed = lookalike("failures", *options, "-c", tmp_path / "c", "--json").stdout
+            assert {each["verdict"] for each in objects(listed)} == {"skipped"}
+            return [Path(each["path"]).name for each in objects(listed)]
+
+        assert names() == ["bad.png"]
+        assert names("--all") == ["bad.png", "notes.txt"]
+
+
+class TestServe:
+    def test_is_named_after_its_folder(self, made: Path) -> None:
+        assert _served_name(made) == "c"
+        assert _served_name(Path("2024.05 Rome")) == "2024.05 Rome"
+        assert _served_name(made / "x" / "..") == "c"
+        assert _served_name(Path(".lookalike")) == ".lookalike"
+
+    @pytest.mark.parametrize("wrong", [["-p", "PORT"], ["-p", "70000"], ["--host", "0.0.0.0"]])
+    def test_an_address_that_cannot_be_had_is_told_before_the_work(
+        self, photos: Path, tmp_path: Path, wrong: list[str]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            options = [port if each == "PORT" else each for each in wrong]
+            done = lookalike("serve", *options, "-d", photos, "-c", tmp_path / "c")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert not (tmp_path / "c").exists()
+        (line,) = done.stderr.splitlines()
+        assert ("HOST=" if "--host" in wrong else "PORT=") in line
+        if "PORT" in wrong:
+            assert line == (
+                f"lookalike: cannot listen on 127.0.0.1, port {port}: address already in use. "
+                "Choose another with --port (PORT= for make)."
+            )
+
+    def test_a_root_that_is_no_folder_is_refused(self, made: Path, tmp_path: Path) -> None:
+        done = lookalike("serve", "-p0", "--root", tmp_path / "no", "-c", made)
+        assert done.returncode == 2
+        assert "'--root'" in done.stderr
+
+    def test_is_quiet_about_what_clients_send_wrong(self, made: Path) -> None:
+        process = subprocess.Popen(
+            command("serve", "-p0", "-c", made),
+            env=environment(PYTHONUNBUFFERED="1"),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[0]
+        head = {"Content-Type": "multipart/form-data; boundary=b"}
+        form = b'--b\r\nContent-Disposition: form-data; name="k"\r\n\r\n1\r\n--b--\r\nrubbish'
+        address = f"{url}/v1/collections/c/search"
+        for body in (form, b"rubbish"):
+            answer = httpx.post(address, content=body, headers=head, trust_env=False)
+            assert answer.status_code in (400, 422)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        process.stderr.close()
+        assert process.wait(timeout=30) == 0
+
+
+def test_the_reference_names_every_command_and_option() -> None:
+    reference = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
+    program: Any = get_command(app)
+    for name, each in program.commands.items():
+        assert f"`lookalike {name}" in reference
+        for option in (option for parameter in each.params for option in parameter.opts):
+            assert not option.startswith("-") or re.search(f"`{option}[` ]", reference), option
+
 
 class TestOthers:
+    def test_the_version_can_be_asked_for(self) -> None:
+        done = lookalike("--version")
+        assert (done.returncode, done.stdout) == (0, f"lookalike {api.__version__}\n")
+
     def test_recipes_are_one_json_value(self) -> None:
         done = lookalike("recipes", "--json")
         recipes = json.loads(done.stdout)
@@ -292,7 +513,7 @@ class TestOthers:
 
     def test_stats_are_one_json_object(self, made: Path) -> None:
         stats = json.loads(lookalike("stats", "-c", made, "--json").stdout)
-        assert (stats["pictures"], stats["places"], stats["refused"]) == (COUNT, COUNT, 1)
+        assert (stats["pictures"], stats["places"], stats["ignored"]) == (COUNT, COUNT, 1)
         assert stats["path"] == str(made)
         assert "12 in 12 places" in lookalike("stats", "-c", made).stdout
 
@@ -380,6 +601,19 @@ class TestEndings:
             )
         assert (done.returncode, done.stderr) == (2, "lookalike: No space left on device\n")
 
+    def test_what_the_system_refuses_is_told_with_its_file(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def refuse(_: object) -> int:
+            raise PermissionError(errno.EACCES, "Permission denied", b"/root/caf\xe9")
+
+        monkeypatch.setattr(cli, "_run", refuse)
+        monkeypatch.setattr(cli, "_say_no_more", lambda: None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == "lookalike: /root/caf\\udce9: Permission denied\n"
+
     def test_names_beyond_the_terminals_alphabet_do_not_end_a_listing(self, tmp_path: Path) -> None:
         path = write(tmp_path / "photos" / "größe-日本.png", 1)
         lookalike("index", tmp_path / "photos", "-c", tmp_path / "c")
@@ -388,6 +622,22 @@ class TestEndings:
         assert done.returncode == 0
         done = lookalike("search", path, "-c", tmp_path / "c", "--json", env=env)
         assert objects(done.stdout)[0]["hits"][0]["path"] == str(path)
+
+    @pytest.mark.skipif(os.uname().sysname != "Linux", reason="reads /proc")
+    def test_ctrl_c_while_it_starts_is_one_line(self, made: Path) -> None:
+        process = subprocess.Popen(
+            command("stats", "-c", made),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        maps = Path(f"/proc/{process.pid}/maps")
+        while "_multiarray_umath" not in maps.read_text() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "stopped\n")
+        assert process.returncode == 130
 
     def test_ctrl_c_ends_it_with_130_and_leaves_no_process(self, tmp_path: Path) -> None:
         for number in range(400):

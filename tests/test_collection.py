@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 from samples import encoded, environment, pixels, write
@@ -21,8 +22,9 @@ from lookalike.errors import (
     BadFilter,
     BadQuery,
     CollectionClosed,
-    ModelMismatch,
+    DeviceUnavailable,
     NotACollection,
+    OtherRecipe,
     UnknownPicture,
 )
 
@@ -147,6 +149,50 @@ class TestQueries:
             assert [hit.id for hit in made.more_like(ids[i], k=5, offset=3)] == want[3:8]
             assert [hit.id for hit in made.more_like(ids[i][:10], k=100)] == want
 
+    def test_many_queries_may_be_of_any_kind(self, made: Collection, photos: Path) -> None:
+        path = photos / "cat" / "3.png"
+        vector = made.vector(made.search(path)[0].id)
+        every: list[Any] = [path, pixels(3), vector, path.read_bytes(), b"none", Image.open(path)]
+        answers = list(made.search_many(every, k=3))
+        assert [answer.query for answer in answers] == [str(path), "1", "2", "3", "4", "5"]
+        assert [answer.error is None for answer in answers] == [True] * 4 + [False, True]
+        first = {answer.hits[0].id for answer in answers if answer.hits}
+        assert first == {answers[0].hits[0].id}
+        matrix = np.concatenate([made.vector(record.id) for record in made])
+        assert [answer.hits[0].id for answer in made.search_many(matrix, k=1)] == [
+            record.id for record in made
+        ]
+
+    def test_files_of_a_folder_that_are_no_pictures_do_not_spoil_a_query_together(
+        self, made: Collection, tmp_path: Path
+    ) -> None:
+        for number in (1, 2):
+            write(tmp_path / f"{number}.png", number)
+        (tmp_path / "notes.txt").write_text("not a picture")
+        answer = made.search_together([tmp_path], k=5)
+        assert [Path(place).name for place in answer.query] == ["1.png", "2.png"]
+        both = made.search(tmp_path / "1.png", tmp_path / "2.png", k=5)
+        assert [hit.id for hit in answer.hits] == [hit.id for hit in both]
+
+    def test_a_file_that_is_not_there_is_an_answer_with_its_error(
+        self, made: Collection, photos: Path
+    ) -> None:
+        good = photos / "cat" / "1.png"
+        answers = list(made.search_many(["/no/such.png", good]))
+        assert [bool(answer.hits) for answer in answers] == [False, True]
+        assert answers[0].error is not None
+        assert "does not exist" in answers[0].error.reason
+
+    @pytest.mark.parametrize("query", [None, 5, ["a.png", "b.png"], np.zeros((3, 384), np.float32)])
+    def test_what_is_no_query_is_refused(self, made: Collection, query: Any) -> None:
+        with pytest.raises(BadQuery):
+            made.search(query)
+
+    def test_a_hit_tells_its_label_metadata_and_places(self, made: Collection) -> None:
+        hit = made.search(pixels(3), k=1)[0]
+        assert (hit.label, hit.metadata) == ("cat", {})
+        assert [place.path for place in hit.places] == [hit.path]
+
 
 class TestNarrowing:
     def test_offset_goes_on_where_the_last_page_ended(self, made: Collection) -> None:
@@ -163,6 +209,18 @@ class TestNarrowing:
         assert len(dogs) == 12
         assert [hit.id for hit in made.search(encoded(5), k=COUNT, where="label = dog")] == dogs
         assert made.search(encoded(5), where="label = mouse") == []
+
+    @pytest.mark.parametrize("more", [{"k": 0}, {"k": -1, "offset": 3}, {"offset": -1}])
+    def test_a_range_that_makes_no_sense_is_refused_for_a_stored_picture(
+        self, made: Collection, more: dict[str, int]
+    ) -> None:
+        (record,) = made.newest(limit=1)
+        with pytest.raises(BadQuery, match="k must be 1 or more"):
+            made.more_like(record.id, **more)  # type: ignore[arg-type]
+
+    def test_a_threshold_that_is_no_number_is_refused(self, made: Collection) -> None:
+        with pytest.raises(BadQuery, match="NaN"):
+            made.search(pixels(1), threshold=float("nan"))
 
     def test_a_threshold_keeps_what_reaches_it(self, made: Collection) -> None:
         every = made.search(encoded(5), k=COUNT)
@@ -240,6 +298,12 @@ class TestIds:
         assert list(collection.path.glob(f"**/{hit.id}*")) == []
         assert (tmp_path / "photos" / "2.png").exists()
         assert collection.remove(hit.id) == 0
+
+    def test_one_is_in_a_collection_and_all_are_gone_through(self, made: Collection) -> None:
+        every = [record.id for record in made]
+        assert every == [record.id for record in made.newest(limit=1000)]
+        assert every[0] in made
+        assert "0" * 64 not in made
 
 
 class TestUploads:
@@ -319,6 +383,16 @@ class TestThumbnails:
         with pytest.raises(PictureError, match="another picture by now"):
             collection.thumbnail(collection.newest()[0].id)
 
+    def test_those_of_pruned_pictures_go(self, collection: Collection, tmp_path: Path) -> None:
+        gone, stays = write(tmp_path / "p" / "1.png", 1), write(tmp_path / "p" / "2.png", 2)
+        collection.add(tmp_path / "p")
+        for record in collection:
+            collection.thumbnail(record.id)
+        gone.unlink()
+        collection.add(tmp_path / "p", prune=True)
+        (kept,) = (collection.path / "thumbnails").glob("*/*.jpg")
+        assert kept.name.startswith(collection.search(stays)[0].id)
+
 
 class TestStats:
     def test_counts_are_right(self, made: Collection, photos: Path) -> None:
@@ -326,7 +400,7 @@ class TestStats:
         assert stats["pictures"] == stats["places"] == len(made) == COUNT
         assert stats["labels"] == 2
         assert stats["formats"] == {"PNG": COUNT}
-        assert stats["refused"] == 0
+        assert stats["failed"] == 0
         assert stats["original_bytes"] == sum(p.stat().st_size for p in photos.rglob("*.png"))
         assert stats["recipe"] == "default"
         assert stats["embeddings"]["default"]["vectors"] == COUNT
@@ -355,7 +429,7 @@ class TestOpening:
         lookalike.open(tmp_path / "c").close()
         with lookalike.open(tmp_path / "c", recipe="default") as opened:
             assert opened.recipe.name == "default"
-        with pytest.raises(ModelMismatch, match="another model"):
+        with pytest.raises(OtherRecipe, match="has the recipe default, not default-fp16"):
             lookalike.open(tmp_path / "c", recipe="default-fp16")
 
     def test_a_closed_one_says_so_and_may_be_closed_again(self, tmp_path: Path) -> None:
@@ -367,6 +441,19 @@ class TestOpening:
             len(opened)
         with pytest.raises(CollectionClosed):
             opened.search(np.zeros(384, np.float32))
+
+    def test_one_of_the_same_model_that_compares_otherwise_is_refused(self, tmp_path: Path) -> None:
+        lookalike.open(tmp_path / "c").close()
+        with pytest.raises(OtherRecipe, match="reindex --recipe default-pca"):
+            lookalike.open(tmp_path / "c", recipe="default-pca")
+
+    def test_a_closed_one_that_has_searched_says_so(self, tmp_path: Path) -> None:
+        closed = lookalike.open(tmp_path / "c")
+        closed.add_bytes(encoded(1), "1.png")
+        closed.search(encoded(1))
+        closed.close()
+        with pytest.raises(CollectionClosed):
+            closed.search(encoded(1))
 
     def test_a_pipe_named_as_a_query_does_not_hang(self, made: Collection, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.png")
@@ -464,3 +551,14 @@ class TestTogether:
 
 def _ids(collection: Collection) -> list[str]:
     return [record.id for record in collection.newest(limit=1000)]
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_a_gpu_that_cannot_start_leaves_no_collection_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    with pytest.raises(DeviceUnavailable):
+        lookalike.open(tmp_path / "c", device="cuda")
+    assert not (tmp_path / "c").exists()

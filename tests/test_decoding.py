@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from lookalike.decoding import DecodePool, Encoded
-from lookalike.errors import PictureError
+from lookalike.errors import CollectionClosed, PictureError
 from lookalike.picture import decode
 from lookalike.types import Limits, Picture
 
@@ -411,7 +411,7 @@ def test_a_closed_pool_says_so() -> None:
     pool = DecodePool(1)
     pool.close()
     pool.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(CollectionClosed, match="closed"):
         pool.decode(given(jpeg()), 0)
 
 

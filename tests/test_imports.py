@@ -10,17 +10,21 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "lookalike"
 
 LAYERS: list[set[str]] = [
+    {"__main__"},
     {"cli"},
     {"serve"},
-    {"terminal", "gallery", "doctor", "duplicates", "reindex", "tune", "evaluate"},
-    {"collection"},
+    {"terminal", "gallery"},
+    {"doctor", "duplicates", "reindex", "tune", "evaluate", "exchange"},
+    {"collection", "export_onnx"},
+    {"engine"},
+    {"queries"},
     {"ingest"},
-    {"sources", "features", "uploads"},
+    {"sources", "features", "uploads", "fusion", "model_list", "onnx_writer"},
     {"archives", "store"},
     {"decoding"},
     {"decode_worker", "recipe"},
-    {"picture", "extract", "index", "local", "compare"},
-    {"registry", "filters", "distances", "places"},
+    {"picture", "int8", "extract", "index", "local", "compare"},
+    {"registry", "filters", "distances", "places", "options"},
     {"types"},
     {"errors"},
 ]

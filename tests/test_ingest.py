@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -198,6 +199,44 @@ class TestPrune:
                     archive.writestr(zipfile.ZipInfo(f"{number}.png"), encoded(number))
             report = collection.add(path, prune=True)
         assert counts(report) == {"unchanged": 2, "removed": 1}
+
+    def test_a_tar_settles_and_keeps_what_it_holds_when_pruned(
+        self, collection: Collection, photos: Path, tmp_path: Path
+    ) -> None:
+        shutil.copy(photos / "cat" / "0.png", photos / os.fsdecode(b"caf\xe9.png"))
+        (photos / "hard.png").hardlink_to(photos / "cat" / "1.png")
+        (photos / "soft.png").symlink_to("cat/1.png")
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w") as archive:
+            archive.add(photos, ".")
+            archive.add(photos / "cat" / "2.png", "./dog/3.png")
+        assert counts(collection.add(path)) == {"stored": 5, "copies": 3, "failed": 1}
+        report = collection.add(path, prune=True)
+        assert counts(report) == {"unchanged": 8, "failed": 1}
+        entry = collection.ledger(f"{path}!/./soft.png")
+        assert entry is not None
+        assert entry.reason == "a link inside an archive, which is not followed"
+
+
+class TestPlacesInArchives:
+    @pytest.mark.parametrize("name", ["./1.png", "/abs/1.png", "../1.png"])
+    def test_a_place_as_it_was_told_is_a_query(
+        self, name: str, collection: Collection, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, encoded(1))
+        collection.add(path)
+        (place,) = stored(collection)
+        entry = collection.ledger(place)
+        assert entry is not None
+        assert entry.verdict == "stored"
+        (hit,) = collection.search(place)
+        assert hit.score == pytest.approx(1, abs=1e-5)
+        (answer,) = collection.search_many([place])
+        assert [hit.path for hit in answer.hits] == [place]
+        assert collection.preview(place).startswith(b"\xff\xd8")
+        assert counts(collection.add(place)) == {"unchanged": 1}
 
 
 class TestVerdicts:
@@ -430,3 +469,27 @@ def test_progress_only_tells_what_is_committed(tmp_path: Path) -> None:
     assert told[-1] == (150, 150)
     assert all(there >= said for said, there in told)
     assert len({said for said, _ in told}) > 2
+
+
+class TestMoves:
+    def test_what_a_list_said_of_a_picture_moves_with_it(self, tmp_path: Path) -> None:
+        old = write(tmp_path / "a" / "1.png", 1)
+        (tmp_path / "list.csv").write_text("path,label,owner\na/1.png,cat,ann\n")
+        with lookalike.open(tmp_path / "c") as collection:
+            collection.add(tmp_path / "list.csv")
+            (tmp_path / "b").mkdir()
+            new = old.rename(tmp_path / "b" / "1.png")
+            collection.add(tmp_path / "b")
+            (record,) = collection
+            (place,) = record.places
+            assert (place.path, place.label, place.metadata) == (str(new), "cat", {"owner": "ann"})
+
+    def test_a_moved_archive_takes_the_place_of_the_old_one(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "old.zip", "w") as archive:
+            archive.write(write(tmp_path / "1.png", 1), "1.png")
+        with lookalike.open(tmp_path / "c") as collection:
+            collection.add(tmp_path / "old.zip")
+            new = (tmp_path / "old.zip").rename(tmp_path / "new.zip")
+            collection.add(new)
+            (record,) = collection
+            assert [place.path for place in record.places] == [f"{new}!/1.png"]

@@ -160,5 +160,5 @@ def test_root_sift_is_the_root_of_what_sums_to_one() -> None:
 def test_a_missing_akaze_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "AKAZE_create", raising=False)
     monkeypatch.delattr(cv2, "xfeatures2d", raising=False)
-    with pytest.raises(MissingPackage, match=r"akaze needs .* `pip install 'opencv-python-head"):
+    with pytest.raises(MissingPackage, match=r"akaze needs .*opencv-contrib-python-headless"):
         Keypoints("akaze", 1, 0)

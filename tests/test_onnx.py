@@ -16,7 +16,8 @@ from samples import cosine, photographs
 
 from lookalike import recipe
 from lookalike.errors import DeviceUnavailable, RecipeError, UnknownName
-from lookalike.extract.onnx import Model, OnnxExtractor, OnnxOptions, providers_for
+from lookalike.extract.onnx import OnnxExtractor, OnnxOptions, providers_for
+from lookalike.extract.onnx_model import Model
 from lookalike.picture import from_pixels
 from lookalike.types import Picture
 
@@ -107,14 +108,16 @@ def changed(content: bytes, how: str) -> bytes | None:
 
 @pytest.mark.parametrize("how", ["flipped", "truncated", "empty", "missing"])
 def test_a_damaged_model_file_is_refused_by_name(
-    tmp_path: Path, pictures: list[Picture], how: str
+    tmp_path: Path, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    extractor = OnnxExtractor(OnnxOptions("efficientnet-lite0-int8"), "cpu")
+    model = Model.named("efficientnet-lite0-int8")
     path = tmp_path / "model.onnx"
-    content = changed(extractor.model.path.read_bytes(), how)
+    content = changed(model.path.read_bytes(), how)
     if content is not None:
         path.write_bytes(content)
-    extractor.model = replace(extractor.model, path=path)
+    monkeypatch.setattr(Model, "named", lambda _: replace(model, path=path))
+    monkeypatch.setattr(Model, "bundled", True)
+    extractor = OnnxExtractor(OnnxOptions("efficientnet-lite0-int8"), "cpu")
     for _ in range(2):
         with pytest.raises(RecipeError, match=r"model\.onnx"):
             extractor.extract(pictures)

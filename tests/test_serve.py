@@ -200,6 +200,10 @@ class TestPictures:
         assert (answer["width"], answer["height"], answer["format"]) == (200, 120, "PNG")
         assert answer["added"].endswith("Z")
 
+    def test_tells_of_an_unknown_id_in_words_for_the_web(self, client: httpx.Client) -> None:
+        detail = client.get(f"{V1}/pictures/{'0' * 64}").json()["detail"]
+        assert detail == f"no stored picture has the id {'0' * 64!r}"
+
     @pytest.mark.parametrize("what", ["", "/similar", "/thumbnail"])
     @pytest.mark.parametrize("id", ["0" * 64, "nonsense", "%00", "é" * 64])
     def test_answers_404_for_an_unknown_id(self, client: httpx.Client, id: str, what: str) -> None:
@@ -233,6 +237,15 @@ class TestThumbnail:
         other = client.get(f"{address}?side=64", headers={"If-None-Match": first.headers["etag"]})
         assert other.status_code == 200
 
+    def test_is_made_in_a_few_sizes_only(
+        self, client: httpx.Client, collection: Collection
+    ) -> None:
+        address = f"{V1}/pictures/{record_of(collection, 'coffee.png').id}/thumbnail"
+        asked = [client.get(f"{address}?side={side}") for side in (257, 300, 384)]
+        assert len({(each.headers["etag"], each.content) for each in asked}) == 1
+        with Image.open(io.BytesIO(asked[0].content)) as image:
+            assert max(image.size) == 384
+
     @pytest.mark.parametrize("side", [63, 1025, "x"])
     def test_has_a_side_within_bounds(
         self, client: httpx.Client, collection: Collection, side: object
@@ -264,6 +277,19 @@ class TestUpload:
         assert search(client, picture, k=1).json()["hits"][0]["id"] == first["id"]
         assert client.get(f"{V1}/pictures/{first['id']}/thumbnail").status_code == 200
         client.delete(f"{V1}/pictures/{first['id']}")
+
+    def test_keeps_what_was_said_before_unless_told_anew(self, client: httpx.Client) -> None:
+        picture = encoded(jpeg(28))
+        id = upload(client, picture, label="noise", metadata='{"year": 1969}').json()["results"][0][
+            "id"
+        ]
+        upload(client, picture)
+        answer = client.get(f"{V1}/pictures/{id}").json()
+        assert (answer["label"], answer["metadata"]) == ("noise", {"year": 1969})
+        upload(client, picture, metadata="{}")
+        answer = client.get(f"{V1}/pictures/{id}").json()
+        assert (answer["label"], answer["metadata"]) == ("noise", {})
+        client.delete(f"{V1}/pictures/{id}")
 
     def test_is_gone_after_delete(self, client: httpx.Client) -> None:
         picture = encoded(jpeg(22))
@@ -331,18 +357,22 @@ class TestUpload:
             text = {field: (None, "text")}
             assert_problem(client.post(address, files=text), 422, field)
 
-    @pytest.mark.parametrize(
-        "kind", ["application/json", "text/plain", "multipart/form-data", "x", None]
-    )
+    @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", "x", None])
     def test_of_another_content_type_is_refused(
         self, client: httpx.Client, kind: str | None
     ) -> None:
         headers = {"Content-Type": kind} if kind else {}
-        response = client.post(f"{V1}/search", content=b"{}", headers=headers)
-        assert_problem(response, 400 if kind == "multipart/form-data" else 415)
-        if kind != "application/json":
-            response = client.post(f"{V1}/pictures", content=b"{}", headers=headers)
+        for address in ("search", "pictures"):
+            response = client.post(f"{V1}/{address}", content=b"{}", headers=headers)
             assert_problem(response, 400 if kind == "multipart/form-data" else 415)
+
+    def test_as_json_without_anything_to_search_by_is_refused(self, client: httpx.Client) -> None:
+        assert_problem(client.post(f"{V1}/search", json={}), 422, "image")
+        assert_problem(client.post(f"{V1}/search", json={"tex": "dog"}), 422, "tex")
+        assert_problem(client.post(f"{V1}/search", content=b"{", headers=JSON), 422)
+
+
+JSON = {"Content-Type": "application/json"}
 
 
 class TestBodyLimit:
@@ -452,6 +482,10 @@ class TestForeigners:
         headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
         assert client.get(f"{V1}/stats", headers=headers).status_code == 200
 
+    def test_a_foreign_site_cannot_hide_behind_a_second_header(self, client: httpx.Client) -> None:
+        sites = [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")]
+        assert_problem(client.get(f"{V1}/stats", headers=sites), 403)
+
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     def test_other_sites_may_link_to_the_page_and_no_more(
         self, client: httpx.Client, site: str
@@ -514,12 +548,25 @@ def test_lists_what_is_served(client: httpx.Client, collection: Collection) -> N
     assert only["recipe"] == collection.recipe.name
 
 
+def test_tells_by_head_alone_that_it_is_up(client: httpx.Client) -> None:
+    response = client.head("/healthz")
+    assert (response.status_code, response.content) == (200, b"")
+
+
 def test_describes_itself_without_a_page_from_elsewhere(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     search_form = paths["/v1/collections/{name}/search"]["post"]["requestBody"]["content"]
     assert "image" in search_form["multipart/form-data"]["schema"]["properties"]
     assert_problem(client.get("/docs"), 404)
     assert_problem(client.get("/redoc"), 404)
+
+
+def test_the_reference_names_every_call(client: httpx.Client) -> None:
+    reference = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
+    for path, calls in client.get("/openapi.json").json()["paths"].items():
+        lines = [line for line in reference.splitlines() if f"{path}`" in line]
+        for method in calls:
+            assert any(f"`{method.upper()}" in line for line in lines), (method, path)
 
 
 def test_the_page_weighs_less_than_40_kilobytes(client: httpx.Client) -> None:

@@ -92,7 +92,7 @@ class TestFolders:
         (folder / "linked").symlink_to(tmp_path / "real")
         file, linked = sources.find(folder)
         assert file.encoded().path == folder / "file.png"
-        assert "not followed" in refusal(linked).reason
+        assert "a folder behind a link" in refusal(linked).reason
 
     def test_loops_of_links_end(self, tmp_path: Path) -> None:
         (tmp_path / "up").symlink_to(tmp_path)
@@ -154,6 +154,16 @@ class TestOneFile:
             (item,) = sources.find(write(tmp_path / name, 1))
             assert item.encoded().path == tmp_path / name
 
+    def test_a_uri_as_a_hit_shows_it_is_a_source(self, tmp_path: Path) -> None:
+        path = write(tmp_path / os.fsdecode(b"caf\xe9.png"), 1)
+        (found,) = sources.find(tmp_path)
+        assert found.place.path.startswith("file://")
+        (item,) = sources.find(found.place.path)
+        assert (item.place, item.encoded().path, item.explicit) == (found.place, path, True)
+        assert found.place.path in sources.roots(found.place.path)
+        (plain,) = sources.find(write(tmp_path / "ä.png", 2).as_uri())
+        assert plain.place.path == str(tmp_path / "ä.png")
+
 
 class TestPatterns:
     def test_each_match_comes_once(self, tmp_path: Path) -> None:
@@ -176,9 +186,24 @@ class TestPatterns:
         assert names(sources.find("*.png")) == ["a.png"]
         assert names(sources.find(f"{tmp_path}/[2020]/a.png")) == ["a.png"]
 
+    def test_brackets_in_the_name_of_a_folder_that_is_there_are_no_pattern(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(tmp_path / "br[a]" / "[b]" / "c.png", 1)
+        write(tmp_path / "bra" / "b" / "d.png", 2)
+        monkeypatch.chdir(tmp_path)
+        assert names(sources.find("br[a]/*/*.png")) == ["c.png"]
+        assert names(sources.find(f"{tmp_path}/br[a]/[b]/*.png")) == ["c.png"]
+        assert str(tmp_path / "br[a]") in sources.roots("br[a]/*/*.png")
+
     def test_a_pattern_without_a_match_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(BadSource, match="nothing matches"):
             sources.find(f"{tmp_path}/*.jpg")
+
+
+def nested(depth: int, key: str) -> bytes:
+    """A row with a value so deep."""
+    return f'{{"path": "a.png", "{key}": {"[" * depth}{"]" * depth}}}\n'.encode()
 
 
 class TestLists:
@@ -228,6 +253,8 @@ class TestLists:
             ("l.jsonl", b'{"path": "a.png", "x": NaN}\n', "line 1: not JSON"),
             ("l.jsonl", b'["a.png"]\n', "line 1: expected an object"),
             ("l.jsonl", b"[" * 100_000, "line 1: not JSON"),
+            ("l.jsonl", b'{"path": "a.png"}\n' + nested(200, "x"), "line 2: .* nested over 100"),
+            ("l.jsonl", nested(200, "label"), "line 1: .* nested over 100"),
         ],
     )
     def test_a_bad_row_is_named_before_anything_is_read(
@@ -236,6 +263,16 @@ class TestLists:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BadSource, match=problem):
             sources.find(tmp_path / name)
+
+    def test_a_folder_in_a_list_is_called_one(self, tmp_path: Path) -> None:
+        write(tmp_path / "folder" / "a.png", 1)
+        (tmp_path / "link").symlink_to("folder")
+        (tmp_path / "l.csv").write_text("path\nfolder\nlink\n")
+        reasons = [refusal(item).reason for item in sources.find(tmp_path / "l.csv")]
+        assert reasons == [
+            "a folder: name it itself",
+            "a folder behind a link, which is not followed: name it itself",
+        ]
 
     def test_a_row_without_a_file_is_that_rows_failure(self, tmp_path: Path) -> None:
         write(tmp_path / "a.png", 1)

@@ -176,7 +176,7 @@ from pathlib import Path
 from conftest import plan
 from lookalike.store.embedded import EmbeddedStore
 EmbeddedStore.create(Path(sys.argv[1]), sys.argv[2], [plan()])
-print(EmbeddedStore.recipe_of(Path(sys.argv[1])))
+print(EmbeddedStore.made_with(Path(sys.argv[1])).recipe)
 """
 
 

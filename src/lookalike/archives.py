@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import lzma
+import os
+import stat
 import struct
 import tarfile
 import zipfile
@@ -11,11 +13,21 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from .decoding import Encoded
 from .errors import PictureError
-from .places import LITTER, disk_path, in_64_bits, is_there, place_name
+from .places import (
+    LITTER,
+    MARK,
+    disk_path,
+    in_64_bits,
+    in_archive,
+    is_there,
+    member_place,
+    place_name,
+    written,
+)
 from .types import Place
 
 HEAD_BYTES = 262
@@ -23,7 +35,7 @@ HEAD_BYTES = 262
 
 _ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _MEMBER_BYTES = 100_000_000
-_MARK = "!/"
+_LINK = "a link inside an archive, which is not followed"
 
 # What Python's readers are known to raise on hostile bytes, beside what they document.
 _BROKEN = (
@@ -41,6 +53,9 @@ _BROKEN = (
 )
 _UNREADABLE = (OSError, *_BROKEN)
 
+_Held = tuple[tarfile.TarInfo, tarfile.TarInfo]
+"""A member of a tar, and the one that holds its content: another one for a hard link."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -56,32 +71,32 @@ def is_archive(path: Path, head: bytes) -> bool:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """Every file of an archive, in its own order.
+    """Every file of an archive, in its own order; of several with one name the last.
 
     Where it breaks off, the last is the archive itself, which cannot be read.
     """
     try:
-        yield from _zip(path) if _opens_as_zip(path) else _tar(path)
+        yield from _every(path)
     except _UNREADABLE as error:
         yield _broken(path, error)
 
 
 def is_member(place: str) -> bool:
     """Whether a place is inside an archive."""
-    return _MARK in place and not disk_path(place).exists()
+    return MARK in place and not os.path.exists(disk_path(place))  # noqa: PTH110 - pathlib's raises
 
 
 def read(place: str) -> Encoded:
     """The picture at such a place; `PictureError` if it is gone."""
     path, name = _split(place)
+    wanted = member_place(path, name)
     try:
-        if _opens_as_zip(path):
-            with zipfile.ZipFile(path) as opened:
-                return _bounded(lambda: opened.open(name), place)
-        with tarfile.open(path) as opened_tar:
-            return _bounded(lambda: opened_tar.extractfile(name), place)
+        for member in _every(path):
+            if member.place.path == wanted:
+                return member.read()
     except _UNREADABLE as error:
         raise PictureError(place, "its archive cannot be read any more", retry=True) from error
+    raise PictureError(place, "it is not in its archive any more")
 
 
 def has(place: str) -> bool:
@@ -90,16 +105,19 @@ def has(place: str) -> bool:
     if not is_there(path):
         return False
     try:
-        return name in _names(path, path.stat().st_mtime_ns)
+        return member_place(path, name) in _places(path, path.stat().st_mtime_ns)
     except _UNREADABLE:
         return True
 
 
 def _split(place: str) -> tuple[Path, str]:
-    """The archive and the member's name; a folder's name may end in `!` as well."""
-    marks = [at for at in range(len(place)) if place.startswith(_MARK, at)]
-    at = next((at for at in marks if disk_path(place[:at]).is_file()), marks[0])
-    return disk_path(place[:at]), place[at + len(_MARK) :]
+    """The archive and the member's name, also where the archive is gone."""
+    archive, _, name = place.partition(MARK)
+    return in_archive(place) or (disk_path(archive), name)
+
+
+def _every(path: Path) -> Iterator[Member]:
+    return _zip(path) if _opens_as_zip(path) else _tar(path)
 
 
 def _is_zip(head: bytes) -> bool:
@@ -113,20 +131,54 @@ def _opens_as_zip(path: Path) -> bool:
 
 def _zip(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if not member.is_dir() and not _hidden(member.filename):
-                place = _place(path, member.filename, member.file_size, _zip_time(member))
-                opened = functools.partial(archive.open, member)
-                yield Member(place, functools.partial(_bounded, opened, place.path))
+        last = {written(member.filename): member for member in archive.infolist()}
+        for name, member in last.items():
+            if member.is_dir() or _hidden(name):
+                continue
+            place = _place(path, name, member.file_size, _zip_time(member))
+            if stat.S_ISLNK(member.external_attr >> 16):
+                yield _refused(place, _LINK)
+            elif member.flag_bits & 1:
+                yield _refused(place, "it is encrypted: unpack it yourself", recognised=True)
+            else:
+                unpack = functools.partial(_unpacked, archive.open, member)
+                yield Member(place, functools.partial(_bounded, unpack, place.path))
 
 
 def _tar(path: Path) -> Iterator[Member]:
     with tarfile.open(path) as archive:
+        last, broken = _headers(archive)
+        # What is compressed is unpacked from its beginning to go back in it: so hard links come
+        # right after what they stand for, whose content is still at hand.
+        content = functools.lru_cache(maxsize=1)(functools.partial(_unpacked, archive.extractfile))
+        for name, (member, holder) in sorted(last.items(), key=lambda each: each[1][1].offset):
+            if member.isdir() or _hidden(name):
+                continue
+            place = _place(path, name, holder.size, int(member.mtime * 1e9))
+            if holder.isfile():
+                unpack = functools.partial(content, holder)
+                yield Member(place, functools.partial(_bounded, unpack, place.path))
+            elif holder.issym() or holder.islnk():
+                yield _refused(place, _LINK)
+            elif holder.isdev():
+                yield _refused(place, "not a file but a pipe or a device")
+        if broken is not None:
+            raise broken
+
+
+def _headers(archive: tarfile.TarFile) -> tuple[dict[str, _Held], Exception | None]:
+    """The last member of each name, and why the archive breaks off if it does.
+
+    A hard link has the content of what came before it under the name that it gives.
+    """
+    last: dict[str, _Held] = {}
+    try:
         for member in archive:
-            if member.isfile() and not _hidden(member.name):
-                place = _place(path, member.name, member.size, int(member.mtime * 1e9))
-                opened = functools.partial(archive.extractfile, member)
-                yield Member(place, functools.partial(_bounded, opened, place.path))
+            target = last.get(written(member.linkname)) if member.islnk() else None
+            last[written(member.name)] = (member, target[1] if target else member)
+    except _UNREADABLE as error:
+        return last, error
+    return last, None
 
 
 def _broken(path: Path, error: Exception) -> Member:
@@ -140,26 +192,32 @@ def _broken(path: Path, error: Exception) -> Member:
     return Member(Place(name), refuse)
 
 
-def _place(archive: Path, member: str, size: int, modified_ns: int) -> Place:
-    name = member.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _refused(place: Place, reason: str, *, recognised: bool = False) -> Member:
+    """A member that says why it gives no picture."""
+
+    def refuse() -> Encoded:
+        raise PictureError(place.path, reason, recognised=recognised)
+
+    return Member(place, refuse)
+
+
+def _place(archive: Path, name: str, size: int, modified_ns: int) -> Place:
     folder = PurePosixPath(name).parent.name or archive.name.partition(".")[0]
-    return Place(
-        f"{place_name(archive)}{_MARK}{name}",
-        folder,
-        {},
-        in_64_bits(size),
-        in_64_bits(modified_ns),
-    )
+    return Place(member_place(archive, name), folder, {}, in_64_bits(size), in_64_bits(modified_ns))
 
 
-def _bounded(open_member: Callable[[], IO[bytes] | None], place: str) -> Encoded:
-    """A member's bytes, never more than a picture may have, whatever its header says."""
+def _unpacked(open_member: Callable[[Any], IO[bytes] | None], member: Any) -> bytes:
+    """A member's bytes, never many more than a picture may have, whatever its header says."""
+    file = open_member(member)
+    if file is None:
+        raise LookupError("not a file inside its archive")
+    with file:
+        return file.read(_MEMBER_BYTES + 1)
+
+
+def _bounded(unpack: Callable[[], bytes], place: str) -> Encoded:
     try:
-        file = open_member()
-        if file is None:
-            raise PictureError(place, "not a file inside its archive")
-        with file:
-            content = file.read(_MEMBER_BYTES + 1)
+        content = unpack()
     except _UNREADABLE as error:
         raise PictureError(place, f"it cannot be unpacked: {_why(error)}") from error
     if len(content) > _MEMBER_BYTES:
@@ -173,12 +231,8 @@ def _why(error: Exception) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _names(path: Path, modified_ns: int) -> frozenset[str]:  # noqa: ARG001 - part of the key
-    if _opens_as_zip(path):
-        with zipfile.ZipFile(path) as opened:
-            return frozenset(opened.namelist())
-    with tarfile.open(path) as opened_tar:
-        return frozenset(opened_tar.getnames())
+def _places(path: Path, modified_ns: int) -> frozenset[str]:  # noqa: ARG001 - part of the key
+    return frozenset(member.place.path for member in _every(path))
 
 
 def _hidden(name: str) -> bool:

@@ -9,18 +9,20 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.main import get_command
 
-from . import terminal
+from . import __version__, terminal
 from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
+from .places import absolute, plain_text
+from .types import Limits
 
 if TYPE_CHECKING:
-    from .collection import Answer, Collection
+    from .collection import Answer
 
 # Newer versions of Typer bring a click of their own: this is the class of whichever is used.
 _UsageError: Any = typer.BadParameter.__bases__[0]
@@ -47,8 +49,43 @@ CollectionPath = Annotated[
         readable=False,  # opening it tells better why it cannot be read
     ),
 ]
+Roots = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, file_okay=False, help="A folder that clients may have indexed."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+MaxMegapixels = Annotated[
+    int,
+    typer.Option(
+        envvar="LOOKALIKE_MAX_MEGAPIXELS", min=1, max=1000, help="The largest picture to decode."
+    ),
+]
+MaxUploadMb = Annotated[
+    int,
+    typer.Option(
+        envvar="LOOKALIKE_MAX_UPLOAD_MB", min=1, max=500, help="The largest picture that is sent."
+    ),
+]
+_MEGA = 1_000_000
+_USUAL = Limits()
+_MEGAPIXELS = _USUAL.pixels // _MEGA
+_UPLOAD_MB = _USUAL.upload_bytes // _MEGA
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"lookalike {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """What stands before every command."""
 
 
 @app.command()
@@ -63,12 +100,17 @@ def index(
     device: Device = "auto",
     prune: Annotated[bool, typer.Option(help="Forget pictures that are no longer there.")] = False,
     retry: Annotated[bool, typer.Option(help="Try again what was refused before.")] = False,
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
     as_json: AsJson = False,
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
-    with _opened(collection, recipe=recipe, device=device, create=True) as c:
-        with terminal.ingest_progress(given) as on_progress:
-            report = c.add(*given, prune=prune, retry=retry, on_progress=on_progress)
+    limits = _limits(max_megapixels, max_upload_mb)
+    with _opened(collection, recipe=recipe, device=device, given=given, limits=limits) as c:
+        with terminal.ingest_progress(given) as (on_progress, on_learning):
+            report = c.add(
+                *given, prune=prune, retry=retry, on_progress=on_progress, on_learning=on_learning
+            )
         nothing = not (report.kept or report.failed or report.removed)
         if as_json or not nothing:
             terminal.show_report(report, c, as_json=as_json)
@@ -89,31 +131,58 @@ def search(
     where: Annotated[str | None, typer.Option(help="A filter, such as 'label=cat'.")] = None,
     threshold: Annotated[float | None, typer.Option(help="The least score of a hit.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="More like this stored picture.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Words that the hits are to fit.")
+    ] = None,
+    text_weight: Annotated[
+        float, typer.Option(help="Of the words beside a picture, from 0 to 1.")
+    ] = 0.5,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--not", help="A picture, or words, that the hits are not to be like."),
+    ] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="Search by this one of several kinds of vectors.")
+    ] = None,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
     device: Device = "auto",
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
     as_json: AsJson = False,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page of thumbnails to this file.")
     ] = None,
 ) -> None:
-    """Find the pictures that look like these, best first."""
-    if (id is None) == (not pictures):
-        raise BadQuery("give one picture or more to search with, or --id of a stored one")
+    """Find the pictures that look like these, or fit these words, best first."""
+    if (id is None) == (not (pictures or text)):
+        raise BadQuery(
+            "give one picture or more to search with, words with --text, or --id of a stored one"
+        )
+    if id is not None and unlike:
+        raise BadQuery("--not goes with pictures or --text, not with --id")
     from .collection import Answer
     from .gallery import Gallery
 
     wanted: dict[str, Any] = {"k": k, "offset": offset, "where": where, "threshold": threshold}
+    wanted["embedding"] = embedding
+    asking = {**wanted, "text": text or (), "text_weight": text_weight, **_unlike(unlike or ())}
     answered = failed = 0
-    with _opened(collection, device=device) as c, contextlib.ExitStack() as page:
+    limits = _limits(max_megapixels, max_upload_mb)
+    with _opened(collection, device=device, limits=limits) as c, contextlib.ExitStack() as page:
+        if not c.newest(limit=1):
+            fill = terminal.command("index", "DIR", "-c", c.path)
+            terminal.note(f"lookalike: {c.path} is empty: fill it with `{fill}`")
         answers: Iterable[Answer]
         if id is not None:
             answers = [Answer(id, c.more_like(id, **wanted))]
+        elif not pictures:
+            answers = [Answer(" + ".join(text or ()), c.search(**asking))]
         elif together:
-            answers = _together(c, pictures or (), wanted)
+            answers = [c.search_together(pictures, **asking)]
         else:
-            answers = c.search_many(pictures or (), **wanted)
+            answers = c.search_many(pictures, **asking)
         gallery = page.enter_context(Gallery(html, c)) if html is not None else None
         for answer in answers:
             terminal.show_answer(answer, as_json=as_json)
@@ -136,23 +205,28 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("-p", "--port")] = 8000,
-    root: Annotated[
-        list[Path] | None, typer.Option(help="A folder that clients may have indexed.")
-    ] = None,
+    root: Roots = None,
     device: Device = "auto",
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
 ) -> None:
     """Answer over HTTP, with a web page to search from."""
-    from .serve.server import run
+    from .serve.server import listen, run
 
     roots = list(root or ())
-    with _opened(collection, device=device, create=data is not None) as c:
+    limits = _limits(max_megapixels, max_upload_mb)
+    given = None if data is None else [data]
+    with (
+        listen(host, port) as listening,  # a port that is taken is said before the work
+        _opened(collection, device=device, given=given, limits=limits) as c,
+    ):
         if data is not None:
-            with terminal.ingest_progress([data]) as on_progress:
-                report = c.add(data, on_progress=on_progress)
+            with terminal.ingest_progress([data]) as (on_progress, on_learning):
+                report = c.add(data, on_progress=on_progress, on_learning=on_learning)
             terminal.show_report(report, c, as_json=False, to_stderr=True)
             roots.append(Path(data).expanduser())
-        name = c.path.absolute().stem
-        run({name: c}, host, port, roots, lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"))
+        collections = {_served_name(c.path): c}
+        run(collections, listening, roots, lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"))
 
 
 @app.command()
@@ -168,6 +242,102 @@ def recipes(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     terminal.show_recipes(ready(), used, as_json=as_json)
 
 
+models = typer.Typer(help="The models of the ready recipes: what they are, which are here.")
+app.add_typer(models, name="models")
+
+
+@models.callback(invoke_without_command=True)
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the models of the ready recipes: size, licence, and whether they are here."""
+    if context.invoked_subcommand is None:
+        from .model_list import listed
+
+        terminal.show_models(listed(), as_json=as_json)
+
+
+@models.command("fetch")
+def fetch_model(
+    name: Annotated[str, typer.Argument(help="A model, or the recipe that uses it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a model's weights beforehand, for a machine or a time without internet."""
+    from .model_list import fetch
+
+    terminal.show_models([fetch(name)], as_json=as_json)
+
+
+@app.command()
+def reindex(
+    recipe: Annotated[str, typer.Option(help="A ready recipe or a .toml.")],
+    collection: CollectionPath = None,
+    device: Device = "auto",
+    forget_unreadable: Annotated[
+        bool, typer.Option(help="Forget pictures whose files cannot be read any more.")
+    ] = False,
+    max_megapixels: MaxMegapixels = _MEGAPIXELS,
+    max_upload_mb: MaxUploadMb = _UPLOAD_MB,
+    as_json: AsJson = False,
+) -> None:
+    """Give a collection another recipe; the old one answers until the new one takes over."""
+    from .reindex import reindex as give_recipe
+
+    limits = _limits(max_megapixels, max_upload_mb)
+    with (
+        _opened(collection, limits=limits) as c,
+        terminal.reindex_progress() as (on_progress, on_learning),
+    ):
+        report = give_recipe(
+            c,
+            recipe,
+            device=device,
+            forget_unreadable=forget_unreadable,
+            on_progress=on_progress,
+            on_learning=on_learning,
+        )
+    terminal.show_reindexed(report, as_json=as_json)
+    raise typer.Exit(0 if report.swapped else SOME_FAILED)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npy, .npz, .hdf5 or .h5.")],
+    collection: CollectionPath = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="This one of several kinds of vectors alone.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Even if FILE is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the vectors of a collection to a file, with what they belong to."""
+    from .exchange import export_features
+
+    with _opened(collection) as c, terminal.rows_progress("exporting") as on_progress:
+        report = export_features(
+            c, file, embedding=embedding, overwrite=overwrite, on_progress=on_progress
+        )
+    terminal.show_exported(report, as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npy, .npz, .hdf5 or .h5.")],
+    collection: CollectionPath = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="For a new collection, instead of the file's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in vectors that were made elsewhere, by the collection's own model."""
+    from .exchange import import_features
+
+    path = _collection_path(collection)
+    with terminal.rows_progress("importing") as on_progress:
+        report = import_features(path, file, recipe=recipe, on_progress=on_progress)
+    with _opened(path) as c:
+        terminal.show_report(report, c, as_json=as_json)
+    raise typer.Exit(_exit_code(report.kept, report.failed))
+
+
 @app.command()
 def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     """Say what a collection holds."""
@@ -176,10 +346,14 @@ def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def failures(collection: CollectionPath = None, as_json: AsJson = False) -> None:
-    """List every path that gave no picture, with the reason."""
+def failures(
+    collection: CollectionPath = None,
+    all: Annotated[bool, typer.Option("--all", help="Also files that are no pictures.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every picture that could not be stored, with the reason."""
     with _opened(collection) as c:
-        terminal.show_failures(c.failures(), as_json=as_json)
+        terminal.show_failures(c.failures(all=all), as_json=as_json)
 
 
 @app.command()
@@ -219,9 +393,39 @@ def doctor(
     raise typer.Exit(SOME_FAILED if any(not each.sound for each in findings) else 0)
 
 
+@app.command("export-onnx")
+def export_onnx(
+    recipe: Annotated[str, typer.Option(help="A recipe with a network of timm or open_clip.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="A file in place of the recipe's weights.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", help="The file, .onnx. Default: named after the recipe.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Smaller, and faster on CPUs.")] = False,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="For --int8: a folder of pictures like yours.")
+    ] = None,
+    opset: Annotated[int, typer.Option(help="The version of ONNX's operators.")] = 18,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a recipe's torch network as ONNX, which needs no torch; checked against it."""
+    from . import export_onnx as exporting
+    from .recipe import load
+
+    chosen = load(recipe)
+    target = output or Path(f"{chosen.name}-int8.onnx" if int8 else f"{chosen.name}.onnx")
+    wish = exporting.Wish(int8, calibrate, opset, overwrite)
+    exported = exporting.export(chosen, target, wish, weights=weights, on_step=terminal.note)
+    terminal.show_exported_network(exported, as_json=as_json)
+
+
 def main() -> None:
     """Run the command line: a user's mistake is one line on standard error, never a traceback."""
     logging.basicConfig(format="lookalike: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    # It warns of what clients send wrong, and they are told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
@@ -235,7 +439,8 @@ def main() -> None:
         code = 0
         _say_no_more()
     except OSError as error:
-        terminal.note(f"lookalike: {error.strerror or error}")
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        terminal.note(f"lookalike: {where}{error.strerror or error}")
         code = NOTHING_DONE
         _say_no_more()
     except KeyboardInterrupt:
@@ -265,28 +470,43 @@ def _say_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _together(
-    collection: Collection, pictures: Sequence[str], wanted: Mapping[str, Any]
-) -> list[Answer]:
-    """All of these pictures, and those in these folders, as one query."""
-    from .collection import Answer
-    from .ingest import found
-
-    places = [item.place.path for item in found(pictures)]
-    hits = collection.search(*places, **wanted) if places else []
-    return [Answer(places, hits)] if places else []
+def _unlike(given: Sequence[str]) -> dict[str, list[str]]:
+    """Which of these are pictures, by being files, and which are words."""
+    files = [each for each in given if Path(each).expanduser().is_file()]
+    return {"unlike": files, "unlike_text": [each for each in given if each not in files]}
 
 
 @contextlib.contextmanager
 def _opened(
-    path: Path | None, *, recipe: str | None = None, device: str = "auto", create: bool = False
+    path: Path | None,
+    *,
+    recipe: str | None = None,
+    device: str = "auto",
+    given: Sequence[str] | None = None,
+    limits: Limits = _USUAL,
 ) -> Iterator[Any]:
+    """The collection; where there is none, one is made for the sources that are `given`."""
     from .collection import open_collection
+    from .ingest import found
+    from .sources import is_collection
 
+    folder = _collection_path(path)
+    if given is not None and not is_collection(folder):
+        found(given)  # one that is mistyped must not leave an empty collection behind
     with open_collection(
-        _collection_path(path), recipe=recipe, device=device, create=create
+        folder, recipe=recipe, device=device, create=given is not None, limits=limits
     ) as collection:
         yield collection
+
+
+def _limits(megapixels: int, upload_mb: int) -> Limits:
+    return Limits(pixels=megapixels * _MEGA, upload_bytes=upload_mb * _MEGA)
+
+
+def _served_name(collection: Path) -> str:
+    """The name of its folder: `photos.lookalike` is `photos`."""
+    name = plain_text(absolute(str(collection)).name)
+    return name.removesuffix(".lookalike") or name
 
 
 def _collection_path(path: Path | None) -> Path:

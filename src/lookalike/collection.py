@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import functools
+import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 
-from . import filters, ingest, picture, sources
+from . import ingest, picture, sources
 from . import recipe as recipes
 from .decoding import Encoded
-from .distances import distance_named
+from .engine import Engine, OnLearning, extractors_of, plans_for
 from .errors import (
     BadQuery,
     CannotWrite,
     LookalikeError,
     NotACollection,
     PictureError,
+    RecipeChanged,
     UnknownPicture,
 )
-from .features import FeaturePipeline, Features, mean_vectors
+from .extract import Extractor
+from .features import FeaturePipeline, Features
 from .places import place_of
-from .store import Arrival, EmbeddingPlan, LedgerEntry, Outcome
+from .queries import (
+    Asking,
+    Question,
+    check_text,
+    combined,
+    mean,
+    text_encoder,
+    upload,
+    vectors_of,
+)
+from .sources import Item
+from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
 from .types import Finding, Hit, Limits, Metadata, Place, Record, Vectors
 from .uploads import Uploads, write_whole
 
 if TYPE_CHECKING:
-    import PIL.Image
+    from .queries import Query
 
-    Query = str | os.PathLike[str] | bytes | np.ndarray[Any, Any] | PIL.Image.Image
-    """A file; encoded bytes; uint8 pixels [h, w, 3]; a float vector [dim]; a PIL image."""
-
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 _DEFAULT_LIMITS = Limits()
 
 
@@ -47,7 +60,7 @@ class Answer:
     """The hits of one query out of many, or why it has none."""
 
     query: str | Sequence[str]
-    """The place of the picture, or of each of those that were asked together."""
+    """The place of the picture, or of each of those that were asked together; or the text."""
     hits: list[Hit]
     error: PictureError | None = None
 
@@ -55,29 +68,47 @@ class Answer:
 def open_collection(
     path: str | os.PathLike[str],
     *,
-    recipe: str | None = None,
+    recipe: str | recipes.Recipe | None = None,
     device: str = "auto",
     create: bool = True,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> Collection:
     """Open the collection in the folder `path`, or make a new one there.
 
-    `recipe`: a ready one's name or a path to a `.toml`; a collection keeps the one it was made
-    with, so giving another one raises `ModelMismatch`. `device`: `auto`, `cpu`, `cuda` or
-    `cuda:N`; a new collection made for `cuda` gets `default-fp16` if no recipe is named. With
-    `create=False`, or where something else lies, `NotACollection` is raised.
+    `recipe`: a ready one's name, a path to a `.toml`, or one that was read already; a collection
+    keeps the one it was made with, so naming one with other vectors raises `OtherRecipe`.
+    `device`: `auto`, `cpu`, `cuda` or `cuda:N`; a new collection made for `cuda` gets
+    `default-fp16` if no recipe is named. With `create=False`, or where something else lies,
+    `NotACollection` is raised.
     """
     folder = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for `~nobody`
+    chosen = recipes.load(recipe) if isinstance(recipe, str) else recipe
     if not sources.is_collection(folder):
         _check_free(folder, create=create)
-        usual = "default-fp16" if device.startswith("cuda") else "default"
-        chosen = recipes.load(recipe or usual)
-        EmbeddedStore.create(folder, chosen.text, _plans(chosen, device))
-    elif recipe is not None:
-        chosen = recipes.load(recipe)
-    else:
-        chosen = recipes.parse(EmbeddedStore.recipe_of(folder), f"the recipe of {folder}")
+        chosen = chosen or recipes.load("default-fp16" if device.startswith("cuda") else "default")
+        extractors = extractors_of(chosen, device)
+        _try_device(extractors, device)
+        EmbeddedStore.create(folder, chosen.text, plans_for(chosen, extractors))
     return Collection(folder, chosen, device, limits)
+
+
+def _under_the_current_recipe(
+    method: Callable[Concatenate[Collection, _Parameters], _Result],
+) -> Callable[Concatenate[Collection, _Parameters], _Result]:
+    """Once more, should a reindex have given the collection another recipe meanwhile."""
+
+    @functools.wraps(method)
+    def repeated(
+        self: Collection, /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    ) -> _Result:
+        engine = self._engine
+        try:
+            return method(self, *args, **kwargs)
+        except RecipeChanged:
+            self.take_up_recipe(engine)
+            return method(self, *args, **kwargs)
+
+    return repeated
 
 
 class Collection:
@@ -86,46 +117,61 @@ class Collection:
     Made by `lookalike.open`. A context manager: closing ends its processes and its files.
     """
 
-    def __init__(self, folder: Path, recipe: recipes.Recipe, device: str, limits: Limits) -> None:
+    def __init__(
+        self, folder: Path, named: recipes.Recipe | None, device: str, limits: Limits
+    ) -> None:
         self.path = folder
-        self.recipe = recipe
         self.limits = limits
+        self._named = named
         self._device = device
-        plans = _plans(recipe, device)
-        self._store = EmbeddedStore(folder, plans)
         self._uploads = Uploads(folder / "uploads")
-        self._embedding = plans[0].name
-        self._distance = distance_named(plans[0].distance)
-        self._dim = plans[0].dim
-        self._starting = threading.Lock()
-        self._started: FeaturePipeline | None = None
+        self._changing = threading.Lock()
+        self._former: list[Engine] = []
+        self._closed = False
+        self._engine = Engine(folder, named, device, limits)
 
+    @property
+    def recipe(self) -> recipes.Recipe:
+        """How its pictures are described, compared and found."""
+        return self._engine.recipe
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it can be searched with words."""
+        return any(map(text_encoder, self._engine.extractors.values()))
+
+    @_under_the_current_recipe
     def add(
         self,
         *given: str | os.PathLike[str],
         prune: bool = False,
         retry: bool = False,
         on_progress: ingest.OnProgress | None = None,
+        on_learning: OnLearning | None = None,
     ) -> ingest.Report:
         """Take in folders, pictures, globs, lists (CSV, JSONL) and archives (zip, tar).
 
         What did not change since is passed over. `prune` also forgets what is no longer there;
         `retry` tries again what was refused before. `on_progress` is called after each commit.
-        Raises `BadSource` for a source that does not exist, before anything is stored.
+        A recipe that learns from the collection's pictures does so first, from a sample of these;
+        `on_learning` is told what, and the share that is done. Raises `BadSource` for a source
+        that does not exist, before anything is stored.
         """
         texts = [os.fspath(each) for each in given]
+        items = ingest.found(texts)
+        engine = self._engine
+        engine.learn(lambda: ingest.found(texts), on_learning)
         report = ingest.ingest(
-            ingest.found(texts),
-            self._store,
-            self._pipeline,
-            retry=retry,
-            on_progress=on_progress,
+            items, engine.store, engine.pipeline, retry=retry, on_progress=on_progress
         )
         if prune:
-            report.removed = ingest.prune(texts, self._store)
+            report.removed = ingest.prune(texts, self.store)
+            if report.removed:
+                self._drop_thumbnails()
         self.settle()
         return report
 
+    @_under_the_current_recipe
     def add_bytes(
         self,
         data: bytes,
@@ -141,7 +187,7 @@ class Collection:
         """
         features = self._features_of_upload(data, name)
         path = self._uploads.place(features.sha256, name)
-        known = self._store.get(features.sha256.hex())
+        known = self.store.get(features.sha256.hex())
         before = known.place_at(path) if known else None
         if before is not None:
             label = before.label if label is None else label
@@ -149,87 +195,133 @@ class Collection:
         place = Place(path, label, metadata or {}, features.byte_size, 0)
         self._uploads.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
-        (outcome,) = self._store.put([arrival], features.vectors)
-        record = self._store.get(features.sha256.hex())
+        (outcome,) = self.store.put([arrival], features.vectors)
+        record = self.store.get(features.sha256.hex())
         if record is None:
             raise UnknownPicture(features.sha256.hex())
         return record, outcome
 
+    @_under_the_current_recipe
     def add_vectors(
-        self, vectors: Vectors, sha256: Sequence[bytes], places: Sequence[Place]
+        self,
+        vectors: Vectors | Mapping[str, Vectors],
+        sha256: Sequence[bytes],
+        places: Sequence[Place],
     ) -> list[Outcome]:
         """Store vectors that were made elsewhere, by this collection's own model.
 
-        `vectors`: float32 [n, dim]; `sha256`: of each picture's content, 32 bytes; `places`:
-        where each lies.
+        `vectors`: float32 [n, dim], or where there are several embeddings, by name; `sha256`: of
+        each picture's content, 32 bytes; `places`: where each lies.
         """
-        matrix = np.asarray(vectors, np.float32)
+        given = vectors if isinstance(vectors, Mapping) else {self._first: vectors}
+        matrices = {name: np.asarray(each, np.float32) for name, each in given.items()}
         arrivals = [
             Arrival(digest, "UNKNOWN", 0, 0, place.size, place)
             for digest, place in zip(sha256, places, strict=True)
         ]
-        return self._store.put(arrivals, {self._embedding: matrix})
+        return self.store.put(arrivals, matrices)
 
     def remove(self, *ids: str) -> int:
         """Forget pictures by id; how many there were. Files of yours stay where they are."""
         removed = 0
         for id in ids:
-            record = self._store.get(id)
+            record = self.store.get(id)
             if record is not None:
-                removed += self._store.forget([place.path for place in record.places])
+                removed += self.store.forget([place.path for place in record.places])
                 self._uploads.drop(record.id)
                 for kept in self._thumbnails(record.id).glob(f"{record.id}-*"):
                     kept.unlink(missing_ok=True)
         return removed
 
+    @_under_the_current_recipe
     def search(
         self,
         *query: Query,
+        text: str | Sequence[str] = (),
+        text_weight: float = 0.5,
+        unlike: Sequence[Query] = (),
+        unlike_text: str | Sequence[str] = (),
         k: int = 10,
         offset: int = 0,
         where: str | None = None,
         threshold: float | None = None,
+        embedding: str | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
-        Several pictures are one query: their mean. `where` is a filter (see `filters`);
-        `threshold` keeps hits whose score is at least this. Raises `PictureError` if a query
-        cannot be decoded, `BadQuery` if it makes no sense.
+        Several pictures are one query: their mean. `text` is words to search by, alone or beside
+        pictures, of which it then is `text_weight` (0 to 1); `unlike` and `unlike_text` are what
+        the hits are not to be like. `where` is a filter (see `filters`); `threshold` keeps hits
+        whose score is at least this. `embedding` searches by one of several alone, else they are
+        fused. Raises `PictureError` if a query cannot be decoded, `NoText` if the recipe reads
+        no text, `BadQuery` if the query makes no sense.
         """
-        if not query:
-            raise BadQuery("a search needs at least one picture")
-        vectors = [self._vector(each) for each in query]
-        vector = vectors[0] if len(vectors) == 1 else mean_vectors(vectors)
-        return self._nearest(vector, k, offset, where, threshold)[0]
+        question = Question(
+            text, text_weight, unlike, unlike_text, k, offset, where, threshold, embedding
+        )
+        if not query and not question.texts:
+            raise BadQuery("a search needs at least one picture, or text")
+        engine = self._engine
+        names = engine.dims(embedding)
+        given = [vectors_of(each, engine.pipeline, names, self.limits) for each in query]
+        pictures = {name: mean([each[name] for each in given]) for name in names if given}
+        return self._hits(engine, question, pictures)[0]
 
-    def search_many(
-        self,
-        queries: Iterable[str | os.PathLike[str]],
-        *,
-        k: int = 10,
-        offset: int = 0,
-        where: str | None = None,
-        threshold: float | None = None,
-    ) -> Iterator[Answer]:
+    def search_many(self, queries: Iterable[Query], **asking: Unpack[Asking]) -> Iterator[Answer]:
         """Answer each file (or each picture of each folder, list, archive) on its own, in order.
 
-        All cores work at once. A picture that cannot be decoded is an answer with its `error`;
-        what is no picture in a folder, by its bytes and its name, is passed over.
+        `queries`: in any form that `search` takes; all vectors, float32 [q, dim], too. What is no
+        file goes by its number, from 0. `asking`: as for `search`; it counts for each. All cores
+        work on files at once. A picture that is not there or cannot be decoded is an answer with
+        its `error`; what is no picture in a folder, by its bytes and its name, is passed over.
         """
-        items = ingest.found([os.fspath(each) for each in queries])
-        self._check_range(k, offset)
-        for done in self._pipeline.stream((item, ingest.encoded(item)) for item in items):
+        question = Question(**asking)
+        for are_files, group in itertools.groupby(enumerate(queries), _is_file):
+            if are_files:
+                yield from self._each_of_files([query for _, query in group], question)
+            else:
+                for number, query in group:
+                    yield self._one(str(number), query, asking)
+
+    def _one(self, name: str, query: Query, asking: Asking) -> Answer:
+        try:
+            return Answer(name, self.search(query, **asking))
+        except PictureError as error:
+            return Answer(name, [], error)
+
+    def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
+        engine = self._engine
+        for done in _described(queries, engine):
             good = [features for _, features in done if isinstance(features, Features)]
-            hits: Iterator[list[Hit]] = iter(())
-            if good:
-                vectors = ingest.stacked(good)[self._embedding]
-                hits = iter(self._nearest(vectors, k, offset, where, threshold))
+            hits = iter(self._hits(engine, question, ingest.stacked(good)) if good else ())
             for item, features in done:
                 if isinstance(features, Features):
                     yield Answer(item.place.path, next(hits))
-                elif item.is_meant(features):
+                else:
                     yield Answer(item.place.path, [], features)
 
+    @_under_the_current_recipe
+    def search_together(
+        self, queries: Iterable[str | os.PathLike[str]], **asking: Unpack[Asking]
+    ) -> Answer:
+        """Answer all these files, and the pictures of these folders, lists, archives, as one query.
+
+        `asking`: as for `search`. `PictureError` if one of the pictures cannot be decoded.
+        """
+        question, engine = Question(**asking), self._engine
+        places, given = [], []
+        for done in _described(queries, engine):
+            for item, features in done:
+                if isinstance(features, PictureError):
+                    raise features
+                places.append(item.place.path)
+                given.append(features.vectors)
+        if not given:
+            raise BadQuery("there is no picture in what you gave to search with")
+        pictures = {name: mean([each[name] for each in given]) for name in engine.extractors}
+        return Answer(places, self._hits(engine, question, pictures)[0])
+
+    @_under_the_current_recipe
     def more_like(
         self,
         id: str,
@@ -238,31 +330,52 @@ class Collection:
         offset: int = 0,
         where: str | None = None,
         threshold: float | None = None,
+        embedding: str | None = None,
     ) -> list[Hit]:
         """The `k` pictures most like a stored one, itself excepted; `UnknownPicture` if none is."""
+        asked = Question(k=k, offset=offset, where=where, threshold=threshold)
         record = self[id]
-        (hits,) = self._nearest(self.vector(record.id), k + offset + 1, 0, where, threshold)
+        engine = self._engine
+        vectors = {name: engine.store.vectors(name, record.id) for name in engine.dims(embedding)}
+        (hits,) = engine.hits(vectors, replace(asked, k=k + offset + 1, offset=0))
         others = [hit for hit in hits if hit.id != record.id]
         return others[offset : offset + k]
 
-    def vector(self, id: str) -> Vectors:
-        """The stored vector of a picture, float32 [1, dim], as its distance compares it."""
-        return self._store.vectors(self._embedding, self[id].id)
+    @_under_the_current_recipe
+    def vector(self, id: str, embedding: str | None = None) -> Vectors:
+        """The stored vector of a picture, float32 [1, dim], as its extractor made it.
+
+        `embedding`: which of several, the recipe's first unless given.
+        """
+        name = embedding or self._first
+        self._engine.dims(name)
+        return self.store.vectors(name, self[id].id)
 
     def __getitem__(self, id: str) -> Record:
         """The record of an id, or of the only one that begins so; `UnknownPicture` if none is."""
-        record = self._store.get(id)
+        record = self.store.get(id)
         if record is None:
             raise UnknownPicture(id)
         return record
 
+    def __contains__(self, id: object) -> bool:
+        """Whether a stored picture has this id."""
+        return isinstance(id, str) and self.store.get(id) is not None
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every record, the last added first."""
+        offset = 0
+        while records := self.store.scan(offset, 500):
+            yield from records
+            offset += len(records)
+
     def __len__(self) -> int:
         """How many pictures there are."""
-        return len(self._store)
+        return len(self.store)
 
     def newest(self, *, offset: int = 0, limit: int = 50) -> list[Record]:
         """Records, the last added first."""
-        return self._store.scan(offset, limit)
+        return self.store.scan(offset, limit)
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""
@@ -279,6 +392,8 @@ class Collection:
 
     def thumbnail(self, id: str, side: int = 256) -> bytes:
         """A JPEG of a stored picture, its long side at most `side` pixels; kept once made."""
+        if side < 1:
+            raise BadQuery(f"a thumbnail's side is 1 pixel or more, not {side}")
         record = self[id]
         kept = self._thumbnails(record.id) / f"{record.id}-{side}.jpg"
         with contextlib.suppress(OSError):
@@ -301,40 +416,53 @@ class Collection:
         """What became of one path, None if it was never seen."""
         text = os.fspath(path)
         name = place_of(text)
-        entries = self._store.ledger([text, name])
+        entries = self.store.ledger([text, name])
         return entries.get(name) or entries.get(text)
 
-    def failures(self) -> Iterator[LedgerEntry]:
-        """Every path that should have given a picture and did not, with the reason."""
-        return (entry for entry in self._store.refused() if entry.recognised)
+    def failures(self, *, all: bool = False) -> Iterator[LedgerEntry]:
+        """Every path that should have given a picture and did not, with the reason.
+
+        With `all`, also the files that are no pictures.
+        """
+        return (entry for entry in self.store.refused() if all or entry.recognised)
 
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the state of the index, as JSON values."""
         return {
             "path": str(self.path.absolute()),
             "recipe": self.recipe.name,
-            **self._store.stats(),
+            **self.store.stats(),
         }
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""
-        return self._store.check()
+        return self.store.check()
 
     def warm(self) -> None:
         """Start and load now what the first search would wait for."""
         with contextlib.suppress(LookalikeError, RuntimeError):  # the first search says it better
             self._pipeline.warm()
-            self._store.settle()
+            self.store.settle()
 
     def settle(self) -> None:
         """Build the index anew now if much has been added or removed; `add` ends with this."""
-        self._store.settle()
+        self.store.settle()
+
+    def take_up_recipe(self, instead_of: Engine | None = None) -> None:
+        """Go over to the recipe that a reindex has given the collection.
+
+        `instead_of`: nothing is done if another thread has replaced this engine already.
+        """
+        with self._changing:
+            if instead_of in (None, self._engine):
+                # Other threads may still be working with the former one.
+                self._former.append(self._engine)
+                self._engine = Engine(self.path, None, self._device, self.limits)
 
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""
-        if self._started is not None:
-            self._started.close()
-        self._store.close()
+        for engine in (*self._former, self._engine):
+            engine.close()
 
     def __enter__(self) -> Collection:
         return self
@@ -348,74 +476,70 @@ class Collection:
         self.close()
 
     @property
+    def store(self) -> EmbeddedStore:
+        """Where its records and vectors are kept."""
+        return self._engine.store
+
+    @property
     def _pipeline(self) -> FeaturePipeline:
-        """Decoders and networks, started when first needed."""
-        with self._starting:
-            if self._started is None:
-                extractors = {
-                    each.name: each.make_extractor(self._device) for each in self.recipe.embeddings
-                }
-                self._started = FeaturePipeline(extractors, self.limits)
-            return self._started
+        return self._engine.pipeline
+
+    @property
+    def _first(self) -> str:
+        """The name of the recipe's first embedding."""
+        return self.recipe.embeddings[0].name
+
+    def _hits(
+        self, engine: Engine, question: Question, pictures: Mapping[str, Vectors]
+    ) -> list[list[Hit]]:
+        """`pictures`: by embedding, float32 [q, dim]; empty where only words are asked with."""
+        names = engine.dims(question.embedding)
+        if question.only_pictures:
+            return engine.hits({name: pictures[name] for name in names}, question)
+        extractors = {name: engine.extractors[name] for name in names}
+        check_text(question, extractors, engine.recipe.name)
+        away = [vectors_of(each, engine.pipeline, names, self.limits) for each in question.unlike]
+        vectors = {
+            name: combined(pictures.get(name), question, [each[name] for each in away], extractor)
+            for name, extractor in extractors.items()
+        }
+        return engine.hits(
+            {name: each for name, each in vectors.items() if each is not None}, question
+        )
 
     def _features_of_upload(self, data: bytes, name: str) -> Features:
-        if len(data) > self.limits.upload_bytes:
-            raise PictureError(
-                name,
-                f"{len(data) / 1e6:.1f} MB, over the limit of {self.limits.upload_bytes / 1e6:g}",
-            )
-        (features,) = self._pipeline.of_batch([Encoded(name, data=data)])
+        (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
         if isinstance(features, PictureError):
             raise features
         return features
 
-    def _vector(self, query: Query) -> Vectors:
-        """A query of any kind as float32 [1, dim]."""
-        if isinstance(query, np.ndarray) and query.ndim == 1:
-            return np.asarray(query, np.float32)[np.newaxis]
-        if isinstance(query, bytes):
-            return self._features_of_upload(query, "the query").vectors[self._embedding]
-        if isinstance(query, str | os.PathLike):
-            encoded = sources.encoded_at(place_of(os.fspath(query)))
-            (features,) = self._pipeline.of_batch([encoded])
-            if isinstance(features, PictureError):
-                raise features
-            return features.vectors[self._embedding]
-        if isinstance(query, np.ndarray):
-            ready = picture.from_pixels(query)
-        else:
-            ready = picture.from_pil(query)
-        return self._pipeline.of_pictures([ready])[0].vectors[self._embedding]
-
-    def _check_range(self, k: int, offset: int) -> None:
-        if k < 1 or offset < 0:
-            raise BadQuery(f"k must be 1 or more and offset 0 or more, not {k} and {offset}")
-
     def _thumbnails(self, id: str) -> Path:
         return self.path / "thumbnails" / id[:2]
 
-    def _nearest(
-        self, vectors: Vectors, k: int, offset: int, where: str | None, threshold: float | None
-    ) -> list[list[Hit]]:
-        """Vectors, float32 [q, dim] -> the hits of each, best first."""
-        self._check_range(k, offset)
-        if vectors.shape[1] != self._dim:
-            raise BadQuery(
-                f"the query vector has {vectors.shape[1]} values, "
-                f"this collection's have {self._dim}"
-            )
-        if not math.isfinite(np.vdot(vectors, vectors)):
-            raise BadQuery("the query vector holds NaN or infinity")
-        condition = filters.parse(where) if where is not None else None
-        found = self._store.nearest(self._embedding, vectors, k + offset, condition)
-        at_zero = self._distance.at_zero
-        return [
-            [
-                Hit(record, score, at_zero - score)
-                for record, score in each[offset:]
-                if threshold is None or score >= threshold
-            ]
-            for each in found
+    def _drop_thumbnails(self) -> None:
+        """Delete those of pictures that are gone."""
+        for file in (self.path / "thumbnails").glob("*/*-*.jpg"):
+            if file.name.partition("-")[0] not in self:
+                file.unlink(missing_ok=True)
+
+
+def _is_file(numbered: tuple[int, Query]) -> bool:
+    return isinstance(numbered[1], str | os.PathLike)
+
+
+def _described(
+    queries: Iterable[str | os.PathLike[str]], engine: Engine
+) -> Iterator[list[tuple[Item, Features | PictureError]]]:
+    """The features of every picture in these files, folders, lists and archives, in order.
+
+    What nobody meant as a picture is left out.
+    """
+    items = ingest.queried([os.fspath(each) for each in queries])
+    for done in engine.pipeline.stream((item, ingest.encoded(item)) for item in items):
+        yield [
+            (item, features)
+            for item, features in done
+            if isinstance(features, Features) or item.is_meant(features)
         ]
 
 
@@ -436,19 +560,8 @@ def _check_free(folder: Path, *, create: bool) -> None:
         raise NotACollection(folder, "there is nothing there")
 
 
-def _plans(recipe: recipes.Recipe, device: str) -> list[EmbeddingPlan]:
-    plans = []
-    for each in recipe.embeddings:
-        extractor = each.make_extractor(device)
-        plans.append(
-            EmbeddingPlan(
-                name=each.name,
-                dim=extractor.dim,
-                fingerprint=extractor.fingerprint,
-                distance=each.distance,
-                index=each.index.name,
-                index_options=each.index.options,
-                pca=min(each.pca, extractor.dim),
-            )
-        )
-    return plans
+def _try_device(extractors: Mapping[str, Extractor], device: str) -> None:
+    """Start each model on a GPU that was asked for; `DeviceUnavailable` before anything is made."""
+    if device.startswith("cuda"):
+        for extractor in extractors.values():
+            getattr(extractor, "device", None)

@@ -27,7 +27,7 @@ import numpy as np
 
 from . import decode_worker as wire
 from . import picture as decoder
-from .errors import PictureError
+from .errors import CollectionClosed, PictureError
 from .types import Limits, Picture
 
 _DEFAULT_LIMITS = Limits()
@@ -139,7 +139,7 @@ class _Crew:
         """The idle worker that was used last, or a new one."""
         with self._lock:
             if self.ended:
-                raise RuntimeError("the decoding pool has been closed")
+                raise CollectionClosed("what decodes for the collection")
             while self._idle:
                 worker = self._idle.pop()
                 if worker.alive:

@@ -73,9 +73,9 @@ class CollectionBusy(LookalikeError):
 
 
 class CollectionClosed(LookalikeError):
-    """A collection that has been closed was used again."""
+    """A collection that has been closed was used again, or was closed while it was used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         super().__init__(f"{path} has been closed. Open it again with `lookalike.open(path)`.")
 
 
@@ -89,6 +89,15 @@ class CannotWrite(LookalikeError):
         )
 
 
+class CannotWritePage(LookalikeError):
+    """The file that `--html` names cannot be written, or must not be."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"cannot write the page {path}: {why}. Give `--html` another name, such as page.html."
+        )
+
+
 class ModelMismatch(LookalikeError):
     """The vectors of a collection come from another model than the one at hand."""
 
@@ -97,6 +106,26 @@ class ModelMismatch(LookalikeError):
             f"{path} was made with another model: its `{embedding}` vectors have fingerprint "
             f"{stored[:12]}, the recipe now gives {found[:12]}. Vectors of two models cannot be "
             "compared: use the recipe that the collection was made with, or a new collection."
+        )
+
+
+class RecipeChanged(LookalikeError):
+    """A reindex has given the collection another recipe since it was opened."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the collection was given another recipe meanwhile (`lookalike reindex`): "
+            "run the same again, what was stored is kept"
+        )
+
+
+class OtherRecipe(LookalikeError):
+    """A recipe was named that is not the one the collection has."""
+
+    def __init__(self, path: Path, has: str, named: str) -> None:
+        super().__init__(
+            f"{path} has the recipe {has}, not {named}: leave `--recipe` away, change it with "
+            f"`lookalike reindex --recipe {named} -c {path}`, or use another collection"
         )
 
 
@@ -127,6 +156,10 @@ class WeightsMissing(LookalikeError):
 
 class WeightsUnusable(LookalikeError):
     """A weights file that is truncated, of another shape, or not what the model takes."""
+
+
+class CannotExport(LookalikeError):
+    """A network that cannot be written as ONNX, or is another one when it is read again."""
 
 
 class NotTrained(LookalikeError):
@@ -181,6 +214,14 @@ class UnknownPicture(LookalikeError):
         super().__init__(
             f"no stored picture has the id {id!r}. `lookalike search --json` prints ids."
         )
+        self.id = id
+
+
+class BadFeatures(LookalikeError):
+    """A file of features that cannot be taken in, or cannot be written."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
 
 
 class BadSource(LookalikeError):

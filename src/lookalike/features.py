@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,7 +17,7 @@ import numpy as np
 
 from .decoding import DecodePool, Encoded
 from .errors import PictureError
-from .extract import Extractor
+from .extract import Descriptors, Extractor, Trainable
 from .picture import from_pixels
 from .types import Limits, Picture, Vectors
 
@@ -25,6 +25,7 @@ _BATCH = 16
 _BATCH_BYTES = 64_000_000
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,12 +66,7 @@ class FeaturePipeline:
 
     def of_batch(self, batch: Sequence[Encoded | PictureError]) -> list[Features | PictureError]:
         """Encoded pictures -> their features, or why there are none, in order; on one lane."""
-        readable = [each for each in batch if isinstance(each, Encoded)]
-        decoded = iter(self.decoder.decode_batch(readable, self._shortest_side))
-        every = [next(decoded) if isinstance(each, Encoded) else each for each in batch]
-        pictures = [each for each in every if isinstance(each, Picture)]
-        described = iter(self.of_pictures(pictures) if pictures else ())
-        return [next(described) if isinstance(each, Picture) else each for each in every]
+        return self._described(batch, self.of_pictures)
 
     def stream(
         self, pairs: Iterable[tuple[_Item, Encoded | PictureError]]
@@ -80,21 +76,17 @@ class FeaturePipeline:
         In order. All lanes work at once; at most two batches a lane are under way, so an endless
         stream needs no more memory than that.
         """
-        under_way: deque[tuple[list[_Item], Future[list[Features | PictureError]]]] = deque()
-        with ThreadPoolExecutor(self._lanes, "lookalike-lane") as threads:
-            try:
-                for batch in _batches(pairs):
-                    future = threads.submit(self.of_batch, [encoded for _, encoded in batch])
-                    under_way.append(([item for item, _ in batch], future))
-                    while under_way and (
-                        len(under_way) >= 2 * self._lanes or under_way[0][1].done()
-                    ):
-                        yield _finished(*under_way.popleft())
-                while under_way:
-                    yield _finished(*under_way.popleft())
-            finally:
-                for _, future in under_way:
-                    future.cancel()
+        return self._in_lanes(pairs, self.of_batch)
+
+    def samples(
+        self, every: Iterable[Encoded | PictureError], extractor: Trainable
+    ) -> Iterator[Descriptors]:
+        """What an extractor learns from, of each of these pictures that can be decoded."""
+        pairs = ((None, each) for each in every)
+        for done in self._in_lanes(pairs, lambda batch: self._described(batch, extractor.sample)):
+            for _, sample in done:
+                if not isinstance(sample, PictureError):
+                    yield sample
 
     def warm(self) -> None:
         """Start what the first picture would wait for: a decoding process, and the networks."""
@@ -105,13 +97,37 @@ class FeaturePipeline:
         """End the decoding processes."""
         self.decoder.close()
 
+    def _described(
+        self,
+        batch: Sequence[Encoded | PictureError],
+        describe: Callable[[Sequence[Picture]], Sequence[_Result]],
+    ) -> list[_Result | PictureError]:
+        """What `describe` makes of those that can be decoded, all together; in order."""
+        readable = [each for each in batch if isinstance(each, Encoded)]
+        decoded = iter(self.decoder.decode_batch(readable, self._shortest_side))
+        every = [next(decoded) if isinstance(each, Encoded) else each for each in batch]
+        pictures = [each for each in every if isinstance(each, Picture)]
+        described = iter(describe(pictures) if pictures else ())
+        return [next(described) if isinstance(each, Picture) else each for each in every]
 
-def mean_vectors(every: Sequence[Vectors]) -> Vectors:
-    """Several float32 [1, dim] as one query: the mean of their directions, float32 [1, dim]."""
-    matrix = np.concatenate(every)
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    directions = np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
-    return np.asarray(directions.mean(axis=0, keepdims=True), np.float32)
+    def _in_lanes(
+        self,
+        pairs: Iterable[tuple[_Item, Encoded | PictureError]],
+        work: Callable[[Sequence[Encoded | PictureError]], list[_Result]],
+    ) -> Iterator[list[tuple[_Item, _Result]]]:
+        under_way: deque[tuple[list[_Item], Future[list[_Result]]]] = deque()
+        threads = ThreadPoolExecutor(self._lanes, "lookalike-lane")
+        try:
+            for batch in _batches(pairs):
+                future = threads.submit(work, [encoded for _, encoded in batch])
+                under_way.append(([item for item, _ in batch], future))
+                while under_way and (len(under_way) >= 2 * self._lanes or under_way[0][1].done()):
+                    yield _finished(*under_way.popleft())
+            while under_way:
+                yield _finished(*under_way.popleft())
+        finally:
+            # Whoever interrupts does not wait for the pictures that are being decoded.
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _batches(
@@ -130,7 +146,5 @@ def _batches(
         yield batch
 
 
-def _finished(
-    items: list[_Item], future: Future[list[Features | PictureError]]
-) -> list[tuple[_Item, Features | PictureError]]:
+def _finished(items: list[_Item], future: Future[list[_Result]]) -> list[tuple[_Item, _Result]]:
     return list(zip(items, future.result(), strict=True))

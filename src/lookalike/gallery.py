@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from .collection import Answer, Collection
-from .errors import CannotWrite, LookalikeError, PictureError
+from .errors import CannotWritePage, LookalikeError, PictureError
+from .picture import HEAD_BYTES, sniff
 from .types import Hit
 
 _SIDE = 320
@@ -55,12 +56,13 @@ figcaption { padding: .55rem .7rem .65rem; font-size: .8rem; overflow-wrap: anyw
 
 
 class Gallery:
-    """The page while it is written, an answer at a time. A context manager; `CannotWrite`."""
+    """The page while it is written, an answer at a time. A context manager; `CannotWritePage`."""
 
     def __init__(self, path: Path, collection: Collection) -> None:
         self._path = path
         self._collection = collection
         with self._writing():
+            _check_free(path)
             self._file = path.open("w", encoding="utf-8", errors="replace")
             self._file.write(_HEAD)
 
@@ -113,7 +115,18 @@ class Gallery:
         try:
             yield
         except OSError as error:
-            raise CannotWrite(self._path, error.strerror or str(error)) from error
+            raise CannotWritePage(self._path, error.strerror or str(error)) from error
+
+
+def _check_free(path: Path) -> None:
+    """Whether a page may be written there: a slip must not cost anybody a picture."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise CannotWritePage(path, "its name does not end in .html")
+    if path.is_file():
+        with path.open("rb") as file:
+            kind = sniff(file.read(HEAD_BYTES))
+        if kind is not None:
+            raise CannotWritePage(path, f"there is a picture ({kind}) under this name")
 
 
 def _name(path: str) -> str:

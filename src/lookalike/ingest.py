@@ -6,6 +6,7 @@ where it ended: unchanged files are passed over, known content is recognised by 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,8 +17,9 @@ import numpy as np
 
 from . import sources
 from .decoding import Encoded
-from .errors import PictureError
+from .errors import BadSource, PictureError
 from .features import FeaturePipeline, Features
+from .places import place_of
 from .sources import Item
 from .store import Arrival, LedgerEntry, Refusal, Store
 from .types import Place, Vectors
@@ -100,6 +102,32 @@ def ingest(
 def found(given: Iterable[str]) -> Iterator[Item]:
     """Every item of several sources; `BadSource` if one does not exist, before the first item."""
     return chain.from_iterable([sources.find(each) for each in given])
+
+
+def queried(given: Iterable[str]) -> Iterator[Item]:
+    """The same to search with: a source that does not exist is a picture that cannot be read."""
+    return chain.from_iterable([_found_or_missing(each) for each in given])
+
+
+def _found_or_missing(given: str) -> Iterable[Item]:
+    try:
+        return sources.find(given)
+    except BadSource:
+        if not given or sources.exists(place_of(given)):
+            raise
+        return [Item(Place(given), functools.partial(_refuse, given), explicit=True)]
+
+
+def _refuse(given: str) -> Encoded:
+    raise PictureError(given, "it does not exist", retry=True)
+
+
+def sampled(found: Callable[[], Iterator[Item]], count: int) -> Iterator[Encoded | PictureError]:
+    """At most `count` of what is found, chosen evenly and always the same, in its order."""
+    total = sum(1 for _ in found())
+    chosen = np.random.default_rng(0).choice(total, min(count, total), replace=False)
+    wanted = set(chosen.tolist())
+    return (encoded(item) for number, item in enumerate(found()) if number in wanted)
 
 
 def encoded(item: Item) -> Encoded | PictureError:

@@ -1,7 +1,7 @@
 """How a place is written down.
 
 A file is its absolute path; one whose name is not valid UTF-8 is a `file://` URI, whose escapes
-hold every byte of it. A member of an archive is `ARCHIVE!/MEMBER`.
+hold every byte of it. A member of an archive is `ARCHIVE!/MEMBER`, its name as the archive has it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from urllib.parse import unquote_to_bytes
 LITTER = frozenset(("Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX"))
 """What systems leave in folders and archives, and nobody means as a picture."""
 
+MARK = "!/"
+"""What stands between an archive and the name of a member."""
+
 _URI = "file://"
 _LARGEST = 2**63 - 1
 
@@ -24,9 +27,39 @@ def absolute(path: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
 
 
+def path_of(text: str) -> Path:
+    """The file that a user means, by its path or by a URI copied from a hit."""
+    return absolute(str(disk_path(text)) if text.startswith(_URI) else text)
+
+
 def place_of(text: str) -> str:
     """The place that a user means, who may have copied it from a hit."""
-    return text if text.startswith(_URI) else place_name(absolute(text))
+    inside = in_archive(text)
+    return member_place(*inside) if inside else place_name(path_of(text))
+
+
+def in_archive(text: str) -> tuple[Path, str] | None:
+    """The archive and the member's name, if a user means a member of an archive that is there."""
+    if MARK not in text or os.path.lexists(path_of(text)):  # a folder's name may end in `!` as well
+        return None
+    for at in (at for at in range(len(text)) if text.startswith(MARK, at)):
+        archive = path_of(text[:at])
+        if os.path.isfile(archive):  # noqa: PTH113 - pathlib's raises
+            return archive, text[at + len(MARK) :]
+    return None
+
+
+def member_place(archive: Path, member: str) -> str:
+    """The place of a member of an archive."""
+    return f"{place_name(archive)}{MARK}{written(member)}"
+
+
+def written(member: str) -> str:
+    """A member's name with escapes for what is not valid UTF-8; what is written stays as it is."""
+    try:
+        return member.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # no name that a member could have
+        return plain_text(member)
 
 
 def place_name(path: Path) -> str:

@@ -18,7 +18,9 @@ Seam = Literal["extractor", "index"]
 _TABLE: dict[Seam, dict[str, str]] = {
     "extractor": {
         "bovw": "lookalike.extract.bovw:BagOfVisualWords",
+        "clip": "lookalike.extract.clip:ClipExtractor",
         "onnx": "lookalike.extract.onnx:OnnxExtractor",
+        "timm": "lookalike.extract.timm:TimmExtractor",
         "vectors": "lookalike.extract.ready:ReadyVectors",
     },
     "index": {

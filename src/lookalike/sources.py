@@ -19,9 +19,22 @@ from typing import IO, Any
 
 from . import archives
 from .decoding import Encoded
-from .errors import BadSource, PictureError
+from .errors import BadQuery, BadSource, PictureError
 from .picture import HEAD_BYTES, sniff
-from .places import LITTER, absolute, disk_path, in_64_bits, is_there, place_name, plain_text
+from .places import (
+    LITTER,
+    absolute,
+    disk_path,
+    in_64_bits,
+    in_archive,
+    is_there,
+    member_place,
+    path_of,
+    place_name,
+    place_of,
+    plain_text,
+)
+from .store.writes import metadata_text
 from .types import Place
 
 CATALOGUE = "catalogue.sqlite"
@@ -63,7 +76,10 @@ def find(source: str | os.PathLike[str]) -> Iterator[Item]:
     once if nothing is there, or a row of a list is wrong.
     """
     text = os.fspath(source)
-    path = absolute(text)
+    path = path_of(text)
+    inside = in_archive(text)
+    if inside is not None and archives.has(member_place(*inside)):
+        return _member(*inside)
     try:
         mode = path.stat().st_mode if text else 0
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -91,13 +107,18 @@ def find(source: str | os.PathLike[str]) -> Iterator[Item]:
 def roots(source: str | os.PathLike[str]) -> Iterator[str]:
     """The places that a source speaks of; what lies below them and is gone may be forgotten."""
     text = os.fspath(source)
-    path = absolute(text)
+    path = path_of(text)
     if _is_list(path):
         yield from (item.place.path for item in _list(path))
         return
+    if in_archive(text):
+        yield place_of(text)
+        return
     if not os.path.lexists(path):
         # The part of a pattern before its first magic.
-        path = next(each for each in path.parents if not glob.has_magic(str(each)))
+        path = next(
+            each for each in path.parents if os.path.lexists(each) or not glob.has_magic(str(each))
+        )
     yield place_name(path)
     yield path.as_uri()  # what lies there under a name that is not valid UTF-8
 
@@ -110,6 +131,14 @@ def count(given: Iterable[str]) -> int | None:
             return None
         number += 1
     return number
+
+
+def named(text: str) -> Item:
+    """The picture at a path or a place; what is wrong with it, its `encoded` says."""
+    place = place_of(text)
+    if archives.is_member(place):
+        return Item(Place(place), lambda: archives.read(place), explicit=True)
+    return replace(next(_one(disk_path(place))), explicit=True)
 
 
 def encoded_at(place: str) -> Encoded:
@@ -136,7 +165,7 @@ def _looks_like_a_picture(path: str) -> bool:
 
 def _matches(pattern: str) -> Iterator[Item]:
     """What a pattern matches, each once, though it may match a folder and what is in it."""
-    names = glob.glob(os.path.expanduser(pattern), recursive=True)  # noqa: PTH111, PTH207
+    names = glob.glob(_escaped(os.path.expanduser(pattern)), recursive=True)  # noqa: PTH111, PTH207
     if not names:
         raise BadSource(f"nothing matches {pattern}: check it, and quote it for the shell")
     matches = sorted({absolute(name) for name in names})
@@ -144,6 +173,21 @@ def _matches(pattern: str) -> Iterator[Item]:
     ours = {folder for path in matches for folder in path.parents if is_collection(folder)}
     tops = [path for path in matches if (folders | ours).isdisjoint(path.parents)]
     return chain.from_iterable(_folder(path) if path in folders else _file(path) for path in tops)
+
+
+def _escaped(pattern: str) -> str:
+    """The same, so that a folder that is there is none of the pattern, whatever its name."""
+    ends = [at for at, letter in enumerate(pattern) if letter == "/"]
+    end = next((at for at in reversed(ends) if os.path.lexists(pattern[:at])), 0)
+    return glob.escape(pattern[:end]) + pattern[end:]
+
+
+def _member(archive: Path, name: str) -> Iterator[Item]:
+    """A member that was named; also what says why the archive breaks off, if it does."""
+    wanted = (member_place(archive, name), place_name(archive))
+    for member in archives.members(archive):
+        if member.place.path in wanted:
+            yield Item(member.place, member.read, explicit=True, streamed=True)
 
 
 def _folder(folder: Path) -> Iterator[Item]:
@@ -201,7 +245,8 @@ def _one(path: Path) -> Iterator[Item]:
         yield _unreadable(path, error)
         return
     if stat.S_ISDIR(status.st_mode):
-        yield _refused(path, "a folder behind a link, which is not followed: name it itself")
+        what = "a folder behind a link, which is not followed" if path.is_symlink() else "a folder"
+        yield _refused(path, f"{what}: name it itself")
     elif not stat.S_ISREG(status.st_mode):
         yield _refused(path, "not a file but a pipe, a socket or a device")
     else:
@@ -256,7 +301,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 given = row.get("path")
                 if not isinstance(given, str) or not given:
                     raise BadSource(f"{path}, line {number}: it has no path")
+                metadata_text(Place(given, metadata={**row, "path": None}))
                 yield dict(row)
+    except BadQuery as error:
+        raise BadSource(f"{path}, line {number}: {error}") from error
     except UnicodeDecodeError as error:
         raise BadSource(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except (OSError, csv.Error) as error:

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
+import shutil
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import sources
 from .collection import Answer, Collection
+from .engine import OnLearning
 from .errors import LookalikeError
+from .exchange import Exported, OnRows
 from .ingest import OnProgress, Report
+from .model_list import ListedModel
 from .recipe import Recipe
+from .reindex import OnReindexed, Reindexed
 from .store import LedgerEntry
 from .types import Finding
+
+if TYPE_CHECKING:
+    from .export_onnx import Exported as ExportedNetwork
 
 
 def note(text: str) -> None:
@@ -31,37 +42,134 @@ def fail(error: LookalikeError) -> None:
     note(f"lookalike: {error}")
 
 
+def command(*arguments: str | Path) -> str:
+    """What to type for another command, by the name that this program was called by."""
+    program, usual = sys.argv[0], shutil.which("lookalike")
+    is_script = Path(program).is_file() and Path(program).name != "__main__.py"
+    if not is_script or (usual and Path(usual).samefile(program)):
+        program = "lookalike"
+    return shlex.join([program, *map(str, arguments)])
+
+
 @contextlib.contextmanager
-def ingest_progress(given: Sequence[str]) -> Iterator[OnProgress | None]:
+def ingest_progress(given: Sequence[str]) -> Iterator[tuple[OnProgress, OnLearning]]:
     """A bar with rate and time left, on a terminal's standard error; nothing elsewhere."""
+    with _progress("indexing") as bar:
+
+        def count() -> None:
+            with contextlib.suppress(LookalikeError):
+                bar.update(total=sources.count(given))
+
+        def on_progress(report: Report) -> None:
+            bar.update("indexing", report.seen, rate=report.pictures_per_second)
+
+        if bar.shown:
+            threading.Thread(target=count, daemon=True).start()
+        yield on_progress, bar.on_learning
+
+
+@contextlib.contextmanager
+def reindex_progress() -> Iterator[tuple[OnReindexed, OnLearning]]:
+    """The same for a reindex."""
+    with _progress("describing anew") as bar:
+
+        def on_progress(report: Reindexed) -> None:
+            done = report.done + len(report.unreadable)
+            bar.update("describing anew", done, report.total, report.pictures_per_second)
+
+        yield on_progress, bar.on_learning
+
+
+@contextlib.contextmanager
+def rows_progress(doing: str) -> Iterator[OnRows]:
+    """The same for rows of a file of features."""
+    with _progress(doing) as bar:
+        yield lambda done, total: bar.update(doing, done, total)
+
+
+class _Bar:
+    """A progress bar of rich's, or nothing where there is no terminal."""
+
+    def __init__(self, progress: Any) -> None:
+        self.shown = progress is not None
+        self._progress = progress
+        self._task = progress.add_task("", total=None, rate="") if progress else None
+        self._total: int | None = None
+
+    def update(
+        self,
+        doing: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
+        rate: float = 0.0,
+    ) -> None:
+        self._total = total or self._total
+        if self.shown:
+            self._progress.update(
+                self._task,
+                description=doing,
+                completed=done,
+                total=self._total,
+                rate=f"{rate:.0f}/s" if rate else "",
+            )
+
+    def on_learning(self, what: str, share: float) -> None:
+        if self.shown:
+            self._progress.update(
+                self._task, description=f"learning {what}", completed=int(100 * share), total=100
+            )
+
+
+@contextlib.contextmanager
+def _progress(doing: str) -> Iterator[_Bar]:
     if not sys.stderr.isatty():
-        yield None
+        yield _Bar(None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
     columns = (
-        TextColumn("[bold]indexing"),
+        TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeLeft(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, rate="")
-        counting = threading.Thread(target=lambda: count(), daemon=True)
+        bar = _Bar(progress)
+        bar.update(doing)
+        yield bar
 
-        def count() -> None:
-            with contextlib.suppress(LookalikeError):
-                progress.update(task, total=sources.count(given))
 
-        def on_progress(report: Report) -> None:
-            rate = f"{report.pictures_per_second:.0f}/s" if report.pictures_per_second else ""
-            progress.update(task, completed=report.seen, rate=rate)
+def show_reindexed(report: Reindexed, *, as_json: bool) -> None:
+    """What a reindex did; pictures that cannot be read are listed on standard error."""
+    for error in report.unreadable:
+        fail(error)
+    if as_json:
+        _print_json(report.to_json())
+        return
+    rate = f" ({report.pictures_per_second:.0f} pictures/s)" if report.done else ""
+    _print(f"{report.done:,} described anew{rate}")
+    unreadable = len(report.unreadable)
+    if report.swapped:
+        gone = f", {unreadable:,} unreadable ones forgotten" if unreadable else ""
+        _print(f"the collection has the recipe {report.recipe} now{gone}")
+    else:
+        note(
+            f"{unreadable:,} pictures cannot be read any more, so the old recipe stays: bring them "
+            "back, or run the same with --forget-unreadable"
+        )
 
-        counting.start()
-        yield on_progress
+
+def show_exported(report: Exported, *, as_json: bool) -> None:
+    """What an export wrote."""
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        names = ", ".join(report.embeddings)
+        size = _bytes(report.bytes)
+        _print(f"{report.pictures:,} pictures ({names}) to {_visible(str(report.file))}, {size}")
 
 
 def show_report(
@@ -89,7 +197,7 @@ def show_report(
     total = f"{len(collection):,} pictures in {collection.path}"
     (note if to_stderr else _print)(f"{line}\n{total}")
     if report.failed:
-        note("`lookalike failures` tells why the failed ones failed")
+        note(f"`{command('failures', '-c', collection.path)}` tells why the failed ones failed")
 
 
 def show_answer(answer: Answer, *, as_json: bool) -> None:
@@ -134,6 +242,32 @@ def show_recipes(recipes: Sequence[Recipe], used: str | None, *, as_json: bool) 
         _print(f"{star} {recipe.name:<{width}}  {recipe.summary}")
 
 
+def show_models(models: Sequence[ListedModel], *, as_json: bool) -> None:
+    """Models, a line each: recipe, name, dimensions, size, licence, and where it is."""
+    if as_json:
+        _print_json([model.to_json() for model in models])
+        return
+    rows = [
+        (
+            model.recipe,
+            model.name,
+            str(model.dim),
+            f"{model.megabytes:.1f} MB",
+            model.licence,
+            f"{model.state}: {model.path or model.source}",
+        )
+        for model in models
+    ]
+    if not sys.stdout.isatty():
+        for row in rows:
+            _print_row(*row)
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(map(_visible, row), widths, strict=True)
+        _print("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+
+
 def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
     """What a collection holds."""
     if as_json:
@@ -146,7 +280,8 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
         ("pictures", f"{stats['pictures']:,} in {stats['places']:,} places"),
         ("labels", f"{stats['labels']:,}"),
         ("formats", formats or "none"),
-        ("refused", f"{stats['refused']:,} paths"),
+        ("failed", f"{stats['failed']:,} paths"),
+        ("not pictures", f"{stats['ignored']:,} paths"),
         ("originals", _bytes(stats["original_bytes"])),
         ("catalogue", _bytes(stats["catalogue_bytes"])),
     ]
@@ -158,7 +293,7 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
 
 
 def show_failures(entries: Iterable[LedgerEntry], *, as_json: bool) -> None:
-    """Paths that gave no picture."""
+    """Paths that gave no picture, each with its reason."""
     for entry in entries:
         if as_json:
             _print_json(entry.to_json())
@@ -182,6 +317,22 @@ def show_ledger(entries: Sequence[tuple[str, LedgerEntry | None]], *, as_json: b
         else:
             _print_row(path, f"stored as {entry.id}")
     return sum(entry is None for _, entry in entries)
+
+
+def show_exported_network(exported: ExportedNetwork, *, as_json: bool) -> None:
+    """The files that an export wrote, and how near they are to the original."""
+    sizes = {str(path): path.stat().st_size for path in exported.files}
+    if as_json:
+        closeness = {name: asdict(each) for name, each in exported.closeness.items()}
+        _print_json({"files": sizes, "dim": exported.dim, "cosine": closeness})
+        return
+    for path, size in sizes.items():
+        _print_row(path, _bytes(size))
+    for name, each in exported.closeness.items():
+        _print_row(
+            f"{each.inputs} {name}", f"cosine {each.least:.6f} or more, mean {each.mean:.6f}"
+        )
+    note(f"use it with `lookalike index DIR --recipe onnx:{exported.path}`")
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:

@@ -131,7 +131,7 @@ class Hit(NamedTuple):
     distance: float
     """Lower is better, in the scale that the distance's name promises (cosine: 0 to 2)."""
     scores: Mapping[str, float] = _NO_SCORES
-    """By comparator, each in its own scale; empty when none looked again."""
+    """In each one's own scale: by comparator, or by embedding where several are fused."""
 
     @property
     def id(self) -> str:
@@ -142,6 +142,21 @@ class Hit(NamedTuple):
     def path(self) -> str:
         """The first place of the picture."""
         return self.record.path
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the picture lies."""
+        return self.record.places
+
+    @property
+    def label(self) -> str | None:
+        """The label at its first place."""
+        return self.record.label
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata at its first place."""
+        return self.record.metadata
 
     def to_json(self) -> dict[str, Any]:
         """The hit as the command line and the service print it."""

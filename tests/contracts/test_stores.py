@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,45 @@ def test_a_moved_picture_leaves_its_old_place(store: EmbeddedStore, tmp_path: Pa
     assert store.put([arrival(1, str(new))], {"v": random_vectors(1)}) == ["copy"]
     assert paths_of(store, 1) == [str(new)]
     assert store.ledger([str(old)]) == {}
+
+
+def test_a_place_that_is_not_here_moves_nothing(store: EmbeddedStore) -> None:
+    vectors = random_vectors(1)
+    store.put([arrival(1, "/not/here/a")], {"v": vectors})
+    assert store.put([arrival(1, "/not/here/b")], {"v": vectors}) == ["copy"]
+    assert paths_of(store, 1) == ["/not/here/a", "/not/here/b"]
+
+
+def test_a_picture_may_come_with_all_its_places(store: EmbeddedStore) -> None:
+    vectors = random_vectors(1)
+    every = replace(arrival(1, "/a"), others=(Place("/b", "cat", {"n": 1}), Place("x:/c")))
+    assert store.put([every], {"v": vectors}) == ["stored"]
+    record = store.get(sha(1).hex())
+    assert record is not None
+    assert record.places == (every.place, *every.others)
+    assert store.put([every], {"v": vectors}) == ["unchanged"]
+    assert store.put([replace(every, others=(Place("/d"),))], {"v": vectors}) == ["copy"]
+    assert store.put([replace(arrival(2, "/e"), others=(Place("/d"),))], {"v": vectors}) == [
+        "replaced"
+    ]
+    assert paths_of(store, 1) == ["/a", "/b", "x:/c"]
+
+
+def test_blocks_give_every_record_with_its_vectors(store: EmbeddedStore) -> None:
+    matrix = random_vectors(10)
+    put(store, range(10), matrix)
+    store.forget(["http://pictures/3"])
+    for size in (1, 4, 9, 100):
+        blocks = list(store.blocks(["v"], size))
+        assert {len(records) for records, _ in blocks[:-1]} <= {size}
+        ids = [record.id for records, _ in blocks for record in records]
+        assert ids == [sha(n).hex() for n in range(10) if n != 3]
+        vectors = np.concatenate([each["v"] for _, each in blocks])
+        assert (vectors == np.delete(matrix, 3, axis=0)).all()
+    reading = store.blocks(["v"], 4)
+    next(reading)
+    store.forget([f"http://pictures/{n}" for n in range(10)])
+    assert list(reading) == []
 
 
 def test_changed_content_at_a_path_replaces_what_was_there(store: EmbeddedStore) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import skimage
+from PIL import Image
 
 import lookalike
 from lookalike.serve.server import Server
@@ -48,11 +49,13 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     folder = tmp_path_factory.mktemp("collections")
     with (
         lookalike.open(folder / "full") as full,
+        lookalike.open(folder / "flat") as flat,
         lookalike.open(folder / "empty") as empty,
     ):
         full.add(PICTURES)
+        flat.add(*SAMPLES.glob("*.png"))
         servers = [
-            Server({PICTURES.name: full, "another": empty}, port=0),
+            Server({PICTURES.name: full, "flat": flat, "another": empty}, port=0),
             Server({"empty": empty}, port=0),
         ]
         threads = [threading.Thread(target=server.answer) for server in servers]
@@ -253,6 +256,19 @@ def test_shows_what_is_wrong_with_a_filter_and_keeps_the_results(page: Page, sho
     shoot(page, "bad-filter")
 
 
+def test_a_mistake_in_a_filter_takes_the_place_of_what_the_last_one_said(page: Page) -> None:
+    choose(page, QUERY)
+    filter_by(page, "label=nothing-is-called-so")
+    nothing = page.get_by_role("heading", name="No picture passes this filter")
+    expect(nothing).to_be_visible()
+    filter_by(page, "label =")
+    expect(page.locator("#filter-problem")).to_contain_text("expected a value")
+    expect(nothing).to_be_hidden()
+    filter_by(page, "label=nothing-is-called-so")
+    expect(page.locator("#filter-problem")).to_be_hidden()
+    expect(nothing).to_be_visible()
+
+
 def test_a_shared_link_with_a_bad_filter_still_shows_its_query(page: Page) -> None:
     id = tiles(page).first.get_attribute("data-id")
     page.evaluate("(id) => (location.hash = `like=${id}&where=label+%3D`)", id)
@@ -264,6 +280,17 @@ def test_takes_a_dropped_picture(page: Page) -> None:
     drop(page, "mine.jpg", QUERY.read_bytes())
     expect(page.locator("#query-title")).to_have_text("mine.jpg")
     expect(page.locator(".score").first).to_have_text("1.00")
+
+
+def test_a_picture_that_the_browser_cannot_draw_has_a_stand_in(
+    page: Page, shoot: Shoot, tmp_path: Path
+) -> None:
+    with Image.open(QUERY) as image:
+        image.save(tmp_path / "mine.tif")
+    choose(page, tmp_path / "mine.tif")
+    expect(page.locator("#query-pictures")).to_have_text("no preview")
+    expect(tiles(page).first).to_have_attribute("title", re.compile(re.escape(QUERY.name) + "$"))
+    shoot(page, "no-preview")
 
 
 def test_takes_a_pasted_picture(page: Page) -> None:
@@ -301,6 +328,25 @@ def test_several_pictures_are_one_query(page: Page) -> None:
     choose(page, QUERY, SAMPLES / "coffee.png")
     expect(page.locator("#query-title")).to_have_text("2 pictures as one")
     expect(page.locator("#query-pictures img")).to_have_count(2)
+
+
+def test_finds_pictures_by_words_and_a_link_to_that_can_be_shared(page: Page) -> None:
+    field = page.get_by_label("or say in words what to find")
+    field.fill("electric guitar")
+    field.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("electric guitar")
+    expect(tiles(page).first).to_have_attribute("title", re.compile("electric_guitar"))
+    expect(page).to_have_url(re.compile(r"#text=electric\+guitar$"))
+    page.get_by_label("Filter").fill("label=wrench")
+    page.get_by_label("Filter").press("Enter")
+    expect(tiles(page).first).to_have_attribute("title", re.compile("wrench"))
+    page.reload()
+    expect(tiles(page).first).to_have_attribute("title", re.compile("wrench"))
+    page.go_back()
+    expect(tiles(page).first).to_have_attribute("title", re.compile("electric_guitar"))
+    page.keyboard.press("Escape")
+    expect(page.locator("#ask")).to_be_visible()
+    expect(field).to_have_value("")
 
 
 def test_can_be_used_by_keyboard(page: Page) -> None:
@@ -345,6 +391,19 @@ def test_an_unknown_picture_in_the_address_leads_to_the_start(page: Page) -> Non
     page.evaluate("() => (location.hash = 'like=' + '0'.repeat(64))")
     expect(page.get_by_role("alert")).to_contain_text("No stored picture has the id")
     expect(page.locator("#ask")).to_be_visible()
+
+
+def test_pictures_of_one_folder_are_told_apart_by_their_names(page: Page, shoot: Shoot) -> None:
+    page.get_by_label("Collection").select_option("flat")
+    expect(page.locator("#grid .file").first).to_be_visible()
+    expect(page.locator("#grid .label")).to_have_count(0)
+    shoot(page, "flat-start")
+    tile = page.locator("#grid .tile", has_text="chelsea.png")
+    tile.locator("a").click()
+    expect(page.locator("#query-title")).to_have_text("chelsea.png")
+    expect(page.locator("#grid .label")).to_have_count(0)
+    expect(page.locator("#status")).to_contain_text("best ")
+    shoot(page, "flat-results")
 
 
 def test_can_change_to_another_collection(page: Page) -> None:

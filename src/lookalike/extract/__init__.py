@@ -67,7 +67,7 @@ class Trainable(Protocol):
     """How many pictures are a good sample."""
 
     def sample(self, pictures: Sequence[Picture]) -> list[Descriptors]:
-        """What is learned from in each of these pictures."""
+        """What is learned from: [n, width] of each picture."""
         ...
 
     def learn(self, samples: Sequence[Descriptors], on_progress: Callable[[float], None]) -> bytes:
@@ -80,4 +80,32 @@ class Trainable(Protocol):
 
     def restore(self, learned: bytes) -> None:
         """Take up what `learn` gave before; `RecipeError` if that does not fit the options."""
+        ...
+
+
+@runtime_checkable
+class TorchNetwork(Protocol):
+    """Has a network of torch that can be exported."""
+
+    def picture_network(self) -> Any:
+        """What `extract` gives, as a `torch.nn.Module`, in float32, on the CPU.
+
+        float32 [n, 3, size, size], normalised -> float32 [n, dim].
+        """
+        ...
+
+
+@runtime_checkable
+class TextNetwork(TextEncoder, Protocol):
+    """Has a network for text beside it, which can be exported too."""
+
+    context: int
+    """How many tokens it takes."""
+
+    def text_network(self) -> Any:
+        """What `encode_text` gives: int64 [n, context] -> float32 [n, dim], of length 1."""
+        ...
+
+    def tokenizer_json(self) -> str:
+        """What makes tokens of text, as the library `tokenizers` reads it."""
         ...

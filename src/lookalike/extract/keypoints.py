@@ -25,7 +25,11 @@ WIDTHS: dict[Detector, int] = {"sift": 128, "orb": 32, "akaze": 61}
 # line of pixels is empty, AKAZE asks for 2^64 bytes.
 _SMALLEST_SIDE = 8
 
-_INSTALL_AKAZE = "`pip install 'opencv-python-headless<5'`: OpenCV 5 no longer has it"
+_INSTALL_AKAZE = (
+    "`pip uninstall -y opencv-python-headless` and "
+    "`pip install --force-reinstall opencv-contrib-python-headless`, as another package has put an "
+    "OpenCV without it in the place of ours"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,26 @@
 """Networks as ONNX files: pixels in, one vector a picture out, in ONNX Runtime.
 
 A model is a pair of files, `NAME.onnx` and `NAME.toml`; the TOML says how pictures are brought to
-the network's input and what its output is. The graph takes uint8 pixels and does all the rest.
+the network's input and what its output is. Some come with lookalike, others are given by path.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import DeviceUnavailable, RecipeError, UnknownName
+from ..errors import DeviceUnavailable, NoText, RecipeError, UnknownName, WeightsUnusable
 from ..types import Picture, Vectors
-from .preprocessing import Preprocessing
+from .class_words import ClassWords, ClassWordsOptions
+from .onnx_file import Array, Network
+from .onnx_model import Model
+from .pooling import unit
+from .text_tower import TextTower
 
 _INSTALL_CUDA = (
     "install the GPU build in its place: "
@@ -34,49 +34,13 @@ class OnnxOptions:
     """Which network."""
 
     model: str
-    """The name of a model that comes with lookalike."""
+    """The name of a model that comes with lookalike, or the path of a `.onnx` file."""
 
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What the TOML beside an ONNX file says."""
-
-    name: str
-    path: Path
-    sha256: str
-    devices: tuple[str, ...]
-    input: str
-    preprocessing: Preprocessing
-    output: str
-    dim: int
-
-    @classmethod
-    def named(cls, name: str) -> Model:
-        """A model that comes with lookalike."""
-        folder = Path(str(files("lookalike").joinpath("models")))
-        description = folder / f"{name}.toml"
-        if not description.is_file():
-            raise UnknownName("model", name, (path.stem for path in folder.glob("*.toml")))
-        table = tomllib.loads(description.read_text("utf-8"))
-        try:
-            return cls(
-                name=table["name"],
-                path=description.with_suffix(".onnx"),
-                sha256=table["sha256"],
-                devices=tuple(table["devices"]),
-                input=table["input"]["name"],
-                preprocessing=Preprocessing(table["input"]["size"], table["input"]["resize"]),
-                output=table["output"]["name"],
-                dim=table["output"]["dim"],
-            )
-        except KeyError as error:
-            raise RecipeError(f"{description} lacks the key {error}") from error
-
-    @property
-    def fingerprint(self) -> str:
-        """Hexadecimal sha256 over the weights and the preprocessing."""
-        text = f"{self.sha256} {self.preprocessing} {self.output}"
-        return hashlib.sha256(text.encode()).hexdigest()
+    def __post_init__(self) -> None:
+        path = Path(self.model)
+        if path.suffix == ".onnx" and not (path.is_absolute() or path.parts[0].startswith("~")):
+            # A collection keeps its recipe, and is opened from other folders than this one.
+            raise ValueError(f"model must be a whole path, as {str(path.absolute())!r}")
 
 
 class OnnxExtractor:
@@ -90,22 +54,49 @@ class OnnxExtractor:
         self.fingerprint = self.model.fingerprint
         self.shortest_side = self.model.preprocessing.shortest_side
         self._device = device
+        self._network = Network(self.model.path, self.model.sha256, self._providers, device)
         if device.startswith("cuda"):  # said before anything is made for it
             self._providers()
-        self._loading = threading.Lock()
+        if not self.model.bundled and self.reads_text:
+            _ = self._text_encoder  # says what is wrong with its files
 
     def extract(self, pictures: Sequence[Picture]) -> Vectors:
-        """`pictures`: n of them -> float32 [n, dim], as the network gives them."""
+        """`pictures`: n of them -> float32 [n, dim], as the network gives them, pooled."""
         if not pictures:
             return np.empty((0, self.dim), np.float32)
-        pixels = self.model.preprocessing.squares(pictures)
-        (vectors,) = self._session.run([self.model.output], {self.model.input: pixels})
-        return np.ascontiguousarray(vectors, np.float32)
+        return self.of_values(self._values(pictures))
+
+    def of_values(self, values: Array) -> Vectors:
+        """`values`: n pictures in the type and layout of the graph's input -> float32 [n, dim]."""
+        model = self.model
+        vectors = model.pooling(self._network.run(model.output, {model.input: values}, model.batch))
+        if vectors.shape != (len(values), self.dim):
+            raise RecipeError(
+                f"{model.path} gives {list(vectors.shape)} for {len(values)} pictures, not "
+                f"[{len(values)}, {self.dim}]: correct dim and pooling in its TOML"
+            )
+        if not np.isfinite(vectors).all():
+            raise WeightsUnusable(
+                f"{model.path} gives values that are no numbers (NaN or infinite): its weights are "
+                "damaged, mean and std are not its own, or it overflows at half precision"
+            )
+        return unit(vectors) if model.normalise else vectors
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether this model has a part for text."""
+        return self.model.text is not None
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """`texts`: n of them -> float32 [n, dim], each of length 1; else `NoText`."""
+        if not self.reads_text:
+            raise NoText(self.model.name)
+        return self._text_encoder.encode(texts)
 
     @property
     def device(self) -> str:
         """What it runs on, `cpu` or `cuda`; loads the model."""
-        return "cuda" if "CUDA" in self._session.get_providers()[0] else "cpu"
+        return "cuda" if "CUDA" in self._network.session.get_providers()[0] else "cpu"
 
     @property
     def why(self) -> str:
@@ -116,33 +107,25 @@ class OnnxExtractor:
             return "this model is made for CPUs"
         return "the fastest that ONNX Runtime offers here"
 
-    @property
-    def _session(self) -> Any:
-        with self._loading:
-            return self._loaded
-
     @cached_property
-    def _loaded(self) -> Any:
-        import onnxruntime
+    def _text_encoder(self) -> TextTower | ClassWords:
+        text, folder = self.model.text, self.model.path.parent
+        assert text is not None
+        if isinstance(text, ClassWordsOptions):
+            return ClassWords.load(folder / text.file, text.sha256, text.temperature)
+        return TextTower(text, folder, self.dim, self._providers, self._device)
 
-        try:
-            content = self.model.path.read_bytes()
-        except OSError as error:
-            raise RecipeError(f"cannot read the model {self.model.path}: {error}") from error
-        if hashlib.sha256(content).hexdigest() != self.model.sha256:
-            raise RecipeError(f"{self.model.path} is damaged: its sha256 is not the expected one")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(content, options, providers=self._providers())
-        if self._device.startswith("cuda") and "CUDA" not in session.get_providers()[0]:
-            # Where CUDA's own libraries are missing, ONNX Runtime takes the CPU without a word.
-            raise DeviceUnavailable(
-                f"{self._device!r} was asked for, but ONNX Runtime cannot start CUDA here: "
-                "see that the NVIDIA driver, CUDA and cuDNN are installed in the versions it wants"
-            )
-        return session
+    def _values(self, pictures: Sequence[Picture]) -> Array:
+        """`pictures`: n of them -> what the graph takes, in its type and layout."""
+        preprocessing, layout = self.model.preprocessing, self.model.layout
+        kind = self._network.input_type(self.model.input)
+        if kind == "uint8":
+            squares = preprocessing.squares(pictures)
+            return squares if layout == "nhwc" else _contiguous(squares.transpose(0, 3, 1, 2))
+        values = preprocessing.normalised(pictures)
+        if layout == "nhwc":
+            values = _contiguous(values.transpose(0, 2, 3, 1))
+        return values.astype(np.float16) if kind == "float16" else values
 
     def _providers(self) -> list[Any]:
         import onnxruntime
@@ -160,10 +143,13 @@ def providers_for(device: str, model: Model, available: Sequence[str]) -> list[A
         raise UnknownName("device", device, ("auto", "cpu", "cuda", "cuda:0"))
     cuda = "CUDAExecutionProvider" in available
     if name == "cuda" and "cuda" not in model.devices:
-        raise DeviceUnavailable(
-            f"{model.name} is made for CPUs; on a GPU use `--recipe default-fp16` with a "
-            "collection of its own, whose vectors are not mixed with these"
+        instead = (
+            "on a GPU use `--recipe default-fp16` with a collection of its own, whose vectors are "
+            "not mixed with these"
+            if model.bundled
+            else f"its TOML says devices = {list(model.devices)}"
         )
+        raise DeviceUnavailable(f"{model.name} is made for CPUs; {instead}")
     if name == "cuda" and not cuda:
         raise DeviceUnavailable(f"this ONNX Runtime has no CUDA: {_INSTALL_CUDA}")
     if name == "cpu" or not cuda or "cuda" not in model.devices:
@@ -172,3 +158,7 @@ def providers_for(device: str, model: Model, available: Sequence[str]) -> list[A
         ("CUDAExecutionProvider", {"device_id": int(number or 0)}),
         "CPUExecutionProvider",
     ]
+
+
+def _contiguous(values: Array) -> Array:
+    return np.ascontiguousarray(values)

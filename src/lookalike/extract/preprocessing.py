@@ -38,6 +38,16 @@ class Preprocessing:
         """A picture whose short side is at least this long loses nothing here by being shrunk."""
         return self.size if self.resize == "squash" else math.ceil(self.size / self.crop)
 
+    def shown(self, picture: Picture) -> tuple[float, float, float, float]:
+        """Left, top, width and height of what the square shows, in pixels of the original."""
+        height, width = picture.pixels.shape[:2]
+        left, top, wide, high = 0, 0, width, height
+        if self.resize == "crop":
+            left, top, wide = _middle(width, height, self.crop)
+            high = wide
+        x, y = picture.original_size[0] / width, picture.original_size[1] / height
+        return left * x, top * y, wide * x, high * y
+
     def squares(self, pictures: Sequence[Picture]) -> Pixels:
         """`pictures`: n of them -> uint8 [n, size, size, 3]."""
         return np.stack([self._square(picture.pixels) for picture in pictures])
@@ -66,6 +76,11 @@ class Preprocessing:
 
 def _centre(pixels: Pixels, share: float) -> Pixels:
     height, width = pixels.shape[:2]
-    side = max(1, round(share * min(height, width)))
-    top, left = (height - side) // 2, (width - side) // 2
+    left, top, side = _middle(width, height, share)
     return pixels[top : top + side, left : left + side]
+
+
+def _middle(width: int, height: int, share: float) -> tuple[int, int, int]:
+    """Left, top and side of a square in the middle; `share`: of the short side."""
+    side = max(1, round(share * min(width, height)))
+    return (width - side) // 2, (height - side) // 2, side

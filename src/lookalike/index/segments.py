@@ -124,6 +124,12 @@ class SegmentedIndex:
             _mask(in_fresh, len(view.fresh.rows)),
         )
 
+    def among(self, query: Vectors, rows: Rows) -> Neighbours:
+        """All of these `rows`, ascending, that live here, ranked exactly for one query [1, dim]."""
+        view, query = self._view, self.prepared(query)
+        in_main, in_fresh = view.main.living(rows), view.fresh.living(rows)
+        return self._ranked(view, query, len(rows), in_main, in_fresh)
+
     def exact(self, queries: Vectors, k: int) -> Neighbours:
         """The true `k` nearest, by looking at every vector."""
         view, queries = self._view, self.prepared(queries)

@@ -24,6 +24,7 @@ class CollectionSummary(BaseModel):
     pictures: int
     recipe: str
     upload_bytes: int = Field(description="The largest picture that may be uploaded.")
+    reads_text: bool = Field(description="Whether it can be searched with words.")
 
 
 class Collections(BaseModel):

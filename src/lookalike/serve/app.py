@@ -48,6 +48,7 @@ def create_app(
     )
     problems.install(app, HEADERS)
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
+    app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
     app.state.served = routes.Served(
         collections, [root.resolve() for root in roots], (ending or threading.Event()).is_set
     )

@@ -22,6 +22,8 @@ from ..errors import (
     CannotWrite,
     CollectionBusy,
     LookalikeError,
+    NoText,
+    NotTrained,
     PictureError,
     UnknownName,
     UnknownPicture,
@@ -34,6 +36,8 @@ _STATUS: dict[type[LookalikeError], int] = {
     UnknownName: 400,
     UnknownPicture: 404,
     PictureError: 422,
+    NoText: 400,
+    NotTrained: 409,
     CollectionBusy: 503,
     CannotWrite: 507,
 }
@@ -122,8 +126,16 @@ def status_of(error: LookalikeError) -> int:
 
 def _of_ours(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LookalikeError)
-    detail = error.reason if isinstance(error, PictureError) else str(error)
-    return problem(status_of(error), detail, kind=_dashed(type(error).__name__))
+    return problem(status_of(error), _detail(error), kind=_dashed(type(error).__name__))
+
+
+def _detail(error: LookalikeError) -> str:
+    """What happened, without the path of a file and without advice for a command line."""
+    if isinstance(error, PictureError):
+        return error.reason
+    if isinstance(error, UnknownPicture):
+        return f"no stored picture has the id {error.id!r}"
+    return str(error)
 
 
 def _of_http(_: Request, error: Exception) -> JSONResponse:

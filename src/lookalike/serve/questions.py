@@ -39,6 +39,30 @@ class Wanted(_Strict):
     )
     threshold: float | None = Field(None, description="The least score of a hit.")
 
+    embedding: str | None = Field(
+        None, max_length=200, description="One of several kinds of vectors to search by alone."
+    )
+
+
+class Asked(Wanted):
+    """What a search says beside its pictures."""
+
+    text: str | None = Field(
+        None,
+        max_length=10_000,
+        description="Words that the hits are to fit; alone or with `image`.",
+    )
+    text_weight: float = Field(
+        0.5, ge=0, le=1, description="Of the words beside a picture, from 0 to 1."
+    )
+    unlike_text: str | None = Field(
+        None, max_length=10_000, description="Words that the hits are not to fit."
+    )
+
+    def keywords(self) -> dict[str, Any]:
+        """As `Collection.search` takes them."""
+        return self.model_dump(exclude_none=True)
+
 
 class Folder(_Strict):
     """A folder on the server that is to be indexed."""
@@ -55,7 +79,7 @@ def _finite(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 class _Description(_Strict):
     label: str | None = Field(None, max_length=1000)
-    metadata: Annotated[Json[dict[str, JsonValue]], AfterValidator(_finite)] = {}
+    metadata: Annotated[Json[dict[str, JsonValue]], AfterValidator(_finite)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +92,36 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Uploaded pictures that are one query, and what is wanted of its hits."""
+    """Uploaded pictures that are one query, and what else is asked."""
 
     pictures: list[Upload]
-    wanted: Wanted
+    unlike: list[Upload]
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Uploaded pictures that are to be kept, and what is said of each."""
+    """Uploaded pictures that are to be kept, and what is said of each; None for nothing."""
 
     pictures: list[Upload]
     label: str | None
-    metadata: Metadata
+    metadata: Metadata | None
 
 
 async def question(request: Request, collection: Collection) -> Question:
-    """Read the form of a search: `image` once or more; what is wanted from it or the address."""
-    async with _form(request) as form:
-        pictures = await _uploads(form, "image", collection)
-        fields = {**request.query_params, **_texts(form, "image")}
-    return Question(pictures, _checked(Wanted, fields))
+    """Read a search: a form with pictures or `text`, or JSON with `text`; or from the address."""
+    if _content_type(request) == _JSON:
+        asked = _checked_json(Asked, await request.body())
+        pictures, unlike = [], []
+    else:
+        async with _form(request) as form:
+            pictures = await _uploads(form, "image", collection)
+            unlike = await _uploads(form, "unlike", collection)
+            fields = {**request.query_params, **_texts(form, "image", "unlike")}
+        asked = _checked(Asked, fields)
+    if not pictures and asked.text is None:
+        _invalid("image", "expected at least one picture, or text")
+    return Question(pictures, unlike, asked)
 
 
 async def arrivals(request: Request, collection: Collection) -> Arrivals | Folder:
@@ -98,6 +131,8 @@ async def arrivals(request: Request, collection: Collection) -> Arrivals | Folde
     async with _form(request) as form:
         pictures = await _uploads(form, "images", collection)
         fields = _texts(form, "images")
+    if not pictures:
+        _invalid("images", "expected at least one picture")
     said = _checked(_Description, fields)
     return Arrivals(pictures, said.label or None, said.metadata)
 
@@ -138,16 +173,14 @@ async def _uploads(form: FormData, field: str, collection: Collection) -> list[U
         if len(data) > limit:
             raise too_large(limit)
         uploads.append(Upload(given.filename or "picture", data))
-    if not uploads:
-        _invalid(field, "expected at least one picture")
     return uploads
 
 
-def _texts(form: FormData, pictures: str) -> dict[str, str]:
+def _texts(form: FormData, *pictures: str) -> dict[str, str]:
     """The form's other fields; a file among them is an error."""
     texts: dict[str, str] = {}
     for name, value in form.items():
-        if name == pictures:
+        if name in pictures:
             continue
         if isinstance(value, UploadFile):
             _invalid(name, "expected text, not a file")

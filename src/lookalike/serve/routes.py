@@ -29,19 +29,24 @@ _PROBLEMS: Problems = {
     }
 }
 _FOR_A_YEAR = "private, max-age=31536000, immutable"
+_SIDES = (64, 128, 256, 384, 512, 768, 1024)
+"""The sizes that are made. Each is kept, so not every size that somebody asks for can be one."""
 
 
-def _form_of(pictures: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _form_of(pictures: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
     """The description of a form that is read from the request itself."""
-    images = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-    schema = {"type": "object", "required": [pictures], "properties": {pictures: images, **fields}}
-    return {"multipart/form-data": {"schema": schema}}
+    images = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    properties = {**dict.fromkeys(pictures, images), **fields}
+    return {"multipart/form-data": {"schema": {"type": "object", "properties": properties}}}
 
 
 _SEARCH_BODY = {
     "requestBody": {
         "required": True,
-        "content": _form_of("image", questions.Wanted.model_json_schema()["properties"]),
+        "content": {
+            **_form_of(("image", "unlike"), questions.Asked.model_json_schema()["properties"]),
+            "application/json": {"schema": questions.Asked.model_json_schema()},
+        },
     }
 }
 _ADD_BODY = {
@@ -49,7 +54,7 @@ _ADD_BODY = {
         "required": True,
         "content": {
             **_form_of(
-                "images",
+                ("images",),
                 {
                     "label": {"type": "string"},
                     "metadata": {"type": "string", "description": "A JSON object."},
@@ -111,6 +116,7 @@ def list_collections(served: _Served) -> answers.Collections:
                 pictures=len(each),
                 recipe=each.recipe.name,
                 upload_bytes=each.limits.upload_bytes,
+                reads_text=each.reads_text,
             )
             for name, each in served.collections.items()
         ]
@@ -127,9 +133,13 @@ def stats(collection: _Named) -> answers.Stats:
 def search(
     name: str, collection: _Named, asked: Annotated[questions.Question, Depends(_question)]
 ) -> answers.Found:
-    """Find the pictures that look like the uploaded one; several are one query, their mean."""
-    encoded = [upload.data for upload in asked.pictures]
-    return _found(name, lambda: collection.search(*encoded, **asked.wanted.model_dump()))
+    """Find the pictures that look like the uploaded one, or fit `text`, or both.
+
+    Several pictures are one query, their mean; `unlike` are pictures that the hits are not like.
+    """
+    like = [upload.data for upload in asked.pictures]
+    unlike = [upload.data for upload in asked.unlike]
+    return _found(name, lambda: collection.search(*like, unlike=unlike, **asked.asked.keywords()))
 
 
 @router.get("/{name}/pictures")
@@ -193,9 +203,12 @@ def thumbnail(
     request: Request,
     collection: _Named,
     id: str,
-    side: Annotated[int, Query(ge=64, le=1024, description="Pixels, at most.")] = 256,
+    side: Annotated[
+        int, Query(ge=_SIDES[0], le=_SIDES[-1], description=f"Pixels, or the next of {_SIDES}.")
+    ] = 256,
 ) -> Response:
-    """A JPEG of a stored picture, its long side at most `side` pixels; never enlarged."""
+    """A JPEG of a stored picture, `side` pixels long or the next size; never enlarged."""
+    side = next(each for each in _SIDES if each >= side)
     tag = f'"{_record(collection, id).id}-{side}"'
     headers = {"ETag": tag, "Cache-Control": _FOR_A_YEAR}
     if tag in request.headers.get("if-none-match", ""):

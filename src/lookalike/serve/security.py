@@ -116,7 +116,7 @@ def _without_port(host: str) -> str:
 
 
 def _is_foreign(headers: Headers, host: str) -> bool:
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    if any(site not in ("none", "same-origin") for site in headers.getlist("sec-fetch-site")):
         return True
     ours = {f"http://{host.lower()}", f"https://{host.lower()}"}
     return any(origin.lower() not in ours for origin in headers.getlist("origin"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import signal
 import socket
 import threading
@@ -29,12 +30,14 @@ class Server(uvicorn.Server):
         host: str = "127.0.0.1",
         port: int = 8000,
         roots: Sequence[Path] = (),
+        listening: socket.socket | None = None,
     ) -> None:
-        """`port` 0 takes a free one. Raises `CannotServe`."""
+        """`listening`: a socket of `listen`, in place of host and port. Raises `CannotServe`."""
         self._ending = threading.Event()
-        self._socket = _listening(host, port)
+        self._socket = listening or listen(host, port)
+        host, port = self._socket.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{self._socket.getsockname()[1]}"
+        self.url = f"http://{name}:{port}"
         app = create_app(collections, roots=roots, hosts=(*LOOPBACK, name), ending=self._ending)
         super().__init__(
             uvicorn.Config(
@@ -67,17 +70,16 @@ class Server(uvicorn.Server):
 
 def run(
     collections: Mapping[str, Collection],
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    listening: socket.socket,
     roots: Sequence[Path] = (),
-    on_listening: Callable[[str], None] = lambda _: None,
+    on_start: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Answer until Ctrl-C or SIGTERM, then return. Raises `CannotServe`.
+    """Answer at a socket of `listen` until Ctrl-C or SIGTERM, then return.
 
-    `on_listening` is told the address once it can be called.
+    `on_start` is told the address.
     """
-    server = Server(collections, host=host, port=port, roots=roots)
-    on_listening(server.url)
+    server = Server(collections, roots=roots, listening=listening)
+    on_start(server.url)
     for collection in collections.values():
         threading.Thread(target=collection.warm, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
@@ -90,19 +92,26 @@ def run(
         signal.signal(signal.SIGTERM, before)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that nobody else can have now; `port` 0 takes a free one. Raises `CannotServe`.
+
+    Who calls before there is a `Server` to answer is kept waiting.
+    """
     if not _is_loopback(host):
         raise CannotServe(
             f"{host} is not a loopback address: this version serves its own machine "
-            "alone. Choose 127.0.0.1, ::1 or localhost with --host."
+            "alone. Choose 127.0.0.1, ::1 or localhost with --host (HOST= for make)."
         )
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower().rstrip(".")
+        # Python adds the address to the system's own words, and we name it already.
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error).rstrip(".")
         raise CannotServe(
-            f"cannot listen on {host}, port {port}: {reason}. Choose another with --port."
+            f"cannot listen on {host}, port {port}: {reason.lower()}. "
+            "Choose another with --port (PORT= for make)."
         ) from error
     # Connections inherit it. Otherwise the end of an answer waits 40 ms for the client's ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

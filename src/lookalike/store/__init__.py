@@ -23,6 +23,8 @@ class Arrival:
     height: int
     size: int
     place: Place
+    others: tuple[Place, ...] = ()
+    """Where else it lies, as another store knew it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,32 @@ class Store(Protocol):
         """Records, the newest first."""
         ...
 
+    def blocks(
+        self, embeddings: Sequence[str], size: int = 1024
+    ) -> Iterator[tuple[list[Record], dict[str, Vectors]]]:
+        """Every record with its vectors, the oldest first, at most `size` at a time.
+
+        Vectors by embedding, float32 [len(records), dim]. What others commit meanwhile may be
+        among them or not; nobody waits for a slow reader.
+        """
+        ...
+
     def nearest(
         self, embedding: str, queries: Vectors, k: int, where: Filter | None
     ) -> list[list[tuple[Record, float]]]:
         """The `k` nearest records of each query, float32 [q, dim], with scores, best first."""
+        ...
+
+    def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
+        """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
+        ...
+
+    def learned(self) -> dict[str, bytes]:
+        """What extractors have learned from the collection's pictures, by embedding."""
+        ...
+
+    def keep_learned(self, embedding: str, fingerprint: str, content: bytes) -> bytes:
+        """Keep what an extractor has learned; what another process kept before it comes first."""
         ...
 
     def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:

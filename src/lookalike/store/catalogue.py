@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -20,28 +20,21 @@ import numpy as np
 from ..errors import (
     CannotWrite,
     CollectionClosed,
+    CollectionDamaged,
     CollectionTooNew,
     NotACollection,
 )
 from ..filters import Filter
 from ..types import Place, Record, Rows, Vectors
-from . import Arrival, LedgerEntry, Outcome, Refusal, Verdict
+from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, Verdict, embeddings
 from .connection import BUSY_SECONDS, Connection, readable, translated
+from .embeddings import Embedding
 from .sql_filters import condition
 from .writes import metadata_text, put_one, put_place, remove_if_nowhere, row_at
 
 FILE = "catalogue.sqlite"
 VERSION = 1
 _APPLICATION_ID = 0x6C6F6F6B  # "look"
-
-
-class Embedding(NamedTuple):
-    """A table of vectors."""
-
-    number: int
-    dim: int
-    fingerprint: str
-    cache: str | None
 
 
 class Catalogue:
@@ -62,9 +55,9 @@ class Catalogue:
 
     @classmethod
     def create(
-        cls, folder: Path, about: Mapping[str, str], embeddings: Mapping[str, tuple[int, str]]
+        cls, folder: Path, about: Mapping[str, str], plans: Sequence[EmbeddingPlan]
     ) -> Catalogue:
-        """Make a new one; `embeddings`: name -> (dim, fingerprint).
+        """Make a new one, to hold what is planned.
 
         Built under a temporary name and linked into place, so that a half-made one is never
         opened, and of two processes that create at once the second opens what the first made.
@@ -79,15 +72,8 @@ class Catalogue:
                 sqlite.execute(f"PRAGMA user_version={VERSION}")
                 rows = {**about, "uuid": str(uuid.uuid4()), "created": str(time.time())}
                 sqlite.executemany("INSERT INTO about VALUES (?, ?)", rows.items())
-                for name, (dim, fingerprint) in embeddings.items():
-                    number = sqlite.execute(
-                        "INSERT INTO embeddings (name, dim, fingerprint) VALUES (?, ?, ?)",
-                        (name, dim, fingerprint),
-                    ).lastrowid
-                    sqlite.execute(
-                        f"CREATE TABLE vectors_{number} "
-                        "(row INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT"
-                    )
+                for plan in plans:
+                    embeddings.add(sqlite, plan, coming=False)
                 sqlite.commit()
             _publish(temporary, folder / FILE)
         except OSError as error:
@@ -103,12 +89,12 @@ class Catalogue:
         with self.reading() as connection:
             return dict(connection.execute("SELECT name, value FROM about").fetchall())
 
-    def embeddings(self, connection: Connection) -> dict[str, Embedding]:
-        """The kinds of vectors by name."""
-        rows = connection.execute(
-            "SELECT name, number, dim, fingerprint, cache FROM embeddings ORDER BY number"
-        )
-        return {name: Embedding(*rest) for name, *rest in rows}
+    def recipe(self) -> str:
+        """The text of the recipe that the collection has now."""
+        about = self.about()
+        if "recipe" not in about:
+            raise CollectionDamaged(self.folder, "it does not say its recipe")
+        return about["recipe"]
 
     def changed(self) -> bool:
         """Whether anybody, in any process, may have committed since this was last asked.
@@ -163,6 +149,8 @@ class Catalogue:
     ) -> list[Outcome]:
         """Store all in one transaction; `vectors`: by embedding number, one row an arrival."""
         with self.writing() as connection:
+            for number in vectors:
+                embeddings.in_use(connection, number)
             return [
                 put_one(connection, arrival, {n: each[i] for n, each in vectors.items()})
                 for i, arrival in enumerate(arrivals)
@@ -284,8 +272,9 @@ class Catalogue:
     def counts(self) -> dict[str, Any]:
         """What is stored, in numbers."""
         with self.reading() as connection:
-            places, refused, labels = connection.execute(
-                "SELECT count(row), count(*) FILTER (WHERE reason IS NOT NULL),"
+            places, failed, ignored, labels = connection.execute(
+                "SELECT count(row), count(*) FILTER (WHERE reason IS NOT NULL AND recognised),"
+                " count(*) FILTER (WHERE reason IS NOT NULL AND NOT recognised),"
                 " count(DISTINCT label) FILTER (WHERE row IS NOT NULL) FROM places"
             ).fetchone()
             original, newest = connection.execute(
@@ -298,7 +287,8 @@ class Catalogue:
         return {
             "pictures": pictures,
             "places": places,
-            "refused": refused,
+            "failed": failed,
+            "ignored": ignored,
             "labels": labels,
             "formats": dict(formats),
             "original_bytes": original,
@@ -323,6 +313,33 @@ class Catalogue:
                 matrix = np.frombuffer(b"".join(vectors), np.float32)
                 matrix = matrix.reshape(len(rows), embedding.dim)
             yield np.array(rows, np.int64), matrix
+
+    def block(
+        self, numbers: Mapping[str, int], after: int, size: int
+    ) -> tuple[int, list[Record], dict[str, Vectors]] | None:
+        """The `size` pictures above row `after`: the last row, the records and their vectors.
+
+        `numbers`: of the embeddings whose vectors are wanted, by name. All of one state.
+        """
+        with self.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                found = connection.execute(
+                    "SELECT row FROM pictures WHERE row > ? ORDER BY row LIMIT ?", (after, size)
+                )
+                rows = [row for (row,) in found]
+                tables = {n: embeddings.in_use(connection, number) for n, number in numbers.items()}
+                records = self.records(connection, rows)
+                vectors = {
+                    name: self.vectors_at(connection, table, np.array(rows, np.int64))
+                    for name, table in tables.items()
+                }
+            finally:
+                if connection.sqlite.in_transaction:
+                    connection.execute("ROLLBACK")
+        if {len(records), *map(len, vectors.values())} != {len(rows)}:
+            raise CollectionDamaged(self.folder, "a picture in it lacks its vectors or its place")
+        return (rows[-1], [records[row] for row in rows], vectors) if rows else None
 
     def vectors_at(self, connection: Connection, embedding: Embedding, rows: Rows) -> Vectors:
         """The stored vectors of `rows` (ascending), float32 [n, dim]; those gone are left out."""

@@ -7,19 +7,30 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import BadQuery, ModelMismatch, UnknownPicture
 from ..filters import Filter
 from ..types import Finding, Place, Record, Rows, Vectors
-from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal
+from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, embeddings
 from .catalogue import Catalogue
 from .embedding_index import EmbeddingIndex
+from .embeddings import Embedding
+from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
+
+
+class Kept(NamedTuple):
+    """What a store keeps of how its vectors are made."""
+
+    recipe: str
+    """The recipe's text."""
+    learned: dict[str, bytes]
+    """By embedding."""
 
 
 class _Seen:
@@ -37,7 +48,7 @@ class EmbeddedStore:
         self._catalogue = Catalogue(folder)
         try:
             with self._catalogue.reading() as connection:
-                stored = self._catalogue.embeddings(connection)
+                stored = embeddings.current(connection)
             for plan in plans:
                 found = stored[plan.name].fingerprint if plan.name in stored else "none"
                 if found != plan.fingerprint:
@@ -45,9 +56,11 @@ class EmbeddedStore:
         except BaseException:
             self._catalogue.close()
             raise
-        self._numbers = {name: embedding.number for name, embedding in stored.items()}
-        self._dims = {name: embedding.dim for name, embedding in stored.items()}
-        self._indexes = {plan.name: EmbeddingIndex(self._catalogue, plan) for plan in plans}
+        self._stored = stored
+        self._indexes = {
+            plan.name: EmbeddingIndex(self._catalogue, plan, stored[plan.name].number)
+            for plan in plans
+        }
         self._noting = threading.Lock()
         self._changes = 0
         self._seen = _Seen()
@@ -55,35 +68,24 @@ class EmbeddedStore:
     @staticmethod
     def create(folder: Path, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
         """Make an empty store; one that is there already is left as it is."""
-        embeddings = {plan.name: (plan.dim, plan.fingerprint) for plan in plans}
-        Catalogue.create(folder, {"recipe": recipe}, embeddings).close()
+        Catalogue.create(folder, {"recipe": recipe}, plans).close()
 
     @staticmethod
-    def recipe_of(folder: Path) -> str:
-        """The recipe that a store was made with."""
-        with contextlib.closing(Catalogue(folder)) as catalogue:
-            return catalogue.about()["recipe"]
+    def made_with(folder: Path) -> Kept:
+        """The recipe that a store has, and what the extractors have learned from its pictures."""
+        with contextlib.closing(Catalogue(folder)) as catalogue, catalogue.reading() as connection:
+            return Kept(catalogue.recipe(), embeddings.learned(connection))
 
     def put(self, arrivals: Sequence[Arrival], vectors: Mapping[str, Vectors]) -> list[Outcome]:
         """Store all in one transaction; durable and findable when this returns."""
-        if set(vectors) != set(self._dims):
+        if set(vectors) != set(self._stored):
             raise BadQuery(
-                f"vectors for {', '.join(vectors) or 'nothing'}, expected {', '.join(self._dims)}"
+                f"vectors for {', '.join(vectors) or 'nothing'}, expected {', '.join(self._stored)}"
             )
         if any(len(arrival.sha256) != 32 for arrival in arrivals):
             raise BadQuery("a picture's sha256 has 32 bytes; nothing was stored")
-        numbered = {}
-        for name, given in vectors.items():
-            with np.errstate(over="ignore"):
-                matrix = np.ascontiguousarray(given, np.float32)
-            if matrix.shape != (len(arrivals), self._dims[name]):
-                raise BadQuery(
-                    f"{name} vectors of shape {matrix.shape} for {len(arrivals)} pictures, "
-                    f"expected {(len(arrivals), self._dims[name])}"
-                )
-            if not np.isfinite(matrix).all():
-                raise BadQuery(f"{name} vectors hold NaN or infinity; nothing was stored")
-            numbered[self._numbers[name]] = matrix
+        checked = _checked(vectors, self._stored, len(arrivals))
+        numbered = {self._stored[name].number: matrix for name, matrix in checked.items()}
         return self._catalogue.put(arrivals, numbered)
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
@@ -108,7 +110,7 @@ class EmbeddedStore:
     def vectors(self, embedding: str, id: str) -> Vectors:
         """The stored vector of a picture as it came, float32 [1, dim]."""
         with self._catalogue.reading() as connection:
-            table = self._catalogue.embeddings(connection)[embedding]
+            table = embeddings.in_use(connection, self._stored[embedding].number)
             row = self._catalogue.row_of(connection, id)
             rows = np.array([] if row is None else [row], np.int64)
             found = self._catalogue.vectors_at(connection, table, rows)
@@ -123,6 +125,16 @@ class EmbeddedStore:
             rows = self._catalogue.newest(connection, offset, limit)
         records = self._records(seen, [rows])
         return [records[row] for row in rows if row in records]
+
+    def blocks(
+        self, embeddings: Sequence[str], size: int = 1024
+    ) -> Iterator[tuple[list[Record], dict[str, Vectors]]]:
+        """Every record with its vectors, the oldest first, at most `size` at a time."""
+        numbers = {name: self._stored[name].number for name in embeddings}
+        after = 0
+        while block := self._catalogue.block(numbers, after, size):
+            after, records, vectors = block
+            yield records, vectors
 
     def nearest(
         self, embedding: str, queries: Vectors, k: int, where: Filter | None
@@ -141,6 +153,73 @@ class EmbeddedStore:
             rows[number] = list(compress(each, there))
             scores[number] = list(compress(scores[number], there))
         return _with_records(records, rows, scores)
+
+    def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
+        """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
+        seen = self._current(embedding)
+        with self._catalogue.reading() as connection:
+            rows = {self._catalogue.row_of(connection, id) for id in ids} - {None}
+        allowed = np.array(sorted(row for row in rows if row is not None), np.int64)
+        found = self._indexes[embedding].vectors.among(query, allowed)
+        records = self._records(seen, found.rows.tolist())
+        scored = zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True)
+        return {records[row].id: score for row, score in scored if row in records}
+
+    def learned(self) -> dict[str, bytes]:
+        """What extractors have learned from the collection's pictures, by embedding."""
+        with self._catalogue.reading() as connection:
+            return embeddings.learned(connection)
+
+    def keep_learned(self, embedding: str, fingerprint: str, content: bytes) -> bytes:
+        """Keep what an extractor has learned; what another process kept before it comes first."""
+        with self._catalogue.writing() as connection:
+            embeddings.keep_learned(connection, embedding, fingerprint, content, coming=False)
+            return embeddings.learned(connection)[embedding]
+
+    def begin_reindex(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> dict[str, bytes]:
+        """Make room for the vectors of another recipe beside those in use, or go on with it.
+
+        Vectors of the very same model are taken over. What extractors learned for it before.
+        """
+        with self._catalogue.writing() as connection:
+            embeddings.begin(connection, recipe, plans)
+            return embeddings.learned(connection, coming=True)
+
+    def keep_coming_learned(self, embedding: str, fingerprint: str, content: bytes) -> bytes:
+        """As `keep_learned`, for the recipe to come."""
+        with self._catalogue.writing() as connection:
+            embeddings.keep_learned(connection, embedding, fingerprint, content, coming=True)
+            return embeddings.learned(connection, coming=True)[embedding]
+
+    def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
+        """Pictures that have no vectors of the recipe to come yet, by row, those above `after`."""
+        with self._catalogue.reading() as connection:
+            rows = embeddings.lacking(connection, after, limit)
+            records = self._catalogue.records(connection, rows)
+        return [(row, records[row]) for row in rows if row in records]
+
+    def put_coming(self, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
+        """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
+        with self._catalogue.writing() as connection:
+            coming = embeddings.coming(connection)
+            checked = _checked(vectors, coming, len(rows))
+            embeddings.put_coming(connection, rows, checked)
+
+    def swap(self, unreadable: Sequence[int]) -> bool:
+        """Let the recipe to come take over in one transaction, if no picture lacks its vectors.
+
+        `unreadable`: rows that are forgotten with it. Whether it took over: not if others were
+        added meanwhile.
+        """
+        with self._catalogue.writing() as connection:
+            lacking = embeddings.lacking(connection, 0, len(unreadable) + 1)
+            if set(lacking) - set(unreadable):
+                return False
+            for row in lacking:
+                connection.execute("DELETE FROM places WHERE row = ?", (row,))
+                remove_if_nowhere(connection, row)
+            embeddings.swap(connection)
+            return True
 
     def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
         """What became of those of these paths that were ever seen."""
@@ -224,6 +303,25 @@ class EmbeddedStore:
                 seen.allowed = {}
             seen.allowed[where] = allowed
         return allowed
+
+
+def _checked(
+    vectors: Mapping[str, Vectors], wanted: Mapping[str, Embedding], count: int
+) -> dict[str, Vectors]:
+    """`vectors` as they are stored; `BadQuery` unless each is finite and float32 [count, dim]."""
+    checked = {}
+    for name, given in vectors.items():
+        with np.errstate(over="ignore"):
+            matrix = np.ascontiguousarray(given, np.float32)
+        if matrix.shape != (count, wanted[name].dim):
+            raise BadQuery(
+                f"{name} vectors of shape {matrix.shape} for {count} pictures, "
+                f"expected {(count, wanted[name].dim)}"
+            )
+        if not np.isfinite(matrix).all():
+            raise BadQuery(f"{name} vectors hold NaN or infinity; nothing was stored")
+        checked[name] = matrix
+    return checked
 
 
 def _with_records(

@@ -16,14 +16,15 @@ import numpy as np
 
 from .. import registry
 from ..distances import distance_named
-from ..errors import CollectionClosed, LookalikeError
+from ..errors import CollectionClosed, LookalikeError, RecipeChanged
 from ..index import Structure, cache
 from ..index.projection import Projection
 from ..index.segments import SegmentedIndex
 from ..types import Finding, Rows
-from . import EmbeddingPlan
-from .catalogue import Catalogue, Embedding
+from . import EmbeddingPlan, embeddings
+from .catalogue import Catalogue
 from .connection import Connection
+from .embeddings import Embedding
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +40,10 @@ _PAUSE_SECONDS = 600.0
 class EmbeddingIndex:
     """Follows the catalogue's rows and removals; compacts itself in the background."""
 
-    def __init__(self, catalogue: Catalogue, plan: EmbeddingPlan) -> None:
+    def __init__(self, catalogue: Catalogue, plan: EmbeddingPlan, number: int) -> None:
         self._catalogue = catalogue
         self._plan = plan
+        self._number = number
         self._folder = catalogue.folder / "index"
         self._collection = catalogue.about()["uuid"]
         self._distance = distance_named(plan.distance)
@@ -88,7 +90,7 @@ class EmbeddingIndex:
                         self._catch_up()
                         if self._unusable is not None:
                             raise OSError(self._unusable)
-        except CollectionClosed:
+        except (CollectionClosed, RecipeChanged):
             pass
         except (OSError, RuntimeError, MemoryError, LookalikeError) as error:
             # The cache is only for speed: without it every search is still right.
@@ -125,7 +127,7 @@ class EmbeddingIndex:
         if len(rows) == 0:
             return [Finding(f"{self._plan.name} index", sound=True, text="empty")]
         with self._catalogue.reading() as connection:
-            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            embedding = embeddings.in_use(connection, self._number)
             queries = self._catalogue.vectors_at(connection, embedding, rows)
         found, exact = self.vectors.search(queries, k), self.vectors.exact(queries, k)
         tolerance = 1e-4 * np.maximum(1.0, np.abs(exact.scores))
@@ -156,13 +158,13 @@ class EmbeddingIndex:
 
     def _take_in(self, connection: Connection) -> None:
         """Every commit that there is. After an error part of them is taken in, each only once."""
-        embedding = self._catalogue.embeddings(connection)[self._plan.name]
+        embedding = embeddings.in_use(connection, self._number)
         while embedding.cache is not None and embedding.cache != self._token:
             self._adopt(embedding.cache, connection)
             if self._unusable is None:
                 break
             # It may have been replaced, and deleted, since its name was read.
-            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            embedding = embeddings.in_use(connection, self._number)
             if embedding.cache == self._token:
                 _log.warning("The index file is not used, it is rebuilt: %s", self._unusable)
         # Removals first: what is added and removed in between is removed the next time.
@@ -204,7 +206,7 @@ class EmbeddingIndex:
         """Make a new index of a cache and all that came after it, and only then go over to it."""
         vectors = SegmentedIndex(self._plan.dim, self._distance, cached.projection)
         vectors.replace_main(cached.structure, cached.rows)
-        embedding = self._catalogue.embeddings(connection)[self._plan.name]
+        embedding = embeddings.in_use(connection, self._number)
         last_removal, removed = self._catalogue.removals_after(
             connection, cached.header.last_removal
         )
@@ -238,7 +240,7 @@ class EmbeddingIndex:
                 if self._token != token:  # replaced meanwhile, and so deleted
                     return
                 _log.warning("The index file is not used, it is rebuilt: %s", why)
-                embedding = self._catalogue.embeddings(connection)[self._plan.name]
+                embedding = embeddings.in_use(connection, self._number)
                 last_removal, _ = self._catalogue.removals_after(connection, 0)
                 for rows, block in self._catalogue.vectors_after(connection, embedding, 0):
                     if self._stop.is_set():
@@ -280,7 +282,7 @@ class EmbeddingIndex:
         """From the catalogue alone, a block at a time: needs no more memory than the result."""
         every = [np.empty(0, np.int64)]
         with self._catalogue.reading() as connection:
-            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            embedding = embeddings.in_use(connection, self._number)
             projection = self._learned(connection, embedding)
             empty = SegmentedIndex(self._plan.dim, self._distance, projection)
             dim = projection.components if projection else self._plan.dim
@@ -336,11 +338,11 @@ class EmbeddingIndex:
         token = f"{self._plan.name}-{secrets.token_hex(8)}"
         cache.write(self._folder / token, cached)
         with self._catalogue.reading() as connection:
-            embedding = self._catalogue.embeddings(connection)[self._plan.name]
+            embedding = embeddings.in_use(connection, self._number)
         self._catalogue.set_cache(embedding, token)
         with self._catalogue.reading() as connection:
-            every = self._catalogue.embeddings(connection).values()
-        cache.remove_others(self._folder, {"lock", *(each.cache for each in every if each.cache)})
+            kept = embeddings.caches(connection)
+        cache.remove_others(self._folder, {"lock", *kept})
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:

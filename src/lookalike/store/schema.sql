@@ -7,10 +7,13 @@ CREATE TABLE about (
 
 CREATE TABLE embeddings (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
-    name        TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL,
+    coming      INTEGER NOT NULL,  -- 1 while a reindex builds it beside those in use
     dim         INTEGER NOT NULL,
     fingerprint TEXT NOT NULL,
-    cache       TEXT               -- the token of the index file that is current
+    learned     BLOB,              -- what its extractor learned from the collection's pictures
+    cache       TEXT,              -- the token of the index file that is current
+    UNIQUE (name, coming)
 ) STRICT;
 
 CREATE TABLE pictures (

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import BadQuery
+from ..places import disk_path
 from ..types import Place
-from . import Arrival, Outcome, Refusal
+from . import Arrival, Outcome, Refusal, embeddings
 from .connection import Connection
 
 
@@ -46,19 +47,24 @@ def _finite(value: Any, depth: int) -> Any:
 def put_one(
     connection: Connection, arrival: Arrival, vectors: Mapping[int, np.ndarray[Any, Any]]
 ) -> Outcome:
-    """Store a picture, its vectors (by embedding number) and its place, as far as they are new."""
+    """Store a picture, its vectors (by embedding number) and its places, as far as they are new."""
     found = connection.execute(
         "SELECT row FROM pictures WHERE id = ?", (arrival.sha256,)
     ).fetchone()
     row = found[0] if found else _insert(connection, arrival, vectors)
-    old = row_at(connection, arrival.place.path)
+    place = arrival.place
+    places = {each.path: each for each in (place, *arrival.others)}
+    before = {row_at(connection, path) for path in places}
     if found:
-        _drop_vanished(connection, row, arrival.place.path)
-    put_place(connection, arrival.place, row, None)
-    if old == row:
+        places[place.path] = _instead_of_vanished(connection, row, place, places)
+    for each in places.values():
+        put_place(connection, each, row, None)
+    if before == {row}:
         return "unchanged"
-    if old is not None:
+    others = [old for old in before if old is not None and old != row]
+    for old in others:
         remove_if_nowhere(connection, old)
+    if others:
         return "replaced"
     return "copy" if found else "stored"
 
@@ -115,18 +121,36 @@ def row_at(connection: Connection, path: str) -> int | None:
     return found[0] if found else None
 
 
-def _drop_vanished(connection: Connection, row: int, but: str) -> None:
-    """A picture that turns up elsewhere while its old file is gone has been moved."""
-    paths = connection.execute("SELECT path FROM places WHERE row = ?", (row,)).fetchall()
-    for (path,) in paths:
-        if path != but and path.startswith("/") and "!/" not in path and _vanished(path):
-            connection.execute("DELETE FROM places WHERE path = ?", (path,))
+def _instead_of_vanished(
+    connection: Connection, row: int, place: Place, but: Container[str]
+) -> Place:
+    """A picture that turns up at another place while its old file is gone has been moved.
+
+    What a list had said of the old place is said of the new one, unless that has its own. A place
+    that is not on this machine says nothing of the files on it.
+    """
+    places = connection.execute(
+        "SELECT path, label, metadata FROM places WHERE row = ?", (row,)
+    ).fetchall()
+    gone = [each for each in places if each[0] not in but and _vanished(each[0])]
+    if not gone or _vanished(place.path):
+        return place
+    for path, label, metadata in gone:
+        connection.execute("DELETE FROM places WHERE path = ?", (path,))
+        if metadata != "{}" and not place.metadata:
+            place = replace(place, label=label, metadata=json.loads(metadata))
+    return place
 
 
 def _vanished(path: str) -> bool:
-    """Whether there is surely no such file: one that we may not look at can be there."""
+    """Whether there is surely no such file: one that we may not look at can be there.
+
+    Of a member of an archive, whether the archive is gone.
+    """
+    if not path.startswith(("/", "file://")):
+        return False
     try:
-        Path(path).stat()
+        disk_path(path.partition("!/")[0]).stat()
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
@@ -138,7 +162,7 @@ def remove_if_nowhere(connection: Connection, row: int) -> bool:
     """Remove a picture that lies nowhere any more, with its vectors; whether it did."""
     if connection.execute("SELECT 1 FROM places WHERE row = ? LIMIT 1", (row,)).fetchone():
         return False
-    for (number,) in connection.execute("SELECT number FROM embeddings").fetchall():
+    for number in embeddings.every_number(connection):
         connection.execute(f"DELETE FROM vectors_{number} WHERE row = ?", (row,))
     connection.execute("DELETE FROM pictures WHERE row = ?", (row,))
     connection.execute("INSERT INTO removals (row) VALUES (?)", (row,))

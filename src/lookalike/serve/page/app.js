@@ -1,7 +1,7 @@
 // One page: a query leads to a view, a view is an entry of the browser's history.
 //
-// The address says what is searched (`#like=ID&where=FILTER&in=COLLECTION`), so Back works and a
-// link can be shared; uploaded files live as long as the page does.
+// The address says what is searched (`#like=ID` or `#text=WORDS`, `&where=FILTER&in=COLLECTION`), so
+// Back works and a link can be shared; uploaded files live as long as the page does.
 
 import { Problem, collections, picture, search, someOf, stats } from "./service.js";
 import * as show from "./show.js";
@@ -40,7 +40,7 @@ async function arrive() {
     try {
       view = await load(asked);
     } catch (problem) {
-      if (asked.like && problem.kind === "bad-filter") {
+      if ((asked.like || asked.text) && problem.kind === "bad-filter") {
         return failFilter(await load({ ...asked, where: "" }), asked.where, problem);
       }
       view = await load({ name: known(asked.name) });
@@ -85,18 +85,20 @@ async function load(wanted) {
   under?.abort();
   under = new AbortController();
   const { signal } = under;
-  if (!wanted.like && !wanted.files) {
+  if (!wanted.like && !wanted.files && !wanted.text) {
     const { pictures, total } = await someOf(wanted.name, signal);
     every.find(({ name }) => name === wanted.name).pictures = total;
     const { path } = total ? {} : await stats(wanted.name);
-    return { wanted, pictures, path, ended: true };
+    return { wanted, pictures, path, alike: show.shareALabel(pictures), ended: true };
   }
   tooLarge(wanted);
   const [asked, { hits, took_ms }] = await Promise.all([
-    wanted.like ? storedQuery(wanted) : uploadedQuery(wanted),
+    wanted.like ? storedQuery(wanted) : wanted.text ? wordsQuery(wanted) : uploadedQuery(wanted),
     search(wanted.name, wanted, 0, signal),
   ]);
-  return { wanted, asked, pictures: hits, took: took_ms, ended: hits.length === 0 };
+  const alike = show.shareALabel(hits);
+  if (asked.stored) asked.title = show.called(asked.stored, alike);
+  return { wanted, asked, pictures: hits, alike, took: took_ms, ended: hits.length === 0 };
 }
 
 async function loadMore() {
@@ -107,7 +109,7 @@ async function loadMore() {
     view.pictures.push(...hits);
     view.ended = hits.length === 0;
     if (view !== current) return;
-    show.furtherResults(statusOf(view), hits, linkFrom(view));
+    show.furtherResults(statusOf(view), hits, linkFrom(view), view.alike);
     part("more").hidden = view.ended;
   } catch (problem) {
     fail(problem);
@@ -121,7 +123,7 @@ function render(view) {
   show.query(asked, wanted.where);
   show.somethingIsThere();
   const title = asked ? "Most alike" : "Start from one of these";
-  show.results(pictures.length ? title : "", statusOf(view), pictures, linkFrom(view));
+  show.results(pictures.length ? title : "", statusOf(view), pictures, linkFrom(view), view.alike);
   part("more").hidden = view.ended;
   part("home").href = part("close").href = addressOf({ name: wanted.name });
   if (pictures.length) return;
@@ -149,6 +151,11 @@ function listen() {
   part("filter").addEventListener("submit", (event) => {
     event.preventDefault();
     filterBy(part("where").value.trim());
+  });
+  part("words").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = part("text").value.trim();
+    if (text && every.length) navigate({ name: current?.wanted.name ?? every[0].name, text });
   });
   part("where").addEventListener("input", ({ target }) => {
     show.filterProblem("");
@@ -181,7 +188,8 @@ function askWith(files) {
 }
 
 function filterBy(where) {
-  if (where !== (current?.wanted.where ?? "")) navigate({ ...current.wanted, where });
+  if (where !== (current.wanted.where ?? "")) navigate({ ...current.wanted, where });
+  else render(current); // after a mistake
 }
 
 /** Links of ours change the view in place; with a modifier the browser opens them as ever. */
@@ -210,6 +218,7 @@ function fail(problem) {
 
 function failFilter(view, where, problem) {
   if (view !== current) render(view);
+  show.somethingIsThere(); // that nothing passes was said of another filter
   part("where").value = where;
   show.filterProblem(problem.message);
   part("where").focus();
@@ -219,14 +228,16 @@ function wantedByAddress(hash = location.hash) {
   const fields = new URLSearchParams(hash.slice(1));
   const wanted = { name: fields.get("in") ?? every[0].name };
   if (fields.get("like")) wanted.like = fields.get("like");
-  if (wanted.like && fields.get("where")) wanted.where = fields.get("where");
+  else if (fields.get("text")) wanted.text = fields.get("text");
+  if ((wanted.like || wanted.text) && fields.get("where")) wanted.where = fields.get("where");
   return wanted;
 }
 
-function addressOf({ name, like, where }) {
+function addressOf({ name, like, text, where }) {
   const fields = new URLSearchParams();
   if (like) fields.set("like", like);
-  if (like && where) fields.set("where", where);
+  if (text) fields.set("text", text);
+  if ((like || text) && where) fields.set("where", where);
   if (name !== every[0].name) fields.set("in", name);
   return `#${fields}`;
 }
@@ -244,7 +255,7 @@ function remember(view, change, address) {
 
 function statusOf({ asked, pictures, took }) {
   if (!asked) return "";
-  return pictures.length ? `${show.counted(pictures.length)} · ${Math.round(took)} ms` : "";
+  return pictures.length ? `best ${show.counted(pictures.length)} · ${Math.round(took)} ms` : "";
 }
 
 async function storedQuery({ name, like }) {
@@ -252,8 +263,10 @@ async function storedQuery({ name, like }) {
   const size = stored.width ? `${stored.width} × ${stored.height} · ` : "";
   const place = stored.path.split("/").slice(-2).join("/");
   const about = `${size}${stored.format} · ${place}`;
-  return { title: show.called(stored), about, pictures: [`${stored.thumbnail}?side=384`] };
+  return { stored, about, pictures: [`${stored.thumbnail}?side=384`] };
 }
+
+const wordsQuery = ({ text }) => ({ title: text, about: "In words", pictures: [] });
 
 function uploadedQuery({ files }) {
   const title = files.length === 1 ? files[0].name || "Your picture" : `${files.length} pictures as one`;

@@ -19,9 +19,9 @@ export const picture = (name, id) => ask(`${at(name)}/pictures/${encodeURICompon
 export const someOf = (name, signal) =>
   ask(`${at(name)}/pictures?spread=true&limit=${PAGE}`, { signal });
 
-/** The next hits of a query: a stored picture's id, or files, with a filter perhaps. */
-export function search(name, { like, files, where }, offset, signal) {
-  const fields = { k: PAGE, offset, ...(where && { where }) };
+/** The next hits of a query: a stored picture's id, words or files, with a filter perhaps. */
+export function search(name, { like, text, files = [], where }, offset, signal) {
+  const fields = { k: PAGE, offset, ...(where && { where }), ...(text && { text }) };
   if (like) {
     const id = encodeURIComponent(like);
     return ask(`${at(name)}/pictures/${id}/similar?${new URLSearchParams(fields)}`, { signal });

@@ -9,10 +9,15 @@ export const part = (id) => document.getElementById(id);
 
 export const counted = (count) => `${NUMBERS.format(count)} ${count === 1 ? "picture" : "pictures"}`;
 
-/** What a picture is called: its label, else the name of its file. */
-export const called = (picture) => picture.label || picture.path.split("/").pop();
+/** What a picture is called: its label, else (or where `alike` are all labels) its file's name. */
+export const called = (picture, alike) =>
+  (!alike && picture.label) || picture.path.split("/").pop();
 
-export function collection({ name, pictures }, every) {
+/** Whether the label tells none of these from another, as in a folder without folders. */
+export const shareALabel = (pictures) => new Set(pictures.map(({ label }) => label)).size < 2;
+
+export function collection({ name, pictures, reads_text }, every) {
+  part("words").hidden = !reads_text;
   part("count").textContent = counted(pictures);
   part("collection-name").textContent = name;
   part("collection-name").hidden = every.length > 1;
@@ -30,22 +35,23 @@ export function query(asked, where) {
   filterProblem("");
   document.title = asked ? `${asked.title} – lookalike` : "lookalike";
   if (!asked) return;
+  part("text").value = "";
   part("query-title").textContent = asked.title;
   part("query-about").textContent = asked.about;
   part("query-pictures").replaceChildren(...asked.pictures.slice(0, 4).map(queryPicture));
 }
 
-export function results(title, status, pictures, linkTo) {
+export function results(title, status, pictures, linkTo, alike) {
   part("results-title").textContent = title;
   part("results-title").parentElement.hidden = !title;
   part("status").textContent = status;
-  part("grid").replaceChildren(...pictures.map((each) => tile(each, linkTo)));
+  part("grid").replaceChildren(...pictures.map((each) => tile(each, linkTo, alike)));
   settled();
 }
 
-export function furtherResults(status, pictures, linkTo) {
+export function furtherResults(status, pictures, linkTo, alike) {
   part("status").textContent = status;
-  const tiles = pictures.map((each) => tile(each, linkTo));
+  const tiles = pictures.map((each) => tile(each, linkTo, alike));
   part("grid").append(...tiles);
   tiles[0]?.querySelector("a").focus({ preventScroll: true });
   settled();
@@ -91,7 +97,7 @@ export function filterProblem(text) {
   part("where").setAttribute("aria-invalid", String(Boolean(text)));
 }
 
-function tile(picture, linkTo) {
+function tile(picture, linkTo, alike) {
   const item = made("li", "tile");
   const ratio = picture.height ? picture.width / picture.height : 1;
   item.style.setProperty("--ratio", Math.min(Math.max(ratio, 0.6), 2.2).toFixed(3));
@@ -99,9 +105,10 @@ function tile(picture, linkTo) {
   link.href = linkTo(picture.id);
   link.dataset.id = picture.id;
   link.title = picture.path;
-  link.append(thumbnail(picture));
+  const name = called(picture, alike);
+  link.append(thumbnail(picture, name));
   const caption = made("span", "caption");
-  caption.append(made("span", picture.label ? "label" : "label file", called(picture)));
+  caption.append(made("span", name === picture.label ? "label" : "file", name));
   if (picture.score !== undefined) {
     const score = made("span", "score", picture.score.toFixed(2));
     score.title = `score ${picture.score}`;
@@ -111,9 +118,9 @@ function tile(picture, linkTo) {
   return item;
 }
 
-function thumbnail(picture) {
+function thumbnail(picture, name) {
   const image = made("img");
-  image.alt = `More like ${called(picture)}`;
+  image.alt = `More like ${name}`;
   image.loading = "lazy";
   image.decoding = "async";
   image.draggable = false;
@@ -128,7 +135,7 @@ function queryPicture(address) {
   const image = made("img");
   image.alt = "";
   // Some formats are read by the service and not by the browser.
-  image.addEventListener("error", () => image.classList.add("unseen"));
+  image.addEventListener("error", () => image.replaceWith(made("span", "unseen", "no preview")));
   image.src = address;
   return image;
 }

@@ -1,0 +1,229 @@
+"""A recipe at work: its extractors, what they have learned, and the store that they fill."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import filters, fusion, ingest
+from . import recipe as recipes
+from .distances import distance_named
+from .errors import BadQuery, CollectionClosed, OtherRecipe, UnknownName
+from .extract import Extractor, Trainable
+from .features import FeaturePipeline
+from .filters import Filter
+from .queries import Question
+from .sources import Item
+from .store import EmbeddingPlan
+from .store.embedded import EmbeddedStore
+from .types import Hit, Limits, Record, Vectors
+
+OnLearning = Callable[[str, float], None]
+"""Told what is learned, and the share that is done, 0 to 1."""
+
+
+class Engine:
+    """What answers for a collection under one recipe. Safe to use from several threads."""
+
+    def __init__(
+        self, folder: Path, named: recipes.Recipe | None, device: str, limits: Limits
+    ) -> None:
+        """`named`: may have other options for its indexes than the recipe that is stored."""
+        kept = EmbeddedStore.made_with(folder)
+        stored = recipes.parse(kept.recipe, f"the recipe of {folder}")
+        if named is not None and _vectors_by(named) != _vectors_by(stored):
+            raise OtherRecipe(folder, stored.name, named.name)
+        self.recipe = named or stored
+        self.extractors = extractors_of(self.recipe, device)
+        self._untrained = restore(self.extractors, kept.learned)
+        self.store = EmbeddedStore(folder, plans_for(self.recipe, self.extractors))
+        self._at_zero = {
+            each.name: distance_named(each.distance).at_zero for each in self.recipe.embeddings
+        }
+        self._weights = {each.name: each.weight for each in self.recipe.embeddings}
+        self._folder = folder
+        self._limits = limits
+        self._starting = threading.Lock()
+        self._started: FeaturePipeline | None = None
+        self._closed = False
+
+    @property
+    def pipeline(self) -> FeaturePipeline:
+        """Decoders and networks, started when first needed."""
+        with self._starting:
+            if self._closed:
+                raise CollectionClosed(self._folder)
+            if self._untrained:  # another process may have learned meanwhile
+                self._untrained = restore(self.extractors, self.store.learned())
+            if self._started is None:
+                self._started = FeaturePipeline(self.extractors, self._limits)
+            return self._started
+
+    def dims(self, embedding: str | None) -> dict[str, int]:
+        """The lengths of the vectors, by embedding: of one, or of all."""
+        if embedding is not None and embedding not in self.extractors:
+            raise UnknownName("embedding", embedding, self.extractors)
+        names = self.extractors if embedding is None else [embedding]
+        return {name: self.extractors[name].dim for name in names}
+
+    def learn(self, found: Callable[[], Iterator[Item]], on_learning: OnLearning | None) -> None:
+        """Let what has to learn do so from a sample of what is found; once in a collection."""
+        pipeline = self.pipeline
+        if self._untrained:
+            tell = on_learning or _tell_nobody
+            for name in list(self._untrained):
+                fingerprint, content = learned_by(
+                    name, self.extractors[name], pipeline, found, tell
+                )
+                kept = self.store.keep_learned(name, fingerprint, content)
+                self._untrained = restore(self.extractors, {name: kept}, self._untrained)
+
+    def hits(self, vectors: Mapping[str, Vectors], question: Question) -> list[list[Hit]]:
+        """Vectors by embedding, float32 [q, dim] -> the hits of each query, best first."""
+        for matrix in vectors.values():
+            if not math.isfinite(np.vdot(matrix, matrix)):
+                raise BadQuery("the query vector holds NaN or infinity")
+        where = filters.parse(question.where) if question.where is not None else None
+        upto = int(question.k) + int(question.offset)
+        if len(vectors) == 1:
+            hits = self._nearest(*next(iter(vectors.items())), upto, where)
+        else:
+            hits = self._fused(vectors, upto, where)
+        least = question.threshold
+        return [
+            [hit for hit in each[question.offset :] if least is None or hit.score >= least]
+            for each in hits
+        ]
+
+    def close(self) -> None:
+        """End what runs in the background, the decoding processes, and close the files."""
+        with self._starting:
+            self._closed = True
+            if self._started is not None:
+                self._started.close()
+        self.store.close()
+
+    def _nearest(
+        self, embedding: str, vectors: Vectors, upto: int, where: Filter | None
+    ) -> list[list[Hit]]:
+        found = self.store.nearest(embedding, vectors, upto, where)
+        at_zero = self._at_zero[embedding]
+        return [[Hit(record, score, at_zero - score) for record, score in each] for each in found]
+
+    def _fused(
+        self, vectors: Mapping[str, Vectors], upto: int, where: Filter | None
+    ) -> list[list[Hit]]:
+        depth = max(upto, self.recipe.fusion.candidates)
+        found = {
+            name: self.store.nearest(name, matrix, depth, where) for name, matrix in vectors.items()
+        }
+        count = len(next(iter(vectors.values())))
+        return [
+            self._fused_one(
+                {name: matrix[i : i + 1] for name, matrix in vectors.items()},
+                {name: each[i] for name, each in found.items()},
+                upto,
+            )
+            for i in range(count)
+        ]
+
+    def _fused_one(
+        self,
+        vectors: Mapping[str, Vectors],
+        found: Mapping[str, Sequence[tuple[Record, float]]],
+        count: int,
+    ) -> list[Hit]:
+        """The answers of several embeddings to one query, float32 [1, dim] each, as one."""
+        records = {record.id: record for each in found.values() for record, _ in each}
+        scores = {
+            name: {record.id: score for record, score in each} for name, each in found.items()
+        }
+        if self.recipe.fusion.method == "weighted":
+            ids = list(records)
+            scores = {name: self.store.scores(name, vectors[name], ids) for name in vectors}
+            fused = fusion.weighted(scores, self._weights)
+        else:
+            fused = fusion.reciprocal_rank(scores, self._weights)
+        return [
+            Hit(
+                records[id],
+                fused[id],
+                1 - fused[id],
+                {name: round(each[id], 6) for name, each in scores.items() if id in each},
+            )
+            for id in fusion.best(fused, count)
+        ]
+
+
+def extractors_of(recipe: recipes.Recipe, device: str) -> dict[str, Extractor]:
+    """A recipe's extractors by embedding; their weights are loaded when they are first needed."""
+    return {each.name: each.make_extractor(device) for each in recipe.embeddings}
+
+
+def plans_for(recipe: recipes.Recipe, extractors: Mapping[str, Extractor]) -> list[EmbeddingPlan]:
+    """What a store is to hold for these extractors of a recipe."""
+    return [
+        EmbeddingPlan(
+            name=each.name,
+            dim=extractors[each.name].dim,
+            fingerprint=extractors[each.name].fingerprint,
+            distance=each.distance,
+            index=each.index.name,
+            index_options=each.index.options,
+            pca=min(each.pca, extractors[each.name].dim),
+        )
+        for each in recipe.embeddings
+    ]
+
+
+def restore(
+    extractors: Mapping[str, Extractor],
+    learned: Mapping[str, bytes],
+    among: Sequence[str] | None = None,
+) -> list[str]:
+    """Give extractors what they learned before; the names of those that have yet to learn.
+
+    `among`: the names to look at, all unless given.
+    """
+    untrained = []
+    for name in extractors if among is None else among:
+        extractor = extractors[name]
+        if isinstance(extractor, Trainable):
+            if name in learned:
+                extractor.restore(learned[name])
+            else:
+                untrained.append(name)
+    return untrained
+
+
+def learned_by(
+    name: str,
+    extractor: Extractor,
+    pipeline: FeaturePipeline,
+    found: Callable[[], Iterator[Item]],
+    tell: OnLearning,
+) -> tuple[str, bytes]:
+    """Let an extractor learn from a sample of what is found: its fingerprint, what to keep."""
+    assert isinstance(extractor, Trainable)
+    samples = []
+    for sample in pipeline.samples(ingest.sampled(found, extractor.wanted_pictures), extractor):
+        samples.append(sample)
+        tell(name, 0.5 * len(samples) / extractor.wanted_pictures)
+    content = extractor.learn(samples, lambda share: tell(name, 0.5 + 0.5 * share))
+    return extractor.fingerprint, content
+
+
+def _tell_nobody(_what: str, _share: float) -> None:
+    pass
+
+
+def _vectors_by(recipe: recipes.Recipe) -> list[tuple[object, ...]]:
+    """What decides the vectors of a recipe, and how they are compared."""
+    return [
+        (each.name, each.extractor, each.distance, each.pca, each.index.name)
+        for each in recipe.embeddings
+    ]

@@ -1,0 +1,218 @@
+"""What is asked -> one vector for each embedding that can answer."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from . import picture, sources
+from .decoding import Encoded
+from .errors import BadQuery, NoText, PictureError
+from .extract import Extractor, TextEncoder
+from .features import FeaturePipeline
+from .places import place_of
+from .types import Limits, Vectors
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    Query = (
+        str
+        | os.PathLike[str]
+        | bytes
+        | bytearray
+        | memoryview
+        | np.ndarray[Any, Any]
+        | PIL.Image.Image
+    )
+    """A file; encoded bytes; uint8 pixels [h, w, 3]; a float vector [dim]; a PIL image."""
+
+_UNLIKE_WEIGHT = 0.5
+"""How much of what hits are to be unlike is taken away from what they are to be like."""
+
+
+class Asking(TypedDict, total=False):
+    """The keywords of a search; see `Question`."""
+
+    text: str | Sequence[str]
+    text_weight: float
+    unlike: Sequence[Query]
+    unlike_text: str | Sequence[str]
+    k: int
+    offset: int
+    where: str | None
+    threshold: float | None
+    embedding: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that a search says, apart from the pictures that its hits are to be like.
+
+    `BadQuery` if it makes no sense.
+    """
+
+    text: str | Sequence[str] = ()
+    """Words that the hits are to fit: one text, or several, whose mean counts."""
+    text_weight: float = 0.5
+    """Of the words against the pictures, 0 to 1, where there are both."""
+    unlike: Sequence[Query] = ()
+    """Pictures that the hits are not to be like."""
+    unlike_text: str | Sequence[str] = ()
+    """Words that the hits are not to fit."""
+    k: int = 10
+    """How many hits."""
+    offset: int = 0
+    """How many of the best to leave out."""
+    where: str | None = None
+    """A filter; see `filters`."""
+    threshold: float | None = None
+    """The least score of a hit."""
+    embedding: str | None = None
+    """One of several to search by alone; else they are fused."""
+
+    def __post_init__(self) -> None:
+        whole = all(isinstance(each, int | np.integer) for each in (self.k, self.offset))
+        if not whole or self.k < 1 or self.offset < 0:
+            raise BadQuery(
+                f"k must be 1 or more and offset 0 or more, not {self.k} and {self.offset}"
+            )
+        if self.threshold is not None and math.isnan(self.threshold):
+            raise BadQuery("threshold must be a number, not NaN")
+        if not 0 <= self.text_weight <= 1:
+            raise BadQuery(f"text_weight must be from 0 to 1, not {self.text_weight}")
+        if not all(each.strip() for each in (*self.texts, *self.unlike_texts)):
+            raise BadQuery("the text to search with is empty")
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """`text` as a list."""
+        return [self.text] if isinstance(self.text, str) else self.text
+
+    @property
+    def unlike_texts(self) -> Sequence[str]:
+        """`unlike_text` as a list."""
+        return [self.unlike_text] if isinstance(self.unlike_text, str) else self.unlike_text
+
+    @property
+    def only_pictures(self) -> bool:
+        """Whether nothing but pictures is asked with."""
+        return not (self.text or self.unlike or self.unlike_text)
+
+
+def vectors_of(
+    query: Query, pipeline: FeaturePipeline, dims: Mapping[str, int], limits: Limits
+) -> dict[str, Vectors]:
+    """One picture in any form -> float32 [1, dim] for each embedding.
+
+    `dims`: by embedding. `PictureError` if it cannot be decoded, `BadQuery` if it is no query.
+    """
+    if isinstance(query, np.ndarray) and query.ndim < 3 and query.dtype != np.uint8:
+        return {name: _ready(query, name, dim) for name, dim in dims.items()}
+    if isinstance(query, bytes | bytearray | memoryview):
+        return _decoded(upload(bytes(query), "the query", limits), pipeline)
+    if isinstance(query, str | os.PathLike):
+        return _decoded(sources.encoded_at(place_of(os.fspath(query))), pipeline)
+    if isinstance(query, np.ndarray):
+        ready = picture.from_pixels(query)
+    elif hasattr(query, "convert") and hasattr(query, "size"):
+        ready = picture.from_pil(query)
+    else:
+        raise BadQuery(
+            f"cannot search with {type(query).__name__}: give a path, the bytes of a picture, "
+            "uint8 pixels, a float vector or a PIL image"
+        )
+    return dict(pipeline.of_pictures([ready])[0].vectors)
+
+
+def upload(data: bytes, name: str, limits: Limits) -> Encoded:
+    """Bytes that came from elsewhere; `PictureError` if they are more than is allowed."""
+    if len(data) > limits.upload_bytes:
+        most = f"{limits.upload_bytes / 1e6:g}"
+        raise PictureError(name, f"{len(data) / 1e6:.1f} MB, over the limit of {most}")
+    return Encoded(name, data=data)
+
+
+def mean(every: Sequence[Vectors]) -> Vectors:
+    """Several float32 [1, dim] as one: the mean of their directions, float32 [1, dim]."""
+    if len(every) == 1:
+        return every[0]
+    return np.asarray(_unit(np.concatenate(every)).mean(axis=0, keepdims=True), np.float32)
+
+
+def combined(
+    pictures: Vectors | None,
+    question: Question,
+    unlike: Sequence[Vectors],
+    extractor: Extractor,
+) -> Vectors | None:
+    """All that is asked as one vector of an embedding for each picture, float32 [q, dim].
+
+    `pictures`: float32 [q, dim], or None where none is asked with; `unlike`: each [1, dim].
+    None if this embedding can say nothing, as it does not read text. Directions are added
+    with their weights, so that a hit's score is the weighted sum of its scores for each.
+    """
+    if question.only_pictures:
+        return pictures
+    encode = text_encoder(extractor)
+    like = None if pictures is None else _unit(pictures)
+    if question.texts and encode is not None:
+        words = _unit(mean([encode([each]) for each in question.texts]))
+        weight = question.text_weight
+        like = words if like is None else (1 - weight) * like + weight * words
+    if like is None:
+        return None
+    away = list(unlike)
+    if encode is not None:
+        away += [encode([each]) for each in question.unlike_texts]
+    if away:
+        like = _unit(like) - _UNLIKE_WEIGHT * _unit(mean(away))
+    return np.asarray(like, np.float32)
+
+
+def text_encoder(extractor: Extractor) -> Callable[[Sequence[str]], Vectors] | None:
+    """What turns text into vectors for this extractor, None if nothing does."""
+    if isinstance(extractor, TextEncoder) and extractor.reads_text:
+        return extractor.encode_text
+    return None
+
+
+def check_text(question: Question, extractors: Mapping[str, Extractor], recipe: str) -> None:
+    """`NoText` if words are asked with and no embedding reads them."""
+    if (question.texts or question.unlike_texts) and not any(
+        map(text_encoder, extractors.values())
+    ):
+        raise NoText(recipe)
+
+
+def _decoded(encoded: Encoded, pipeline: FeaturePipeline) -> dict[str, Vectors]:
+    (features,) = pipeline.of_batch([encoded])
+    if isinstance(features, PictureError):
+        raise features
+    return dict(features.vectors)
+
+
+def _ready(vector: np.ndarray[Any, Any], name: str, dim: int) -> Vectors:
+    """A ready vector, [dim] or [1, dim], as float32 [1, dim]."""
+    if vector.ndim == 0 or (vector.ndim == 2 and len(vector) != 1):
+        raise BadQuery(
+            f"a query is one vector, not an array of shape {vector.shape}; pixels must be uint8"
+        )
+    ready = np.asarray(vector, np.float32).reshape(1, -1)
+    if ready.shape[1] != dim:
+        raise BadQuery(
+            f"the query vector has {ready.shape[1]} values, this collection's {name} have {dim}"
+        )
+    return ready
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    """Each line at length 1; a zero stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return unit

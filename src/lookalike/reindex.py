@@ -1,0 +1,154 @@
+"""Give a collection another recipe: new vectors beside the old ones, which go on answering.
+
+Each batch of new vectors is committed, so that after any interruption the same command goes on
+where it ended; the new recipe takes over in one transaction when no picture lacks its vectors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import ingest
+from . import recipe as recipes
+from .collection import Collection
+from .decoding import Encoded
+from .engine import OnLearning, extractors_of, learned_by, plans_for, restore
+from .errors import PictureError
+from .features import FeaturePipeline, Features
+from .sources import Item
+from .store.embedded import EmbeddedStore
+from .types import Place, Record
+
+_AT_ONCE = 512
+
+
+@dataclass(slots=True)
+class Reindexed:
+    """What became of a reindex."""
+
+    recipe: str
+    total: int
+    """Pictures in the collection."""
+    done: int = 0
+    """Pictures that got new vectors this time."""
+    unreadable: list[PictureError] = field(default_factory=list)
+    """Pictures whose files are gone or cannot be decoded any more."""
+    swapped: bool = False
+    """Whether the new recipe has taken over."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def pictures_per_second(self) -> float:
+        """Pictures that got new vectors, a second."""
+        return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as `lookalike reindex --json` prints it."""
+        return {
+            "recipe": self.recipe,
+            "pictures": self.total,
+            "described": self.done,
+            "unreadable": [error.source for error in self.unreadable],
+            "swapped": self.swapped,
+            "pictures_per_second": round(self.pictures_per_second, 1),
+        }
+
+
+OnReindexed = Callable[[Reindexed], None]
+
+
+def reindex(
+    collection: Collection,
+    recipe: str,
+    *,
+    device: str = "auto",
+    forget_unreadable: bool = False,
+    on_progress: OnReindexed | None = None,
+    on_learning: OnLearning | None = None,
+) -> Reindexed:
+    """Describe every picture anew by `recipe`, then let it take over.
+
+    If some pictures cannot be read any more it does not take over, unless `forget_unreadable`:
+    then they are forgotten. `on_progress` is called after each commit. Pictures that others add
+    meanwhile get their new vectors before it takes over.
+    """
+    chosen = recipes.load(recipe)
+    extractors = extractors_of(chosen, device)
+    store = collection.store
+    learned = store.begin_reindex(chosen.text, plans_for(chosen, extractors))
+    pipeline = FeaturePipeline(extractors, collection.limits)
+    report = Reindexed(chosen.name, len(collection))
+    tell = on_progress or (lambda _: None)
+    try:
+        for name in restore(extractors, learned):
+            found = _every_picture(collection)
+            fingerprint, content = learned_by(
+                name, extractors[name], pipeline, found, on_learning or (lambda _what, _share: None)
+            )
+            content = store.keep_coming_learned(name, fingerprint, content)
+            restore(extractors, {name: content}, [name])
+        unreadable: dict[int, PictureError] = {}
+        while not report.swapped:
+            _fill(collection, store, pipeline, unreadable, report, tell)
+            report.unreadable = list(unreadable.values())
+            if report.unreadable and not forget_unreadable:
+                return report
+            report.swapped = store.swap(list(unreadable))
+    finally:
+        pipeline.close()
+    collection.take_up_recipe()
+    collection.settle()
+    return report
+
+
+def _fill(
+    collection: Collection,
+    store: EmbeddedStore,
+    pipeline: FeaturePipeline,
+    unreadable: dict[int, PictureError],
+    report: Reindexed,
+    tell: OnReindexed,
+) -> None:
+    """Give vectors to every picture that lacks them, but to those known to be unreadable."""
+    pairs = (
+        ((row, record), _encoded(collection, record)) for row, record in _lacking(store, unreadable)
+    )
+    for done in pipeline.stream(pairs):
+        described: list[tuple[int, Features]] = []
+        for (row, record), features in done:
+            if isinstance(features, Features):
+                changed = features.sha256.hex() != record.id
+                if not changed:
+                    described.append((row, features))
+                    continue
+                features = PictureError(record.path, "its file holds another picture by now")
+            unreadable[row] = features
+        if described:
+            rows = [row for row, _ in described]
+            store.put_coming(rows, ingest.stacked([features for _, features in described]))
+            report.done += len(rows)
+        tell(report)
+
+
+def _lacking(store: EmbeddedStore, but: dict[int, PictureError]) -> Iterator[tuple[int, Record]]:
+    after = 0
+    while found := store.lacking(after, _AT_ONCE):
+        after = found[-1][0]
+        yield from (each for each in found if each[0] not in but)
+
+
+def _encoded(collection: Collection, record: Record) -> Encoded | PictureError:
+    try:
+        return collection.original(record.id)
+    except PictureError as error:
+        return error
+
+
+def _every_picture(collection: Collection) -> Callable[[], Iterator[Item]]:
+    def item(record: Record) -> Item:
+        return Item(Place(record.path), lambda: collection.original(record.id))
+
+    return lambda: map(item, collection)
