@@ -215,7 +215,7 @@ def test_before_it_has_learned_it_says_so() -> None:
 def test_fewer_descriptors_than_words_are_too_little(count: int) -> None:
     extractor = BagOfVisualWords(SIFT, "cpu")
     few = [samples(SIFT)[0][:count], samples(SIFT)[0][:0]]
-    with pytest.raises(TooLittleToLearnFrom, match=f"the {count} descriptors of 2 .* 20 words"):
+    with pytest.raises(TooLittleToLearnFrom, match=f"^{count} descriptors of 2 .* 20 words"):
         extractor.learn(few, lambda _: None)
     with pytest.raises(NotTrained):
         extractor.extract(photographs()[:1])
