@@ -240,6 +240,8 @@ class Collection:
         engine = self._engine
         names = engine.dims(embedding)
         given = [vectors_of(each, engine.pipeline, names, self.limits) for each in query]
+        if len(given) == 1:
+            return self._hits(engine, question, given[0])[0]
         pictures = {name: mean([each[name] for each in given]) for name in names if given}
         return self._hits(engine, question, pictures)[0]
 
@@ -467,6 +469,8 @@ class Collection:
         self, engine: Engine, question: Question, pictures: Mapping[str, Vectors]
     ) -> list[list[Hit]]:
         """`pictures`: by embedding, float32 [q, dim]; empty where only words are asked with."""
+        if question.only_pictures and question.embedding is None:
+            return engine.hits(pictures, question)
         names = engine.dims(question.embedding)
         if question.only_pictures:
             return engine.hits({name: pictures[name] for name in names}, question)

@@ -57,6 +57,7 @@ class Engine:
                 raise
             self._without_model = error
             self.store = EmbeddedStore(folder, [])
+        self._dims = {name: each.dim for name, each in self.extractors.items()}
         self._at_zero = {
             each.name: distance_named(each.distance).at_zero for each in self.recipe.embeddings
         }
@@ -85,10 +86,11 @@ class Engine:
         """The lengths of the vectors, by embedding: of one, or of all."""
         if self._without_model:
             raise self._without_model
-        if embedding is not None and embedding not in self.extractors:
-            raise UnknownName("embedding", embedding, self.extractors)
-        names = self.extractors if embedding is None else [embedding]
-        return {name: self.extractors[name].dim for name in names}
+        if embedding is None:
+            return self._dims
+        if embedding not in self._dims:
+            raise UnknownName("embedding", embedding, self._dims)
+        return {embedding: self._dims[embedding]}
 
     def learn(self, found: Callable[[], Iterator[Item]], on_learning: OnLearning | None) -> None:
         """Let what has to learn do so from a sample of what is found; once in a collection."""
@@ -116,15 +118,17 @@ class Engine:
         where = filters.parse(question.where) if question.where is not None else None
         upto = int(question.k) + int(question.offset)
         if len(vectors) == 1:
-            hits = self._nearest(*next(iter(vectors.items())), upto, where)
+            ((name, matrix),) = vectors.items()
+            hits = self._nearest(name, matrix, upto, where)
         else:
             depth = max(int(page or question.k), self.recipe.fusion.candidates)
             hits = self._fused(vectors, depth, upto, where)
+        if question.offset:
+            hits = [each[question.offset :] for each in hits]
         least = question.threshold
-        return [
-            [hit for hit in each[question.offset :] if least is None or hit.score >= least]
-            for each in hits
-        ]
+        if least is not None:
+            hits = [[hit for hit in each if hit.score >= least] for each in hits]
+        return hits
 
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""

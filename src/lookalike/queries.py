@@ -50,11 +50,12 @@ class Asking(TypedDict, total=False):
     embedding: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Question:
     """All that a search says, apart from the pictures that its hits are to be like.
 
-    `BadQuery` if it makes no sense.
+    `BadQuery` if it makes no sense. Never changed; not frozen, as every search makes one, and
+    freezing takes longer than all the checks.
     """
 
     text: str | Sequence[str] = ()
@@ -77,8 +78,7 @@ class Question:
     """One of several to search by alone; else they are fused."""
 
     def __post_init__(self) -> None:
-        whole = all(isinstance(each, int | np.integer) for each in (self.k, self.offset))
-        if not whole or self.k < 1 or self.offset < 0:
+        if not (_is_whole(self.k) and _is_whole(self.offset) and self.k >= 1 and self.offset >= 0):
             raise BadQuery(
                 f"k must be 1 or more and offset 0 or more, not {self.k} and {self.offset}"
             )
@@ -86,6 +86,10 @@ class Question:
             raise BadQuery("threshold must be a number, not NaN")
         if not 0 <= self.text_weight <= 1:
             raise BadQuery(f"text_weight must be from 0 to 1, not {self.text_weight}")
+        if self.text == "" or self.text or self.unlike_text:
+            self._check_texts()
+
+    def _check_texts(self) -> None:
         if not all(each.strip() for each in (*self.texts, *self.unlike_texts)):
             raise BadQuery("the text to search with is empty")
 
@@ -103,6 +107,10 @@ class Question:
     def only_pictures(self) -> bool:
         """Whether nothing but pictures is asked with."""
         return not (self.text or self.unlike or self.unlike_text)
+
+
+def _is_whole(number: object) -> bool:
+    return type(number) is int or isinstance(number, np.integer)
 
 
 def vectors_of(
