@@ -40,7 +40,7 @@ types: $(DEV)
 	$(VENV)/mypy
 
 unit: $(DEV)
-	$(VENV)/pytest
+	$(VENV)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 # Networks of timm and open_clip, and their export, which need the extras `torch` (5.5 GB with CUDA)
 # and `export`. `make test` runs these as well from then on.

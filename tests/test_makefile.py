@@ -34,8 +34,9 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make(checkout: Path, *given: str) -> subprocess.CompletedProcess[str]:
-    """Run `make run` there, with a home of its own."""
-    without = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "IMAGES")}
+    """Run `make run` there, with a home of its own, and nothing of a make that runs the tests."""
+    ours = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "IMAGES", "COLLECTION")
+    without = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         ["make", "run", *given],
         cwd=checkout,

@@ -416,7 +416,7 @@ def test_a_mask_tells_the_words_from_what_fills_up(path: Path) -> None:
 def test_a_model_without_words_says_so(path: Path) -> None:
     made = extractor(write_network(path))
     assert not made.reads_text
-    with pytest.raises(NoText, match="lookalike recipes"):
+    with pytest.raises(NoText, match="the model net reads no text"):
         made.encode_text(["red"])
 
 

@@ -176,9 +176,9 @@ class TestFromTheCommandLine:
         (tmp_path / "ready.toml").write_text(text)
         with package.open(tmp_path / "c", recipe=str(tmp_path / "ready.toml")) as opened:
             assert not opened.reads_text
-            with pytest.raises(NoText, match="the recipe ready has no model that reads text"):
+            with pytest.raises(NoText, match="the recipe ready reads no text"):
                 opened.search(text="cat")
         done = lookalike("search", "--text", "cat", "-c", tmp_path / "c")
         assert done.returncode == 2
-        assert "reads text" in done.stderr
+        assert "reads no text" in done.stderr
         assert "Traceback" not in done.stderr

@@ -199,7 +199,7 @@ def test_whether_a_model_reads_text_is_in_its_description() -> None:
     assert deaf.reads_text
     deaf.model = replace(deaf.model, text=None)
     assert not deaf.reads_text
-    with pytest.raises(NoText, match="reads text"):
+    with pytest.raises(NoText, match="reads no text"):
         deaf.encode_text(["a cat"])
 
 

@@ -187,9 +187,9 @@ class TooLittleToLearnFrom(LookalikeError):
 class NoText(LookalikeError):
     """Text was asked of a collection whose model has no part for text."""
 
-    def __init__(self, recipe: str) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
-            f"{recipe} has no model that reads text; the recipes default and clip have one"
+            f"{what} reads no text; the recipes default and clip have a model that does"
         )
 
 
