@@ -98,13 +98,11 @@ class Collection:
     ) -> None:
         self.path = folder
         self.limits = limits
-        self._named = named
         self._device = device
         self._uploads = Uploads(folder / "uploads")
         self._thumbnails = Thumbnails(folder / "thumbnails")
         self._changing = threading.Lock()
         self._former: list[Engine] = []
-        self._closed = False
         self._engine = Engine(folder, named, device, limits, for_records=for_records)
 
     @property

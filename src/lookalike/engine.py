@@ -96,10 +96,9 @@ class Engine:
         """Let what has to learn do so from a sample of what is found; once in a collection."""
         pipeline = self.pipeline
         if self._untrained:
-            tell = on_learning or _tell_nobody
             for name in list(self._untrained):
                 fingerprint, content = learned_by(
-                    name, self.extractors[name], pipeline, found, tell
+                    name, self.extractors[name], pipeline, found, on_learning
                 )
                 kept = self.store.keep_learned(name, fingerprint, content)
                 self._untrained = restore(self.extractors, {name: kept}, self._untrained)
@@ -235,17 +234,14 @@ def learned_by(
     extractor: Extractor,
     pipeline: FeaturePipeline,
     found: Callable[[], Iterator[Item]],
-    tell: OnLearning,
+    on_learning: OnLearning | None,
 ) -> tuple[str, bytes]:
     """Let an extractor learn from a sample of what is found: its fingerprint, what to keep."""
     assert isinstance(extractor, Trainable)
+    tell = on_learning or (lambda _what, _share: None)
     samples = []
     for sample in pipeline.samples(ingest.sampled(found, extractor.wanted_pictures), extractor):
         samples.append(sample)
         tell(name, 0.5 * len(samples) / extractor.wanted_pictures)
     content = extractor.learn(samples, lambda share: tell(name, 0.5 + 0.5 * share))
     return extractor.fingerprint, content
-
-
-def _tell_nobody(_what: str, _share: float) -> None:
-    pass

@@ -14,6 +14,7 @@ from . import picture, sources
 from .decoding import Encoded
 from .errors import BadQuery, NoText, PictureError
 from .extract import Extractor, TextEncoder
+from .extract.pooling import unit
 from .features import FeaturePipeline
 from .places import place_of
 from .types import Limits, Vectors
@@ -150,7 +151,7 @@ def mean(every: Sequence[Vectors]) -> Vectors:
     """Several float32 [1, dim] as one: the mean of their directions, float32 [1, dim]."""
     if len(every) == 1:
         return every[0]
-    return np.asarray(_unit(np.concatenate(every)).mean(axis=0, keepdims=True), np.float32)
+    return np.asarray(unit(np.concatenate(every)).mean(axis=0, keepdims=True), np.float32)
 
 
 def combined(
@@ -168,9 +169,9 @@ def combined(
     if question.only_pictures:
         return pictures
     encode = text_encoder(extractor)
-    like = None if pictures is None else _unit(pictures)
+    like = None if pictures is None else unit(pictures)
     if question.texts and encode is not None:
-        words = _unit(mean([encode([each]) for each in question.texts]))
+        words = unit(mean([encode([each]) for each in question.texts]))
         weight = question.text_weight
         like = words if like is None else (1 - weight) * like + weight * words
     if like is None:
@@ -179,7 +180,7 @@ def combined(
     if encode is not None:
         away += [encode([each]) for each in question.unlike_texts]
     if away:
-        like = _unit(like) - _UNLIKE_WEIGHT * _unit(mean(away))
+        like = unit(like) - _UNLIKE_WEIGHT * unit(mean(away))
     return np.asarray(like, np.float32)
 
 
@@ -218,10 +219,3 @@ def _ready(vector: np.ndarray[Any, Any], name: str, dim: int) -> Vectors:
             f"the query vector has {ready.shape[1]} values, this collection's {name} have {dim}"
         )
     return ready
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    """Each line at length 1; a zero stays zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return unit

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from . import ingest
 from . import recipe as recipes
 from .collection import Collection
@@ -22,13 +20,11 @@ from .engine import OnLearning, extractors_of, learned_by, plans_for, restore
 from .errors import PictureError, RecipeError
 from .extract import Extractor
 from .features import FeaturePipeline, Features
-from .picture import from_pixels
 from .sources import Item
 from .store.embedded import EmbeddedStore
 from .types import Place, Record
 
 _AT_ONCE = 512
-_PROBE = from_pixels(np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8))
 
 
 @dataclass(slots=True)
@@ -89,11 +85,10 @@ def reindex(
         pipeline = FeaturePipeline(extractors, collection.limits)
         stack.callback(pipeline.close)
         if report.total:
-            found, tell_learning = _every_picture(collection), on_learning or (lambda _w, _s: None)
+            found = _every_picture(collection)
             for name in restore(extractors, learned):
-                _, content = learned_by(name, extractors[name], pipeline, found, tell_learning)
-                learned[name] = content
-            pipeline.of_pictures([_PROBE])  # what cannot work is told before anything is dropped
+                _, learned[name] = learned_by(name, extractors[name], pipeline, found, on_learning)
+            pipeline.warm()  # what cannot work is told before anything is dropped
         store.begin_reindex(chosen.text, plans_for(chosen, extractors), learned)
         unreadable: dict[int, PictureError] = {}
         while not report.swapped:

@@ -204,10 +204,6 @@ class SegmentedIndex:
         positions = fresh.living(fresh.rows)
         return fresh.rows[positions], fresh.vectors[positions]
 
-    def main_rows(self) -> Rows:
-        """The row of each position of the main structure, removed ones included."""
-        return self._view.main.rows
-
     def _reserve(self, used: int, wanted: int) -> None:
         if wanted <= len(self._buffer):
             return
