@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import json
 import tempfile
-import threading
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from ..types import Picture, Vectors
 from . import torch_device, weights
 from .clip_tokenizer import as_json
 from .preprocessing import Interpolation, Preprocessing
-from .torch_device import Precision, Running
+from .torch_device import Precision
+from .torch_extractor import TorchExtractor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Blueprint:
     hub: weights.HubFile | None
 
 
-class ClipExtractor:
+class ClipExtractor(TorchExtractor[Blueprint]):
     """A model of open_clip. Its vectors have length 1; one thread a call on a CPU.
 
     Radford et al. 2021, arXiv:2103.00020. Weights are found when the fingerprint is first asked
@@ -60,14 +60,6 @@ class ClipExtractor:
 
     Options: ClassVar = ClipOptions
     reads_text: ClassVar = True
-
-    def __init__(self, options: ClipOptions, device: str) -> None:
-        self.options = options
-        self._device = device
-        torch_device.check_name(device)
-        if device.startswith("cuda"):  # said before anything is made for it
-            torch_device.place_here(device, options.model)
-        self._lock = threading.RLock()
 
     @property
     def dim(self) -> int:
@@ -78,22 +70,6 @@ class ClipExtractor:
     def context(self) -> int:
         """How many tokens of a text are read, with those for its start and its end."""
         return int(self._blueprint.config["text_cfg"].get("context_length", 77))
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How pictures are brought to the network's input: as open_clip says for these weights."""
-        return self._blueprint.preprocessing
-
-    @property
-    def shortest_side(self) -> int:
-        """In pixels, of what a decoder may shrink a picture to."""
-        return self.preprocessing.shortest_side
-
-    @property
-    def weights_file(self) -> Path:
-        """Where the weights lie, fetched if need be; `WeightsMissing`."""
-        with self._lock:
-            return self._weights_file
 
     @cached_property
     def fingerprint(self) -> str:
@@ -135,39 +111,8 @@ class ClipExtractor:
         return as_json(self._tokenizer, self.context, self.options.model)
 
     @property
-    def device(self) -> str:
-        """What it runs on, `cpu` or `cuda:N`."""
-        return torch_device.place_here(self._device, self.options.model)
-
-    @property
-    def why(self) -> str:
-        """Why it runs there, for a person."""
-        return torch_device.why_there(self._device, self.device)
-
-    @property
-    def _blueprint(self) -> Blueprint:
-        with self._lock:
-            return self._drawn
-
-    @cached_property
-    def _drawn(self) -> Blueprint:
-        return _draw(self.options)
-
-    @cached_property
-    def _weights_file(self) -> Path:
-        options = self.options
-        return weights.find(
-            f"{options.model} {options.pretrained}".strip(), options.weights, self._blueprint.hub
-        )
-
-    @property
-    def _running(self) -> Running:
-        with self._lock:
-            return self._loaded
-
-    @cached_property
-    def _loaded(self) -> Running:
-        return Running(self._network(), self.device, self.options.precision)
+    def _called(self) -> str:
+        return f"{self.options.model} {self.options.pretrained}".strip()
 
     @property
     def _tokenizer(self) -> Any:
@@ -181,6 +126,9 @@ class ClipExtractor:
     def _tokens(self, texts: list[str]) -> Any:
         with self._lock:  # it keeps a cache of words
             return self._made_tokenizer(texts).numpy()
+
+    def _draw(self) -> Blueprint:
+        return _draw(self.options)
 
     def _network(self) -> Any:
         from .torch_networks import ClipNetwork

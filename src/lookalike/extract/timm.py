@@ -6,11 +6,9 @@ import difflib
 import hashlib
 import inspect
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,7 +17,8 @@ from ..errors import RecipeError, UnknownName
 from ..types import LocalFeatures, Picture, Vectors
 from . import torch_device, weights
 from .preprocessing import Interpolation, Preprocessing
-from .torch_device import Precision, Running
+from .torch_device import Precision
+from .torch_extractor import TorchExtractor
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Blueprint:
     """Further ones for `timm.create_model`."""
 
 
-class TimmExtractor:
+class TimmExtractor(TorchExtractor[Blueprint]):
     """A network of timm. Its vectors have length 1; one thread a call on a CPU.
 
     Weights are found when the fingerprint is first asked for, and read when a picture comes.
@@ -65,34 +64,10 @@ class TimmExtractor:
 
     Options: ClassVar = TimmOptions
 
-    def __init__(self, options: TimmOptions, device: str) -> None:
-        self.options = options
-        self._device = device
-        torch_device.check_name(device)
-        if device.startswith("cuda"):  # said before anything is made for it
-            torch_device.place_here(device, options.model)
-        self._lock = threading.RLock()
-
     @property
     def dim(self) -> int:
         """The length of a vector."""
         return self._blueprint.dim
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How pictures are brought to the network's input: as timm says for this model."""
-        return self._blueprint.preprocessing
-
-    @property
-    def shortest_side(self) -> int:
-        """In pixels, of what a decoder may shrink a picture to."""
-        return self.preprocessing.shortest_side
-
-    @property
-    def weights_file(self) -> Path:
-        """Where the weights lie, fetched if need be; `WeightsMissing`."""
-        with self._lock:
-            return self._weights_file
 
     @cached_property
     def fingerprint(self) -> str:
@@ -127,37 +102,8 @@ class TimmExtractor:
         """
         return self._network().eval().requires_grad_(False)
 
-    @property
-    def device(self) -> str:
-        """What it runs on, `cpu` or `cuda:N`."""
-        return torch_device.place_here(self._device, self.options.model)
-
-    @property
-    def why(self) -> str:
-        """Why it runs there, for a person."""
-        return torch_device.why_there(self._device, self.device)
-
-    @property
-    def _blueprint(self) -> Blueprint:
-        with self._lock:
-            return self._drawn
-
-    @cached_property
-    def _drawn(self) -> Blueprint:
+    def _draw(self) -> Blueprint:
         return _draw(self.options)
-
-    @cached_property
-    def _weights_file(self) -> Path:
-        return weights.find(self.options.model, self.options.weights, self._blueprint.hub)
-
-    @property
-    def _running(self) -> Running:
-        with self._lock:
-            return self._loaded
-
-    @cached_property
-    def _loaded(self) -> Running:
-        return Running(self._network(), self.device, self.options.precision)
 
     def _network(self) -> Any:
         from .torch_networks import TimmNetwork, Unfilled
