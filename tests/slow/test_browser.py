@@ -41,6 +41,7 @@ LABEL = QUERY.parent.name
 Shoot = Callable[[Page, str], None]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+expect.set_options(timeout=30_000)  # a busy machine draws late
 
 
 @pytest.fixture(scope="module")
@@ -185,12 +186,32 @@ def test_a_click_asks_for_more_like_this_and_back_returns(page: Page, shoot: Sho
     expect(page.locator("#ask")).to_be_visible()
 
 
+def follow_the_last(page: Page) -> int:
+    """Scroll down, click, and say where the page was: Playwright itself may scroll to click."""
+    page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
+    page.evaluate("addEventListener('click', () => (window.clickedAt = scrollY), true)")
+    tiles(page).last.click()
+    clicked_at: int = page.evaluate("clickedAt")
+    assert clicked_at > 100
+    return clicked_at
+
+
+def hold(page: Page, pattern: str) -> Callable[[], None]:
+    """Let requests wait, until the first of them is released by what this returns."""
+    held: list[Route] = []
+    page.route(pattern, lambda route: held.append(route))
+
+    def release() -> None:
+        while not held:
+            page.wait_for_timeout(20)
+        held[0].continue_()
+
+    return release
+
+
 def test_back_returns_to_where_the_page_was_scrolled(page: Page) -> None:
     choose(page, QUERY)
-    page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
-    before = page.evaluate("scrollY")
-    assert before > 100
-    tiles(page).last.click()
+    before = follow_the_last(page)
     expect(page).to_have_url(re.compile("#like="))
     page.wait_for_function("() => scrollY === 0")
     page.go_back()
@@ -199,19 +220,31 @@ def test_back_returns_to_where_the_page_was_scrolled(page: Page) -> None:
 
 def test_back_returns_there_from_a_slow_search_as_well(page: Page) -> None:
     choose(page, QUERY)
-    page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
-    before = page.evaluate("scrollY")
-
-    def slowly(route: Route) -> None:
-        page.wait_for_timeout(600)
-        route.continue_()
-
-    page.route("**/similar?**", slowly)
-    tiles(page).last.click()
+    release = hold(page, "**/similar?**")
+    before = follow_the_last(page)
     expect(page.locator("#grid .waiting").first).to_be_visible()
+    release()
     expect(page).to_have_url(re.compile("#like="))
     page.go_back()
     page.wait_for_function(f"() => Math.abs(scrollY - {before}) < 5")
+
+
+def test_forward_from_a_view_that_is_still_awaited_shows_what_was_there(page: Page) -> None:
+    for number in (1, 2):
+        tiles(page).first.click()
+        page.wait_for_function(f"() => history.state?.depth === {number}")
+        expect(page.locator("#query")).to_be_visible()
+    page.reload()  # the page remembers nothing of the earlier views
+    expect(page.locator("#query")).to_be_visible()
+    title = page.locator("#query-title").text_content() or ""
+    hold(page, "**/similar?**")
+    page.go_back()
+    expect(page.locator("#grid .waiting").first).to_be_visible()
+    page.go_forward()
+    expect(tiles(page).first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#query-title")).to_have_text(title)
+    expect(page.locator("#ask")).to_be_hidden()
 
 
 def test_a_link_can_be_shared(page: Page, browser: Browser) -> None:

@@ -40,6 +40,7 @@ async function arrive() {
     try {
       view = await load(asked);
     } catch (problem) {
+      if (problem.name === "AbortError") return; // the reader went on meanwhile
       if ((asked.like || asked.text) && problem.kind === "bad-filter") {
         return failFilter(await load({ ...asked, where: "" }), asked.where, problem);
       }
