@@ -8,6 +8,7 @@ COLLECTION ?= .collections/sample
 endif
 HOST    ?= 127.0.0.1
 PORT    ?= 8000
+RERUNS  ?= 0
 # Folders of JPEGs, one a class, for the benchmarks.
 DATA    ?= ../shared/data/caltech60
 # As they were written: a dollar in the name of a folder is no variable of make's.
@@ -51,9 +52,10 @@ test-torch: $(TORCH)
 test-slow: $(DEV)
 	$(VENV)/pytest tests/slow --ignore=tests/slow/test_browser.py -o addopts='-q --strict-markers'
 
-# A real Chromium: /usr/bin/chromium, Debian's package `chromium`.
+# A real Chromium: /usr/bin/chromium, Debian's package `chromium`. RERUNS: how often a test that fails
+# is tried again, and told of, as CI does: a browser can stumble on a machine that is very busy.
 test-browser: $(DEV)
-	$(VENV)/pytest tests/slow/test_browser.py -o addopts='-q --strict-markers'
+	$(VENV)/pytest tests/slow/test_browser.py -o addopts='-q --strict-markers' -r R --reruns $(RERUNS)
 
 # The tables of the README; each prints its own.
 bench: $(DEV)
