@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from lookalike.types import Place, Vectors
 
 # No test fetches weights: what needs real ones is skipped where they are not in the hub's cache.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# A shell without job control has what runs in its background, and all that this starts, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DIM = 8
 
