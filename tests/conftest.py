@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from scipy.spatial import distance as scipy_distance
 
 from lookalike import registry
 from lookalike.store import Arrival, EmbeddingPlan
@@ -57,6 +59,31 @@ def clustered_vectors(count: int, dim: int, clusters: int = 50, seed: int = 0) -
     centres = rng.normal(size=(clusters, dim))
     near = centres[rng.integers(0, clusters, count)] + 0.3 * rng.normal(size=(count, dim))
     return near.astype(np.float32)
+
+
+def distances_between(a: npt.NDArray[Any], b: npt.NDArray[Any], name: str) -> Any:
+    """Every distance by its definition, float64 [len(a), len(b)]: SciPy's where it has it."""
+    if len(b) == 0:
+        return np.empty((len(a), 0))
+    if name in ("cosine", "angular"):
+        sizes = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
+        cosines = np.divide(a @ b.T, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+        return 1 - cosines if name == "cosine" else np.arccos(np.clip(cosines, -1, 1)) / np.pi
+    if name == "inner_product":
+        return -(a @ b.T)
+    if name == "centred_euclidean":
+        return (a.mean(axis=1)[:, None] - b.mean(axis=1)[None]) ** 2
+    if name == "hamming":
+        return scipy_distance.cdist(a > 0, b > 0, "hamming") * a.shape[1]
+    if name in ("histogram_intersection", "chi_squared"):
+        a, b = (each / np.maximum(np.abs(each).sum(axis=1), 1e-300)[:, None] for each in (a, b))
+        one, other = a[:, None], b[None]
+        if name == "histogram_intersection":
+            return 1 - np.minimum(one, other).sum(axis=2)
+        both = np.abs(one) + np.abs(other)
+        return 0.5 * ((one - other) ** 2 / np.where(both > 0, both, 1)).sum(axis=2)
+    metric = {"euclidean": "sqeuclidean", "true_euclidean": "euclidean", "l1": "cityblock"}[name]
+    return scipy_distance.cdist(a, b, metric)
 
 
 def put(store: EmbeddedStore, contents: Sequence[object], vectors: Vectors) -> None:

@@ -1,28 +1,78 @@
-"""Distances against the same computed by SciPy in double precision."""
+"""Distances against their definitions in double precision, SciPy's where it has them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import random_vectors
-from scipy.spatial import distance as scipy_distance
+from conftest import distances_between, random_vectors
 
 from lookalike.distances import DISTANCES, distance_named
 from lookalike.errors import UnknownName
+from lookalike.types import Vectors
+
+HISTOGRAMS = ("histogram_intersection", "chi_squared")
 
 
-@pytest.mark.parametrize(("name", "metric"), [("cosine", "cosine"), ("euclidean", "sqeuclidean")])
-def test_a_distance_is_what_its_name_promises(name: str, metric: str) -> None:
+def some(count: int, name: str, seed: int) -> Vectors:
+    """Vectors such as a distance is meant for."""
+    vectors = random_vectors(count, 40, seed=seed)
+    return np.abs(vectors).round(1) if name in HISTOGRAMS else vectors
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_distance_is_what_its_name_promises(name: str) -> None:
     distance = distance_named(name)
-    a, b = random_vectors(5, seed=1), random_vectors(7, seed=2)
-    expected = scipy_distance.cdist(a.astype(float), b.astype(float), metric)
-    left, right = distance.prepared(a), distance.prepared(b)
+    a, b = some(5, name, 1), some(7, name, 2)
+    expected = distances_between(a.astype(float), b.astype(float), name)
+    ready = distance.prepared(b)
+    scores = np.array([distance.scores(query, ready) for query in distance.prepared(a)])
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(distance.at_zero - scores, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name, each in DISTANCES.items() if each.native])
+def test_the_metric_of_an_index_orders_and_scores_as_the_distance_does(name: str) -> None:
+    distance = distance_named(name)
+    left, right = distance.prepared(some(1, name, 1)), distance.prepared(some(50, name, 2))
     if distance.metric == "inner product":
-        scores = left @ right.T
+        metric = right @ left[0]
     else:
-        scores = -((left[:, None] - right[None]) ** 2).sum(axis=2)
-    found = distance.at_zero - scores
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        metric = -((right - left) ** 2).sum(axis=1)
+    scores = metric if distance.of_metric is None else distance.of_metric(metric)
+    np.testing.assert_allclose(scores, distance.scores(left[0], right), atol=1e-5)
+    assert (np.diff(scores[np.argsort(metric)]) >= 0).all()
+
+
+RANGES = {
+    "cosine": (0, 2),
+    "angular": (0, 1),
+    "histogram_intersection": (0, 1),
+    "chi_squared": (0, 1),
+    "hamming": (0, 40),
+}
+
+
+@pytest.mark.parametrize(("name", "ends"), RANGES.items())
+def test_a_distance_reaches_the_ends_of_its_range(name: str, ends: tuple[int, int]) -> None:
+    distance = distance_named(name)
+    vector = np.abs(random_vectors(1, 40, seed=3))
+    if name in HISTOGRAMS:
+        vector[:, 20:] = 0
+    opposite = vector[:, ::-1].copy() if name in HISTOGRAMS else -vector
+    ready = distance.prepared(np.concatenate([vector, opposite]))
+    found = distance.at_zero - distance.scores(ready[0], ready)
+    np.testing.assert_allclose(found, ends, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_identical_vectors_are_at_distance_zero(name: str) -> None:
+    if name == "inner_product":
+        pytest.skip("an inner product has no zero: the longer a vector, the nearer it is")
+    distance = distance_named(name)
+    ready = distance.prepared(some(5, name, 4))
+    for vector in ready:
+        (score,) = distance.scores(vector, vector[None])
+        assert distance.at_zero - score == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", DISTANCES)

@@ -89,7 +89,7 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
         ('name = "hnsw"', 'name = "hsnw"', "no index named 'hsnw'. Did you mean hnsw?"),
         ('name = "hnsw"', "", "here.toml, embeddings.v.index needs a name, one of: auto, flat"),
         ('name = "vectors"', 'name = "vector"', "no extractor named 'vector'"),
-        ('"euclidean"', '"euclidian"', "no distance named 'euclidian'. Did you mean euclidean?"),
+        ('"euclidean"', '"euclidian"', "no distance named 'euclidian'. Did you mean euclidean or"),
         ('"euclidean"', "7", "distance must be text, not 7"),
         ("[embeddings.v]", "[embeddings.v]\nindx = 1", "did you mean index?"),
     ],

@@ -32,6 +32,7 @@ from lookalike.errors import (
     ModelMismatch,
     NotACollection,
 )
+from lookalike.store import Look
 from lookalike.store.catalogue import FILE, Catalogue
 from lookalike.store.embedded import EmbeddedStore
 from lookalike.types import Vectors
@@ -44,7 +45,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become so
 
 
 def found(store: EmbeddedStore, vectors: Vectors, k: int = 1) -> list[list[str]]:
-    return [[record.id for record, _ in hits] for hits in store.nearest("v", vectors, k, None)]
+    return [[record.id for record, _ in hits] for hits in store.nearest("v", vectors, k)]
 
 
 def in_another_process(script: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
@@ -145,12 +146,12 @@ store = EmbeddedStore(folder, [plan()])
 vectors = random_vectors(2000)
 for i in range(60):
     put(store, [mine + i], vectors[mine + i : mine + i + 1])
-    ((hit, _),) = store.nearest("v", vectors[mine + i : mine + i + 1], 1, None)[0]
+    ((hit, _),) = store.nearest("v", vectors[mine + i : mine + i + 1], 1)[0]
     assert hit.id == sha(mine + i).hex()
 until = time.monotonic() + 50
 while store.get(sha(other + 59).hex()) is None and time.monotonic() < until:
     time.sleep(0.01)
-hits = store.nearest("v", vectors[other : other + 60], 1, None)
+hits = store.nearest("v", vectors[other : other + 60], 1)
 assert [hit[0][0].id for hit in hits] == [sha(other + i).hex() for i in range(60)]
 assert len(store) == 120
 print("ok")
@@ -260,7 +261,7 @@ def test_two_users_of_one_folder_agree_with_brute_force_whatever_happens(
         where = filters.parse("path >= 'http://pictures/3'") if action == "filter" else None
         allowed = [each for each in model if where is None or str(each) >= "3"]
         k = int(rng.integers(1, 20))
-        (hits,) = user.nearest("v", query, k, where)
+        (hits,) = user.nearest("v", query, k, Look(where))
         scores = {
             sha(each).hex(): float(
                 query[0] @ model[each] / (np.linalg.norm(query) * np.linalg.norm(model[each]))
@@ -431,7 +432,7 @@ def test_another_distance_does_not_use_the_same_index_file(
     copied: Path, open_store: OpenStore
 ) -> None:
     store = open_store(copied, plan(distance="euclidean"))
-    (((record, score),),) = store.nearest("v", 3 * random_vectors(1), 1, None)
+    (((record, score),),) = store.nearest("v", 3 * random_vectors(1), 1)
     expected = ((3 * random_vectors(1) - random_vectors(MANY)).astype(float) ** 2).sum(axis=1)
     assert record.id == sha(int(expected.argmin())).hex()
     assert -score == pytest.approx(expected.min(), rel=1e-5)
@@ -533,7 +534,7 @@ try:
         stored = i + 100
 except CannotWrite as error:
     assert "cannot write" in str(error) and "\\n" not in str(error)
-    hits = store.nearest("v", random_vectors(100, seed=0), 1, None)
+    hits = store.nearest("v", random_vectors(100, seed=0), 1)
     print(stored, len(store), len(hits))
 """
 
@@ -607,7 +608,7 @@ from conftest import plan, put, random_vectors, sha
 from lookalike.errors import CannotWrite
 from lookalike.store.embedded import EmbeddedStore
 store = EmbeddedStore(Path(sys.argv[1]), [plan()])
-hits = store.nearest("v", random_vectors(5), 1, None)
+hits = store.nearest("v", random_vectors(5), 1)
 assert [hit[0][0].id for hit in hits] == [sha(i).hex() for i in range(5)]
 store.settle()
 try:

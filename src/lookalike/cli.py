@@ -104,10 +104,20 @@ def search(
         typer.Argument(metavar="PICTURE…", help="Pictures; or folders, lists, archives of them."),
     ] = None,
     collection: CollectionPath = None,
-    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    k: Annotated[str, typer.Option("-k", help="How many hits, or all.")] = "10",
     offset: Annotated[int, typer.Option(help="How many of the best to leave out.")] = 0,
     where: Annotated[str | None, typer.Option(help="A filter, such as 'label=cat'.")] = None,
     threshold: Annotated[float | None, typer.Option(help="The least score of a hit.")] = None,
+    radius: Annotated[float | None, typer.Option(help="The greatest distance of a hit.")] = None,
+    probes: Annotated[
+        str | None, typer.Option(help="Lists, or buckets, that the index looks into; or all.")
+    ] = None,
+    ef_search: Annotated[
+        int | None, typer.Option("--ef-search", help="Candidates that the graph's walk keeps.")
+    ] = None,
+    refine: Annotated[
+        int | None, typer.Option(help="Candidates a hit that compressed kinds rank again.")
+    ] = None,
     id: Annotated[str | None, typer.Option("--id", help="More like this stored picture.")] = None,
     text: Annotated[
         list[str] | None, typer.Option("--text", help="Words that the hits are to fit.")
@@ -143,8 +153,17 @@ def search(
     from .collection import Answer
     from .gallery import Gallery
 
-    wanted: dict[str, Any] = {"k": k, "offset": offset, "where": where, "threshold": threshold}
-    wanted["embedding"] = embedding
+    wanted: dict[str, Any] = {
+        "k": None if k == "all" else _whole("-k", k),
+        "offset": offset,
+        "where": where,
+        "threshold": threshold,
+        "radius": radius,
+        "embedding": embedding,
+        "probes": probes if probes in (None, "all") else _whole("--probes", probes),
+        "ef_search": ef_search,
+        "refine": refine,
+    }
     asking = {**wanted, "text": text or (), "text_weight": text_weight, **_unlike(unlike or ())}
     answered = failed = 0
     limits = limits_of(max_megapixels, max_upload_mb)
@@ -446,6 +465,13 @@ def _exit_code(done: int, failed: int) -> int:
 def _say_no_more() -> None:
     """What is still buffered for standard output goes nowhere, also at the interpreter's end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _whole(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise BadQuery(f"{option} must be a whole number, or all, not {text!r}") from None
 
 
 def _unlike(given: Sequence[str]) -> dict[str, list[str]]:

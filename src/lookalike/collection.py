@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 
@@ -215,23 +215,42 @@ class Collection:
         text_weight: float = 0.5,
         unlike: Sequence[Query] = (),
         unlike_text: str | Sequence[str] = (),
-        k: int = 10,
+        k: int | None = 10,
         offset: int = 0,
         where: str | None = None,
         threshold: float | None = None,
         embedding: str | None = None,
+        radius: float | None = None,
+        probes: int | Literal["all"] | None = None,
+        ef_search: int | None = None,
+        refine: int | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
-        Several pictures are one query: their mean. `text` is words to search by, alone or beside
-        pictures, of which it then is `text_weight` (0 to 1); `unlike` and `unlike_text` are what
-        the hits are not to be like. `where` is a filter (see `filters`); `threshold` keeps hits
-        whose score is at least this. `embedding` searches by one of several alone, else they are
-        fused. Raises `PictureError` if a query cannot be decoded, `NoText` if the recipe reads
+        Without `k`, every picture that the index reaches, in time linear in their number. Several
+        pictures are one query: their mean. `text` is words to search by, alone or beside pictures,
+        of which it then is `text_weight` (0 to 1); `unlike` and `unlike_text` are what the hits
+        are not to be like. `where` is a filter (see `filters`); `threshold` keeps hits whose score
+        is at least this, `radius` those whose distance is at most that. `embedding` searches by
+        one of several alone, else they are fused. `probes`, `ef_search` and `refine` say how far
+        an index looks that has such a knob (see `types.Effort`). Raises `PictureError` if a query
+        cannot be decoded, `NoText` if the recipe reads
         no text, `BadQuery` if the query makes no sense.
         """
         question = Question(
-            text, text_weight, unlike, unlike_text, k, offset, where, threshold, embedding
+            text,
+            text_weight,
+            unlike,
+            unlike_text,
+            k,
+            offset,
+            where,
+            threshold,
+            embedding,
+            radius,
+            probes,
+            ef_search,
+            refine,
         )
         if not query and not question.texts:
             raise BadQuery("a search needs at least one picture, or text")
@@ -302,20 +321,37 @@ class Collection:
         self,
         id: str,
         *,
-        k: int = 10,
+        k: int | None = 10,
         offset: int = 0,
         where: str | None = None,
         threshold: float | None = None,
         embedding: str | None = None,
+        radius: float | None = None,
+        probes: int | Literal["all"] | None = None,
+        ef_search: int | None = None,
+        refine: int | None = None,
     ) -> list[Hit]:
-        """The `k` pictures most like a stored one, itself excepted; `UnknownPicture` if none is."""
-        asked = Question(k=k, offset=offset, where=where, threshold=threshold)
+        """The `k` pictures most like a stored one, itself excepted; `UnknownPicture` if none is.
+
+        All else as for `search`.
+        """
+        asked = Question(
+            k=k,
+            offset=offset,
+            where=where,
+            threshold=threshold,
+            radius=radius,
+            probes=probes,
+            ef_search=ef_search,
+            refine=refine,
+        )
         record = self[id]
         engine = self._engine
         vectors = {name: engine.store.vectors(name, record.id) for name in engine.dims(embedding)}
-        (hits,) = engine.hits(vectors, replace(asked, k=k + offset + 1, offset=0), page=k)
-        others = [hit for hit in hits if hit.id != record.id]
-        return others[offset : offset + k]
+        upto = None if k is None else k + offset
+        with_itself = replace(asked, k=None if upto is None else upto + 1, offset=0)
+        (hits,) = engine.hits(vectors, with_itself, page=k)
+        return [hit for hit in hits if hit.id != record.id][offset:upto]
 
     @_under_the_current_recipe
     def vector(self, id: str, embedding: str | None = None) -> Vectors:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from . import filters, fusion, ingest
+from . import filters, fusion, ingest, registry
 from . import recipe as recipes
 from .distances import distance_named
 from .errors import BadQuery, CollectionClosed, LookalikeError, UnknownName
 from .extract import Extractor, Trainable
 from .features import FeaturePipeline
-from .filters import Filter
 from .queries import Question
 from .sources import Item
-from .store import EmbeddingPlan
+from .store import ANYWHERE, EmbeddingPlan, Look
 from .store.embedded import EmbeddedStore
-from .types import Hit, Limits, Record, Vectors
+from .types import Effort, Hit, Limits, Record, Vectors
 
 OnLearning = Callable[[str, float], None]
 """Told what is learned, and the share that is done, 0 to 1."""
+
+
+_NOTHING_SAID = (None, None, None, None)
 
 
 class Engine:
@@ -61,6 +64,7 @@ class Engine:
         self._at_zero = {
             each.name: distance_named(each.distance).at_zero for each in self.recipe.embeddings
         }
+        self._indexes = {each.name: each.index.name for each in self.recipe.embeddings}
         self._weights = {each.name: each.weight for each in self.recipe.embeddings}
         self._folder = folder
         self._limits = limits
@@ -114,19 +118,20 @@ class Engine:
         for matrix in vectors.values():
             if not math.isfinite(np.vdot(matrix, matrix)):
                 raise BadQuery("the query vector holds NaN or infinity")
-        where = filters.parse(question.where) if question.where is not None else None
-        upto = int(question.k) + int(question.offset)
+        look = self._look(question, vectors)
+        upto = None if question.k is None else int(question.k) + int(question.offset)
         if len(vectors) == 1:
             ((name, matrix),) = vectors.items()
-            hits = self._nearest(name, matrix, upto, where)
+            hits = self._nearest(name, matrix, upto, look)
         else:
-            depth = max(int(page or question.k), self.recipe.fusion.candidates)
-            hits = self._fused(vectors, depth, upto, where)
+            depth = page or question.k
+            if depth is not None:
+                depth = max(int(depth), self.recipe.fusion.candidates)
+            hits = self._fused(vectors, depth, upto, look)
         if question.offset:
             hits = [each[question.offset :] for each in hits]
-        least = question.threshold
-        if least is not None:
-            hits = [[hit for hit in each if hit.score >= least] for each in hits]
+        if look.least is not None:
+            hits = [[hit for hit in each if hit.score >= look.least] for each in hits]
         return hits
 
     def close(self) -> None:
@@ -137,18 +142,44 @@ class Engine:
                 self._started.close()
         self.store.close()
 
+    def _look(self, question: Question, names: Collection[str]) -> Look:
+        effort, least = question.effort, question.threshold
+        if (effort, least, question.where, question.radius) == _NOTHING_SAID:
+            return ANYWHERE
+        if effort is not None:
+            for name in names:
+                self._check(effort, name)
+        if question.radius is not None:
+            if len(names) > 1:
+                raise BadQuery("a radius goes with one kind of vectors: name it with embedding")
+            at_zero = self._at_zero[next(iter(names))]
+            least = max(at_zero - question.radius, -math.inf if least is None else least)
+        where = filters.parse(question.where) if question.where is not None else None
+        return Look(where, effort, least)
+
+    def _check(self, effort: Effort, embedding: str) -> None:
+        """`BadQuery` if the index of this embedding has no such knob."""
+        index = self._indexes[embedding]
+        knobs = registry.load("index", index).knobs
+        for name in ("probes", "ef_search", "refine"):
+            if getattr(effort, name) is not None and name not in knobs:
+                has = f"it has {', '.join(sorted(knobs))}" if knobs else "it has none"
+                raise BadQuery(f"the index {index} has no knob {name}: {has}")
+
     def _nearest(
-        self, embedding: str, vectors: Vectors, upto: int, where: Filter | None
+        self, embedding: str, vectors: Vectors, upto: int | None, look: Look
     ) -> list[list[Hit]]:
-        found = self.store.nearest(embedding, vectors, upto, where)
+        found = self.store.nearest(embedding, vectors, upto, look)
         at_zero = self._at_zero[embedding]
         return [[Hit(record, score, at_zero - score) for record, score in each] for each in found]
 
     def _fused(
-        self, vectors: Mapping[str, Vectors], depth: int, upto: int, where: Filter | None
+        self, vectors: Mapping[str, Vectors], depth: int | None, upto: int | None, look: Look
     ) -> list[list[Hit]]:
+        each_ones = replace(look, least=None)  # the threshold is of the fused scores
         found = {
-            name: self.store.nearest(name, matrix, depth, where) for name, matrix in vectors.items()
+            name: self.store.nearest(name, matrix, depth, each_ones)
+            for name, matrix in vectors.items()
         }
         count = len(next(iter(vectors.values())))
         return [
@@ -164,7 +195,7 @@ class Engine:
         self,
         vectors: Mapping[str, Vectors],
         found: Mapping[str, Sequence[tuple[Record, float]]],
-        count: int,
+        count: int | None,
     ) -> list[Hit]:
         """The answers of several embeddings to one query, float32 [1, dim] each, as one."""
         records = {record.id: record for each in found.values() for record, _ in each}
@@ -184,7 +215,7 @@ class Engine:
                 1 - fused[id],
                 {name: round(each[id], 6) for name, each in scores.items() if id in each},
             )
-            for id in fusion.best(fused, count)
+            for id in fusion.best(fused, len(fused) if count is None else count)
         ]
 
 

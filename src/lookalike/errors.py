@@ -109,6 +109,16 @@ class ModelMismatch(LookalikeError):
         )
 
 
+class PlanesUnusable(LookalikeError):
+    """The store file of an LSH index cannot be read or written, or holds other planes."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"cannot use the planes of {path}: {why}. Name another store_file, or set "
+            "overwrite = true to have them drawn anew."
+        )
+
+
 class RecipeChanged(LookalikeError):
     """A reindex has given the collection another recipe since it was opened."""
 

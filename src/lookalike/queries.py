@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .extract import Extractor, TextEncoder
 from .extract.pooling import unit
 from .features import FeaturePipeline
 from .places import place_of
-from .types import Limits, Vectors
+from .types import Effort, Limits, Vectors
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -44,11 +44,15 @@ class Asking(TypedDict, total=False):
     text_weight: float
     unlike: Sequence[Query]
     unlike_text: str | Sequence[str]
-    k: int
+    k: int | None
     offset: int
     where: str | None
     threshold: float | None
+    radius: float | None
     embedding: str | None
+    probes: int | Literal["all"] | None
+    ef_search: int | None
+    refine: int | None
 
 
 @dataclass(slots=True)
@@ -67,8 +71,8 @@ class Question:
     """Pictures that the hits are not to be like."""
     unlike_text: str | Sequence[str] = ()
     """Words that the hits are not to fit."""
-    k: int = 10
-    """How many hits."""
+    k: int | None = 10
+    """How many hits, None for all that the index reaches."""
     offset: int = 0
     """How many of the best to leave out."""
     where: str | None = None
@@ -77,14 +81,23 @@ class Question:
     """The least score of a hit."""
     embedding: str | None = None
     """One of several to search by alone; else they are fused."""
+    radius: float | None = None
+    """The greatest distance of a hit."""
+    probes: int | Literal["all"] | None = None
+    """How far the index looks, with the next two; see `types.Effort`."""
+    ef_search: int | None = None
+    refine: int | None = None
 
     def __post_init__(self) -> None:
-        if not (_is_whole(self.k) and _is_whole(self.offset) and self.k >= 1 and self.offset >= 0):
+        k = 1 if self.k is None else self.k
+        if not (_is_whole(k) and _is_whole(self.offset) and k >= 1 and self.offset >= 0):
             raise BadQuery(
                 f"k must be 1 or more and offset 0 or more, not {self.k} and {self.offset}"
             )
         if self.threshold is not None and math.isnan(self.threshold):
             raise BadQuery("threshold must be a number, not NaN")
+        if self.radius is not None and math.isnan(self.radius):
+            raise BadQuery("radius must be a number, not NaN")
         if not 0 <= self.text_weight <= 1:
             raise BadQuery(f"text_weight must be from 0 to 1, not {self.text_weight}")
         if self.text == "" or self.text or self.unlike_text:
@@ -93,6 +106,19 @@ class Question:
     def _check_texts(self) -> None:
         if not all(each.strip() for each in (*self.texts, *self.unlike_texts)):
             raise BadQuery("the text to search with is empty")
+
+    @property
+    def effort(self) -> Effort | None:
+        """How far the index is to look, None for as far as usual; `BadQuery` if it is no number."""
+        if self.probes is None and self.ef_search is None and self.refine is None:
+            return None
+        for name in ("probes", "ef_search", "refine"):
+            value = getattr(self, name)
+            most = {"ef_search": 100_000, "refine": 10_000}.get(name, math.inf)
+            whole = _is_whole(value) and 1 <= value <= most
+            if not (value is None or whole or (name == "probes" and value == "all")):
+                raise BadQuery(f"{name} must be a whole number, 1 or more, not {value!r}")
+        return Effort(self.probes, self.ef_search, self.refine)
 
     @property
     def texts(self) -> Sequence[str]:

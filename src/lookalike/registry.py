@@ -27,6 +27,11 @@ _TABLE: dict[Seam, dict[str, str]] = {
         "auto": "lookalike.index.auto:Auto",
         "flat": "lookalike.index.flat:Flat",
         "hnsw": "lookalike.index.hnsw:HNSW",
+        "ivf": "lookalike.index.ivf:IVF",
+        "ivfpq": "lookalike.index.compressed:IVFPQ",
+        "ivfsq": "lookalike.index.compressed:IVFSQ",
+        "lsh": "lookalike.index.lsh:LSH",
+        "rabitq": "lookalike.index.compressed:RaBitQ",
     },
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -180,6 +180,18 @@ class Finding:
     name: str
     sound: bool
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How far an approximate index looks; what is None is as its recipe, or `tune`, has it."""
+
+    probes: int | Literal["all"] | None = None
+    """Inverted lists (ivf and its kin), or buckets of each hash table (lsh)."""
+    ef_search: int | None = None
+    """Candidates that the walk of a graph keeps (hnsw)."""
+    refine: int | None = None
+    """Candidates for each hit that are ranked by their own vectors (compressed kinds)."""
 
 
 class Neighbours(NamedTuple):

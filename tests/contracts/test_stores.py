@@ -15,7 +15,7 @@ from conftest import DIM, arrival, plan, put, random_vectors, sha
 
 from lookalike import filters
 from lookalike.errors import BadQuery, CollectionClosed, UnknownPicture
-from lookalike.store import Arrival, Refusal, Store
+from lookalike.store import Arrival, Look, Refusal, Store
 from lookalike.store.embedded import EmbeddedStore
 from lookalike.types import Place
 
@@ -48,7 +48,7 @@ def paths_of(store: Store, content: object) -> list[str]:
 
 def found(store: Store, vector: Any, k: int = 5, where: str | None = None) -> list[str]:
     condition = None if where is None else filters.parse(where)
-    (hits,) = store.nearest("v", np.atleast_2d(vector).astype(np.float32), k, condition)
+    (hits,) = store.nearest("v", np.atleast_2d(vector).astype(np.float32), k, Look(condition))
     return [record.id for record, _ in hits]
 
 
@@ -78,11 +78,11 @@ def test_neighbours_are_those_of_brute_force(store: EmbeddedStore) -> None:
     queries = random_vectors(20, seed=1)
     unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (queries, vectors)]
     scores = unit[0].astype(float) @ unit[1].astype(float).T
-    for hits, own in zip(store.nearest("v", queries, 10, None), scores, strict=True):
+    for hits, own in zip(store.nearest("v", queries, 10), scores, strict=True):
         best = np.argsort(-own)[:10]
         assert [record.id for record, _ in hits] == [sha(int(i)).hex() for i in best]
         np.testing.assert_allclose([score for _, score in hits], own[best], atol=1e-5)
-    (everything,) = store.nearest("v", queries[:1], 1000, None)
+    (everything,) = store.nearest("v", queries[:1], 1000)
     assert len(everything) == 500
 
 

@@ -1,32 +1,81 @@
-"""The kind of index by the number of vectors."""
+"""The kind of index by the number of vectors, and by the memory of this machine."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
-from ..distances import Metric
-from . import Structure
+from ..distances import Distance
+from . import Kind, Structure
+from .compressed import IVFPQ, CompressedOptions
 from .flat import Flat, FlatOptions
 from .hnsw import HNSW, HNSWOptions
 
+_SHARE = 0.5
+"""Of this machine's memory that a graph with its vectors may take."""
+
 
 @dataclass(frozen=True, slots=True)
-class AutoOptions(HNSWOptions):
-    """The graph's knobs, and where it begins."""
+class AutoOptions(CompressedOptions):
+    """Where each kind begins, and the knobs of them all."""
 
     flat_below: int = 20_000
     """Exact under this many vectors, where that takes a millisecond or two."""
+    memory_gb: float = 0.0
+    """What a graph may take before vectors are compressed; 0: half of this machine's memory."""
+    m: int = 24
+    ef_construction: int = 200
+    ef_search: int = 64
+
+    def __post_init__(self) -> None:
+        CompressedOptions.__post_init__(self)
+        self.graph()
+
+    def graph(self) -> HNSWOptions:
+        """The graph's own."""
+        return HNSWOptions(self.m, self.ef_construction, self.ef_search)
 
 
 class Auto:
-    """Exact while that is fast, a graph beyond."""
+    """Exact while that is fast, a graph while memory allows, compressed inverted lists beyond."""
 
     Options: ClassVar = AutoOptions
+    knobs: ClassVar = HNSW.knobs | IVFPQ.knobs
 
     @classmethod
-    def create(cls, dim: int, metric: Metric, options: AutoOptions, expected: int) -> Structure:
+    def create(
+        cls, dim: int, distance: Distance, options: AutoOptions, expected: int, workspace: Path
+    ) -> Structure:
         """An empty structure of the kind that suits `expected` vectors."""
-        if expected < options.flat_below:
-            return Flat.create(dim, metric, FlatOptions(), expected)
-        return HNSW.create(dim, metric, options, expected)
+        kind, own = _chosen(dim, options, expected)
+        return kind.create(dim, distance, own, expected, workspace)
+
+    @classmethod
+    def suits(cls, structure: Structure, options: AutoOptions, expected: int) -> bool:
+        """Whether it is of the kind, and the size, that would be made now."""
+        dim = structure.at(slice(0, 0)).shape[1]
+        kind, own = _chosen(dim, options, expected)
+        return kind.suits(structure, own, expected)
+
+
+def graph_bytes(dim: int, m: int, count: int) -> int:
+    """What a graph of so many vectors takes: each one's values, and its links."""
+    return count * (4 * dim + 4 * 2 * m)
+
+
+def _chosen(
+    dim: int, options: AutoOptions, expected: int
+) -> tuple[type[Kind], FlatOptions | HNSWOptions | CompressedOptions]:
+    if expected < options.flat_below:
+        return Flat, FlatOptions()
+    memory = options.memory_gb * 1e9 or _SHARE * _memory()
+    if graph_bytes(dim, options.m, expected) <= memory:
+        return HNSW, options.graph()
+    return IVFPQ, options
+
+
+def _memory() -> int:
+    """Bytes of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

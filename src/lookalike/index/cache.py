@@ -1,6 +1,6 @@
 """A structure on disk: a cache of the catalogue, never the truth.
 
-One folder a version: `structure.faiss`, `rows.npy` and `header.json`. It is written under a
+One folder a version: the structure's files, `rows.npy` and `header.json`. It is written under a
 temporary name, fsynced and renamed, and used only if the catalogue names it (by its token), so an
 unfinished or foreign one is never read. Header, lengths and row numbers are checked at once, the
 structure's checksums by `verify`.
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from . import Structure
 from .projection import Projection
 
 _BLOCK = 1 << 24
-_VERSION = 1
+_VERSION = 2
 _PROJECTION = "projection.npz"
 
 
@@ -70,7 +71,7 @@ def write(folder: Path, cached: Cached) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        cached.structure.save(temporary / "structure.faiss")
+        cached.structure.save(temporary)
         np.save(temporary / "rows.npy", cached.rows)
         if cached.projection is not None:
             cached.projection.save(temporary / _PROJECTION)
@@ -101,16 +102,14 @@ def read(folder: Path, options: Any, *, mapped: bool = True) -> Cached:
             if size != expected["bytes"]:
                 raise CacheUnusable(f"{name} has {size} bytes instead of {expected['bytes']}")
         _compare(folder / "rows.npy", files["rows.npy"])
-        structure = registry.load("index", header.kind).load(
-            folder / "structure.faiss", options, mapped=mapped
-        )
+        structure = registry.load("index", header.kind).load(folder, options, mapped=mapped)
         rows = np.load(folder / "rows.npy", allow_pickle=False)
         projection = Projection.load(folder / _PROJECTION) if _PROJECTION in files else None
-    except (RuntimeError, ValueError, OSError, KeyError, MemoryError) as error:
+    except (RuntimeError, ValueError, OSError, KeyError, MemoryError, BadZipFile) as error:
         raise CacheUnusable(f"it cannot be read ({error})") from error
     dim = projection.components if projection else header.dim
-    fits = structure.vectors.shape == (len(rows), dim) and rows.dtype == np.int64
-    if not fits or (rows[1:] <= rows[:-1]).any():
+    fits = len(structure) == len(rows) and structure.at(slice(0, 0)).shape[1] == dim
+    if not fits or rows.dtype != np.int64 or (rows[1:] <= rows[:-1]).any():
         raise CacheUnusable("vectors and row numbers do not match")
     return Cached(header, structure, rows, projection)
 
@@ -127,9 +126,13 @@ def verify(folder: Path, go_on: Callable[[], bool] = lambda: True) -> None:
 def remove_others(parent: Path, keep: Iterable[str]) -> None:
     """Delete every cached version below `parent` but those named."""
     kept = set(keep)
-    for folder in parent.iterdir():
-        if folder.name not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
+    for path in parent.iterdir():
+        if path.name in kept:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:  # what an unfinished build has left
+            path.unlink(missing_ok=True)
 
 
 def _header(folder: Path) -> tuple[Header, dict[str, Any]]:

@@ -11,6 +11,12 @@ import numpy.typing as npt
 
 from ..distances import Metric
 from ..types import Neighbours, Vectors
+from . import Mask, Positions
+
+FILE = "structure.faiss"
+"""What a structure's main file is called."""
+_LANES = 4
+"""Parts of many positions that one query is compared with at the same time."""
 
 
 def metric_number(metric: Metric) -> int:
@@ -35,17 +41,59 @@ def exact(queries: Vectors, vectors: Vectors, k: int, metric: Metric) -> Neighbo
     return Neighbours(positions, distances)
 
 
-def all_of(
-    flat: Any, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_] | None
-) -> Neighbours:
-    """The `k` nearest positions in an IndexFlat, of those that are `allowed`: bool [n], or all."""
+def all_of(flat: Any, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
+    """The `k` nearest positions in a flat index, of those that are `allowed`, or of all."""
     parameters = None
     if allowed is not None:
-        bitmap = np.packbits(allowed, bitorder="little")
-        parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bitmap))
+        parameters = faiss.SearchParameters(sel=selector(allowed))
     found = search(flat, queries, k, parameters)
     found.scores[found.rows < 0] = -np.inf
     return found
+
+
+def among(flat: Any, queries: Vectors, k: int, positions: Positions) -> Neighbours:
+    """The `k` nearest of these positions of an IndexFlat, without copying their vectors."""
+    count = len(positions)
+    k = min(k, count)
+    found = none(len(queries), k)
+    if k == 0:
+        return found
+    lanes = _LANES if count > 1_000 else 1
+    padded = np.resize(positions, (lanes, -(-count // lanes)))
+    scores = np.empty(padded.shape, np.float32)
+    for i, query in enumerate(queries):
+        repeated = np.repeat(query[np.newaxis], lanes, axis=0)
+        flat.compute_distance_subset(
+            lanes,
+            faiss.swig_ptr(repeated),
+            padded.shape[1],
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(padded),
+        )
+        ours = scores.reshape(-1)[:count]
+        if flat.metric_type == faiss.METRIC_L2:
+            ours = -ours
+        found.rows[i], found.scores[i] = best(positions, ours, k)
+    return found
+
+
+def best(
+    positions: Positions, scores: npt.NDArray[np.float32], k: int
+) -> tuple[Positions, npt.NDArray[np.float32]]:
+    """The `k` of highest score of one query, best first, of equals the first."""
+    if k < len(scores):
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
+        above = np.flatnonzero(scores > least)
+        level = np.flatnonzero(scores == least)[: k - len(above)]
+        kept = np.sort(np.concatenate([above, level]))
+        positions, scores = positions[kept], scores[kept]
+    order = np.argsort(-scores, kind="stable")
+    return positions[order], scores[order]
+
+
+def selector(allowed: Mask) -> Any:
+    """FAISS's way of saying which positions count."""
+    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
 
 def is_short(found: Neighbours) -> bool:
@@ -53,6 +101,13 @@ def is_short(found: Neighbours) -> bool:
     if len(found.rows) == 1:  # without numpy's fixed cost, which every single search would pay
         return found.rows.size > 0 and found.rows.item(-1) < 0
     return bool((found.rows[:, -1:] < 0).any())
+
+
+def none(queries: int, k: int) -> Neighbours:
+    """Nothing found."""
+    return Neighbours(
+        np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32)
+    )
 
 
 def read(path: Path, *, mapped: bool) -> Any:
@@ -66,3 +121,27 @@ def flat_vectors(index: Any) -> Vectors:
         return np.empty((0, index.d), np.float32)
     values: npt.NDArray[np.float32] = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
     return values.reshape(index.ntotal, index.d)
+
+
+def list_members(ivf: Any, lists: npt.NDArray[np.int64]) -> Positions:
+    """The positions in these inverted lists, ascending."""
+    every = [np.empty(0, np.int64), *(_ids(ivf, number) for number in lists[lists >= 0].tolist())]
+    return np.sort(np.concatenate(every))
+
+
+def list_numbers(ivf: Any, count: int) -> npt.NDArray[np.int32]:
+    """The inverted list that each position is in: int32 [count]."""
+    numbers = np.zeros(count, np.int32)
+    for number in range(int(ivf.nlist)):
+        numbers[_ids(ivf, number)] = number
+    return numbers
+
+
+def _ids(ivf: Any, number: int) -> Positions:
+    size = ivf.invlists.list_size(number)
+    if size == 0:
+        return np.empty(0, np.int64)
+    ids = ivf.invlists.get_ids(number)
+    copied: Positions = faiss.rev_swig_ptr(ids, size).copy()
+    ivf.invlists.release_ids(number, ids)
+    return copied

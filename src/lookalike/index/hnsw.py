@@ -8,12 +8,14 @@ from typing import ClassVar, Self
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
-from ..distances import Metric
-from ..types import Neighbours, Vectors
-from . import faiss_calls
+from ..distances import Distance
+from ..types import Effort, Neighbours, Vectors
+from . import Mask, Positions, Structure, faiss_calls
 
+_OTHERWISE = 10
+"""Candidates for each hit, where a distance orders them otherwise than the graph's metric."""
+_OTHERWISE_LEAST = 200
 _WALK_SHARE = 0.25
 """A walk past more than this share of the vectors costs more than looking at the allowed ones."""
 
@@ -44,6 +46,8 @@ class HNSW:
 
     Options: ClassVar = HNSWOptions
     kind: ClassVar = "hnsw"
+    knobs: ClassVar = frozenset({"ef_search"})
+    training_vectors: ClassVar = 0
 
     def __init__(
         self, index: faiss.IndexHNSWFlat, options: HNSWOptions, *, mapped: bool = False
@@ -56,16 +60,33 @@ class HNSW:
         self._usual = faiss.SearchParametersHNSW(efSearch=options.ef_search)
 
     @classmethod
-    def create(cls, dim: int, metric: Metric, options: HNSWOptions, expected: int) -> Self:  # noqa: ARG003
+    def create(
+        cls,
+        dim: int,
+        distance: Distance,
+        options: HNSWOptions,
+        expected: int,  # noqa: ARG003
+        workspace: Path,  # noqa: ARG003
+    ) -> Self:
         """An empty one."""
-        index = faiss.IndexHNSWFlat(dim, options.m, faiss_calls.metric_number(metric))
+        metric = faiss_calls.metric_number(distance.metric)
+        index = faiss.IndexHNSWFlat(dim, options.m, metric)
         index.hnsw.efConstruction = options.ef_construction
         return cls(index, options)
 
     @classmethod
-    def load(cls, path: Path, options: HNSWOptions, *, mapped: bool) -> Self:
+    def suits(cls, structure: Structure, options: HNSWOptions, expected: int) -> bool:  # noqa: ARG003
+        """Any of this kind does."""
+        return structure.kind == cls.kind
+
+    @classmethod
+    def load(cls, folder: Path, options: HNSWOptions, *, mapped: bool) -> Self:
         """A saved one."""
-        return cls(faiss_calls.read(path, mapped=mapped), options, mapped=mapped)
+        index = faiss_calls.read(folder / faiss_calls.FILE, mapped=mapped)
+        return cls(index, options, mapped=mapped)
+
+    def train(self, sample: Vectors) -> None:
+        """There is nothing to learn."""
 
     def add(self, vectors: Vectors) -> None:
         """Link `vectors`, float32 [n, dim], into the graph."""
@@ -73,7 +94,9 @@ class HNSW:
             raise TypeError("a mapped structure cannot be added to")
         self._index.add(vectors)
 
-    def search(self, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_] | None) -> Neighbours:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None, effort: Effort | None
+    ) -> Neighbours:
         """Nearly exact, also under a restriction, and never short of what there is.
 
         A restricted walk is the plain one with more effort, as the allowed share shrinks, of which
@@ -82,47 +105,68 @@ class HNSW:
         few of them or strange ones, without a sign. Here a walk that ends too early comes up
         short, and that query is answered by looking at every allowed vector.
         """
-        if allowed is None and k <= self._ef_search:
+        ef = self._ef(effort)
+        if ef >= len(self):  # a walk could still miss what no link leads to
+            return faiss_calls.all_of(self._storage, queries, k, allowed)
+        if allowed is None and k <= ef == self._ef_search:
             found = faiss_calls.search(self._index, queries, k, self._usual)
         elif allowed is None:
-            effort = faiss.SearchParametersHNSW(efSearch=k)
-            found = faiss_calls.search(self._index, queries, k, effort)
+            parameters = faiss.SearchParametersHNSW(efSearch=max(k, ef))
+            found = faiss_calls.search(self._index, queries, k, parameters)
         else:
-            found = self._walked(queries, k, allowed)
+            found = self._walked(queries, k, allowed, ef)
         if faiss_calls.is_short(found):
             short = found.rows[:, -1] < 0
             rows, scores = faiss_calls.all_of(self._storage, queries[short], k, allowed)
             found.rows[short], found.scores[short] = rows, scores
         return found
 
-    def _walked(self, queries: Vectors, k: int, allowed: npt.NDArray[np.bool_]) -> Neighbours:
+    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> Positions | None:
+        """Everything; for `k` hits, more of the metric's nearest than that."""
+        if k is None:
+            return None
+        wanted = min(max(_OTHERWISE * k, _OTHERWISE_LEAST, self._ef(effort)), len(self))
+        return np.sort(self.search(query, wanted, None, effort).rows[0])
+
+    def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
+        """The `k` nearest of these positions."""
+        return faiss_calls.among(self._storage, queries, k, positions)
+
+    def at(self, positions: Positions | slice) -> Vectors:
+        """The vectors there, float32 [n, dim]."""
+        return faiss_calls.flat_vectors(self._storage)[positions]
+
+    def save(self, folder: Path) -> None:
+        """Write it into an empty folder."""
+        faiss.write_index(self._index, str(folder / faiss_calls.FILE))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Vectors and links."""
+        links = self._index.hnsw.nb_neighbors(0) * 4  # the levels above hold a few percent more
+        return len(self) * (4 * int(self._index.d) + int(links))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def _ef(self, effort: Effort | None) -> int:
+        if effort is None or effort.ef_search is None:
+            return self._ef_search
+        return effort.ef_search
+
+    def _walked(self, queries: Vectors, k: int, allowed: Mask, ef: int) -> Neighbours:
         """The first `k` allowed among the nearest of all; -1 where the walk met too few."""
         share = max(int(np.count_nonzero(allowed)), 1) / len(allowed)
-        effort = min(int(max(self._ef_search, 2 * k) / share) + 1, len(allowed))
+        effort = min(int(max(ef, 2 * k) / share) + 1, len(allowed))
         if effort > _WALK_SHARE * len(allowed):
-            return _none(len(queries), k)
+            return faiss_calls.none(len(queries), k)
         parameters = faiss.SearchParametersHNSW(efSearch=effort)
         nearest = faiss_calls.search(self._index, queries, effort, parameters)
         forbidden = (nearest.rows < 0) | ~allowed[nearest.rows]
         first = np.argsort(forbidden, axis=1, kind="stable")[:, :k]
-        found = _none(len(queries), k)
+        found = faiss_calls.none(len(queries), k)
         within = np.take_along_axis(~forbidden, first, axis=1)
         width = first.shape[1]
         found.rows[:, :width][within] = np.take_along_axis(nearest.rows, first, axis=1)[within]
         found.scores[:, :width][within] = np.take_along_axis(nearest.scores, first, axis=1)[within]
         return found
-
-    def save(self, path: Path) -> None:
-        """Write it to a new file."""
-        faiss.write_index(self._index, str(path))
-
-    @property
-    def vectors(self) -> Vectors:
-        """A view of the stored vectors, float32 [n, dim]."""
-        return faiss_calls.flat_vectors(self._storage)
-
-
-def _none(queries: int, k: int) -> Neighbours:
-    return Neighbours(
-        np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32)
-    )

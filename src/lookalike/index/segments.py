@@ -10,14 +10,14 @@ Readers take one immutable `_View` and never wait; writers make the next one und
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from ..distances import Distance
-from ..types import Neighbours, Rows, Vectors
-from . import Structure, faiss_calls
+from ..types import Effort, Neighbours, Rows, Vectors
+from . import Mask, Positions, Structure, faiss_calls
 from .projection import Projection
 
 _EXACT_BELOW = 2_000
@@ -27,16 +27,15 @@ _EXACT_SHARE = 0.02
 _FRESH_LEAST = 10_000
 _FRESH_SHARE = 0.2
 _DEAD_SHARE = 0.2
-
-Mask = npt.NDArray[np.bool_]
+_BLOCK = 65_536
+"""Vectors that are copied out of a structure at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Segment:
-    """Vectors by position, their rows ascending, and which of them still count."""
+    """Rows by position, ascending, and which of them still count."""
 
     rows: Rows
-    vectors: Vectors
     alive: Mask | None
     """bool [n], or None while all do, which is the fast case."""
 
@@ -52,8 +51,10 @@ class _Segment:
     def dead(self) -> Rows:
         return self.rows[:0] if self.alive is None else self.rows[~self.alive]
 
-    def living(self, rows: Rows) -> Rows:
-        """The positions of those of `rows` (ascending) that are here and alive."""
+    def living(self, rows: Rows | None = None) -> Positions:
+        """The positions of what is alive: of those of `rows` (ascending), or of all."""
+        if rows is None:
+            return np.arange(len(self.rows)) if self.alive is None else np.flatnonzero(self.alive)
         positions = _positions(self.rows, rows)
         return positions if self.alive is None else positions[self.alive[positions]]
 
@@ -61,8 +62,22 @@ class _Segment:
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
     main: _Segment
-    fresh: _Segment
     structure: Structure | None
+    fresh: _Segment
+    fresh_vectors: Vectors
+
+
+class _Chosen:
+    """What a filter allows of a view, by position."""
+
+    def __init__(self, view: _View, allowed: Rows, in_main: Positions, in_fresh: Positions) -> None:
+        self.view = view
+        self.allowed = allowed
+        self.in_main = in_main
+        self.in_fresh = in_fresh
+        self.few = _few(len(in_main), view)
+        self.main_mask = _mask(in_main, len(view.main.rows))
+        self.fresh_mask = _mask(in_fresh, len(view.fresh.rows))
 
 
 class SegmentedIndex:
@@ -74,8 +89,9 @@ class SegmentedIndex:
         self._dim = projection.components if projection else dim
         self._buffer = np.empty((0, self._dim), np.float32)
         self._buffer_rows = np.empty(0, np.int64)
-        nothing = _Segment(self._buffer_rows, self._buffer, None)
-        self._view = _View(nothing, nothing, None)
+        nothing = _Segment(self._buffer_rows, None)
+        self._view = _View(nothing, None, nothing, self._buffer)
+        self._chosen: _Chosen | None = None
         self._writing = threading.Lock()
 
     def __len__(self) -> int:
@@ -94,8 +110,8 @@ class SegmentedIndex:
             alive = fresh.alive
             if alive is not None:
                 alive = np.concatenate([alive, np.ones(len(rows), np.bool_)])
-            segment = _Segment(self._buffer_rows[:end], self._buffer[:end], alive)
-            self._view = replace(self._view, fresh=segment)
+            segment = _Segment(self._buffer_rows[:end], alive)
+            self._view = replace(self._view, fresh=segment, fresh_vectors=self._buffer[:end])
 
     def remove(self, rows: Rows) -> None:
         """`rows`: int64 [n]; those that are not here are passed over."""
@@ -103,44 +119,68 @@ class SegmentedIndex:
             view = self._view
             self._view = replace(view, main=view.main.without(rows), fresh=view.fresh.without(rows))
 
-    def search(self, queries: Vectors, k: int, allowed: Rows | None = None) -> Neighbours:
-        """The `k` nearest rows of each query, best first.
+    def search(
+        self, queries: Vectors, k: int, allowed: Rows | None = None, effort: Effort | None = None
+    ) -> Neighbours:
+        """The `k` nearest rows of each query, best first; -1 past the end.
 
         `queries`: float32 [q, dim]; `allowed`: int64 [n] ascending, or None for all.
         Few allowed rows are ranked exactly; many are left to the structure's own selection.
         """
         view, queries = self._view, self.prepared(queries)
+        if not self._distance.native:
+            return _stacked([self._all(view, q, k, allowed, effort) for q in _each(queries)], k)
         if allowed is None:
-            return self._nearest(view, queries, k, view.main.alive, view.fresh.alive)
-        in_main, in_fresh = view.main.living(allowed), view.fresh.living(allowed)
-        total = max(len(view.main.rows), 1)
-        if len(in_main) <= max(_EXACT_BELOW, _EXACT_SHARE * total):
-            return self._ranked(view, queries, k, in_main, in_fresh)
-        return self._nearest(
-            view,
-            queries,
-            k,
-            _mask(in_main, len(view.main.rows)),
-            _mask(in_fresh, len(view.fresh.rows)),
-        )
+            found = self._nearest(view, queries, k, view.main.alive, view.fresh.alive, effort)
+            return self._in_its_scale(found)
+        chosen = self._chosen_of(view, allowed)
+        if chosen.few:
+            found = self._ranked(view, queries, k, chosen.in_main, chosen.in_fresh)
+        else:
+            masks = chosen.main_mask, chosen.fresh_mask
+            found = self._nearest(view, queries, k, *masks, effort)
+        return self._in_its_scale(found)
+
+    def everything(
+        self,
+        query: Vectors,
+        allowed: Rows | None = None,
+        effort: Effort | None = None,
+        least: float = -np.inf,
+    ) -> Neighbours:
+        """All that the effort reaches for one query, float32 [1, dim]: best first, [1, n].
+
+        Of score `least` at the least. What is fresh is always reached. Linear in what is reached.
+        """
+        return self._all(self._view, self.prepared(query), None, allowed, effort, least)
 
     def among(self, query: Vectors, rows: Rows) -> Neighbours:
         """All of these `rows`, ascending, that live here, ranked exactly for one query [1, dim]."""
         view, query = self._view, self.prepared(query)
-        in_main, in_fresh = view.main.living(rows), view.fresh.living(rows)
-        return self._ranked(view, query, len(rows), in_main, in_fresh)
+        return self._scored(view, query, view.main.living(rows), view.fresh.living(rows))
 
     def exact(self, queries: Vectors, k: int) -> Neighbours:
         """The true `k` nearest, by looking at every vector."""
         view, queries = self._view, self.prepared(queries)
-        main, fresh = view.main.living(view.main.rows), view.fresh.living(view.fresh.rows)
-        return self._ranked(view, queries, k, main, fresh)
+        main, fresh = view.main.living(), view.fresh.living()
+        if not self._distance.native:
+            every = [self._scored(view, query, main, fresh) for query in _each(queries)]
+            return _stacked(every, k)
+        parts = [
+            _by_row(
+                faiss_calls.exact(queries, vectors, k, self._distance.metric),
+                view.main.rows[positions],
+            )
+            for positions, vectors in _blocks(view, main)
+        ]
+        parts.append(self._fresh_among(view, queries, k, fresh))
+        return self._in_its_scale(_merged(parts, len(queries), k))
 
     def sample(self, count: int) -> Rows:
         """Living rows, evenly spread, ascending; at most `count`."""
         view = self._view
         rows = np.concatenate(
-            [segment.rows[segment.living(segment.rows)] for segment in (view.main, view.fresh)]
+            [segment.rows[segment.living()] for segment in (view.main, view.fresh)]
         )
         return rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=np.int64)]
 
@@ -150,7 +190,11 @@ class SegmentedIndex:
         Rows that are not here are passed over.
         """
         view, rows = self._view, np.sort(rows)
-        return _gathered(view, view.main.living(rows), view.fresh.living(rows))[1]
+        in_main, in_fresh = view.main.living(rows), view.fresh.living(rows)
+        fresh = view.fresh_vectors[in_fresh]
+        if view.structure is None or len(in_main) == 0:
+            return fresh
+        return np.concatenate([view.structure.at(in_main), fresh])
 
     def prepared(self, vectors: Vectors) -> Vectors:
         """`vectors` as they came, float32 [n, dim] -> as the index holds them."""
@@ -167,14 +211,15 @@ class SegmentedIndex:
         with self._writing:
             view = self._view
             gone = np.concatenate([view.main.dead(), view.fresh.dead()])
-            kept = view.fresh.living(view.fresh.rows)
+            kept = view.fresh.living()
             if len(rows):
                 kept = kept[view.fresh.rows[kept] > rows[-1]]
-            self._buffer, self._buffer_rows = view.fresh.vectors[kept], view.fresh.rows[kept]
+            self._buffer, self._buffer_rows = view.fresh_vectors[kept], view.fresh.rows[kept]
             self._view = _View(
-                _Segment(rows, structure.vectors, None).without(np.sort(gone)),
-                _Segment(self._buffer_rows, self._buffer, None),
+                _Segment(rows, None).without(np.sort(gone)),
                 structure,
+                _Segment(self._buffer_rows, None),
+                self._buffer,
             )
 
     @property
@@ -193,6 +238,16 @@ class SegmentedIndex:
         )
 
     @property
+    def is_behind(self) -> bool:
+        """Whether a structure, once there is time, would be the better for what is fresh or gone.
+
+        For flat ones there is nothing to be gained.
+        """
+        view = self._view
+        changes = len(view.fresh.rows) + len(view.main.dead())
+        return changes > _FRESH_SHARE * len(view.main.rows)
+
+    @property
     def wants_rebuild(self) -> bool:
         """Whether so many are removed that appending to the main structure would not do."""
         main = self._view.main
@@ -200,9 +255,17 @@ class SegmentedIndex:
 
     def fresh(self) -> tuple[Rows, Vectors]:
         """The living vectors that the main structure does not hold, as the index holds them."""
-        fresh = self._view.fresh
-        positions = fresh.living(fresh.rows)
-        return fresh.rows[positions], fresh.vectors[positions]
+        view = self._view
+        positions = view.fresh.living()
+        return view.fresh.rows[positions], view.fresh_vectors[positions]
+
+    def _chosen_of(self, view: _View, allowed: Rows) -> _Chosen:
+        """What is allowed; kept, as many queries come with one filter."""
+        chosen = self._chosen
+        if chosen is None or chosen.view is not view or chosen.allowed is not allowed:
+            in_main, in_fresh = view.main.living(allowed), view.fresh.living(allowed)
+            chosen = self._chosen = _Chosen(view, allowed, in_main, in_fresh)
+        return chosen
 
     def _reserve(self, used: int, wanted: int) -> None:
         if wanted <= len(self._buffer):
@@ -214,14 +277,20 @@ class SegmentedIndex:
         self._buffer, self._buffer_rows = buffer, rows
 
     def _nearest(
-        self, view: _View, queries: Vectors, k: int, in_main: Mask | None, in_fresh: Mask | None
+        self,
+        view: _View,
+        queries: Vectors,
+        k: int,
+        in_main: Mask | None,
+        in_fresh: Mask | None,
+        effort: Effort | None,
     ) -> Neighbours:
         parts = []
         if view.structure is not None and len(view.main.rows):
-            found = view.structure.search(queries, min(k, len(view.main.rows)), in_main)
+            found = view.structure.search(queries, min(k, len(view.main.rows)), in_main, effort)
             parts.append(_by_row(found, view.main.rows))
         if len(view.fresh.rows):
-            rows, vectors = view.fresh.rows, view.fresh.vectors
+            rows, vectors = view.fresh.rows, view.fresh_vectors
             if in_fresh is not None:
                 rows, vectors = rows[in_fresh], vectors[in_fresh]
             found = faiss_calls.exact(queries, vectors, k, self._distance.metric)
@@ -229,19 +298,107 @@ class SegmentedIndex:
         return _merged(parts, len(queries), k)
 
     def _ranked(
-        self, view: _View, queries: Vectors, k: int, in_main: Rows, in_fresh: Rows
+        self, view: _View, queries: Vectors, k: int, in_main: Positions, in_fresh: Positions
     ) -> Neighbours:
-        rows, vectors = _gathered(view, in_main, in_fresh)
+        """The nearest of these, each looked at, by the metric."""
+        parts = [self._fresh_among(view, queries, k, in_fresh)]
+        if view.structure is not None and len(in_main):
+            found = view.structure.among(queries, k, in_main)
+            parts.insert(0, _by_row(found, view.main.rows))
+        return _merged(parts, len(queries), k)
+
+    def _fresh_among(
+        self, view: _View, queries: Vectors, k: int, positions: Positions
+    ) -> Neighbours:
+        vectors = view.fresh_vectors[positions]
         found = faiss_calls.exact(queries, vectors, k, self._distance.metric)
-        return _merged([_by_row(found, rows)], len(queries), k)
+        return _by_row(found, view.fresh.rows[positions])
+
+    def _all(
+        self,
+        view: _View,
+        query: Vectors,
+        k: int | None,
+        allowed: Rows | None,
+        effort: Effort | None,
+        least: float = -np.inf,
+    ) -> Neighbours:
+        """What is reached for one query, best first, [1, n]; the `k` best of it, or all."""
+        in_main = None if allowed is None else view.main.living(allowed)
+        there = len(view.main.rows) if in_main is None else len(in_main)
+        reached = None
+        if view.structure is not None and (k is None or not _few(there, view)):
+            reached = view.structure.reach(query, k, effort)
+        if reached is not None:
+            if in_main is not None:
+                reached = np.intersect1d(reached, in_main, assume_unique=True)
+            elif view.main.alive is not None:
+                reached = reached[view.main.alive[reached]]
+            if k is None or len(reached) >= min(k, there):
+                in_main = reached
+        if in_main is None:
+            in_main = view.main.living()
+        rows, scores = self._scored(view, query, in_main, view.fresh.living(allowed), least)
+        return Neighbours(rows[:, :k], scores[:, :k])
+
+    def _scored(
+        self,
+        view: _View,
+        query: Vectors,
+        in_main: Positions,
+        in_fresh: Positions,
+        least: float = -np.inf,
+    ) -> Neighbours:
+        """All of these by the distance itself that score `least` or more, best first, [1, n]."""
+        rows = np.concatenate([view.main.rows[in_main], view.fresh.rows[in_fresh]])
+        parts = [self._distance.scores(query[0], each) for _, each in _blocks(view, in_main)]
+        parts.append(self._distance.scores(query[0], view.fresh_vectors[in_fresh]))
+        scores = np.concatenate(parts)
+        if least > -np.inf:
+            enough = scores >= least
+            rows, scores = rows[enough], scores[enough]
+        order = np.argsort(-scores, kind="stable")
+        return Neighbours(rows[np.newaxis, order], scores[np.newaxis, order])
+
+    def _in_its_scale(self, found: Neighbours) -> Neighbours:
+        """Scores of the metric as scores of the distance."""
+        scale = self._distance.of_metric
+        if scale is None:
+            return found
+        return Neighbours(found.rows, np.where(found.rows < 0, -np.inf, scale(found.scores)))
 
 
-def _gathered(view: _View, in_main: Rows, in_fresh: Rows) -> tuple[Rows, Vectors]:
-    rows = np.concatenate([view.main.rows[in_main], view.fresh.rows[in_fresh]])
-    return rows, np.concatenate([view.main.vectors[in_main], view.fresh.vectors[in_fresh]])
+def _few(allowed: int, view: _View) -> bool:
+    """Whether so few are allowed that each may be looked at."""
+    return allowed <= max(_EXACT_BELOW, _EXACT_SHARE * len(view.main.rows))
 
 
-def _positions(rows: Rows, wanted: Rows) -> Rows:
+def _blocks(view: _View, positions: Positions) -> Iterator[tuple[Positions, Vectors]]:
+    """The vectors of the main structure at these positions, a block at a time."""
+    if view.structure is None:
+        return
+    whole = len(positions) == len(view.main.rows)
+    for start in range(0, len(positions), _BLOCK):
+        some = positions[start : start + _BLOCK]
+        yield some, view.structure.at(slice(start, start + _BLOCK) if whole else some)
+
+
+def _each(queries: Vectors) -> Iterator[Vectors]:
+    """Every query on its own, float32 [1, dim]."""
+    return (queries[i : i + 1] for i in range(len(queries)))
+
+
+def _stacked(every: list[Neighbours], k: int) -> Neighbours:
+    """The `k` best of each query, [1, n] best first, as one [q, k or fewer]."""
+    width = min(k, max((each.rows.shape[1] for each in every), default=0))
+    found = faiss_calls.none(len(every), width)
+    for i, (rows, scores) in enumerate(every):
+        count = min(width, rows.shape[1])
+        found.rows[i, :count], found.scores[i, :count] = rows[0, :count], scores[0, :count]
+    return found
+
+
+def _positions(rows: Rows, wanted: Rows) -> Positions:
     """Where `wanted` stand in the ascending `rows`; those that are not there are left out."""
     if len(rows) == 0:
         return np.empty(0, np.int64)
@@ -250,7 +407,7 @@ def _positions(rows: Rows, wanted: Rows) -> Rows:
     return found
 
 
-def _mask(positions: Rows, count: int) -> Mask:
+def _mask(positions: Positions, count: int) -> Mask:
     mask = np.zeros(count, np.bool_)
     mask[positions] = True
     return mask
@@ -269,6 +426,7 @@ def _by_row(found: Neighbours, rows: Rows) -> Neighbours:
 
 
 def _merged(parts: list[Neighbours], queries: int, k: int) -> Neighbours:
+    parts = [part for part in parts if part.rows.shape[1]]
     if len(parts) == 1 and parts[0].rows.shape[1] <= k:
         return parts[0]
     if not parts:

@@ -6,7 +6,7 @@ Errors of ours have a `type` of their own, a tag to compare with, and their own 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -150,8 +150,14 @@ def _of_validation(_: Request, error: Exception) -> JSONResponse:
         {"where": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]}
         for each in error.errors()
     ]
-    detail = "; ".join(f"{each['where'].split('.')[-1]}: {each['problem']}" for each in errors)
+    detail = "; ".join(f"{_field(each['loc'])}: {each['msg']}" for each in error.errors())
     return problem(422, detail, kind="invalid", errors=errors)
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """What a client calls the value: before it stands its part of the request, after it a type."""
+    inside = [str(part) for part in location if part not in ("query", "body", "path")]
+    return inside[0] if inside else ".".join(map(str, location))
 
 
 def _dashed(name: str) -> str:

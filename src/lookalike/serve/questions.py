@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -32,16 +32,35 @@ class _Strict(BaseModel):
 class Wanted(_Strict):
     """Which hits of a search."""
 
-    k: int = Field(24, ge=1, le=1000, description="How many hits.")
+    k: Annotated[int, Field(ge=1, le=1000)] | Literal["all"] = Field(
+        24, description="How many hits; `all` that the index reaches."
+    )
     offset: int = Field(0, ge=0, le=1_000_000, description="How many of the best to leave out.")
     where: str | None = Field(
         None, max_length=2000, description="A filter, such as `label=cat and width >= 800`."
     )
     threshold: float | None = Field(None, description="The least score of a hit.")
-
+    radius: float | None = Field(None, description="The greatest distance of a hit.")
+    probes: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["all"] | None = Field(
+        None, description="Lists (`ivf` and its kin) or buckets (`lsh`) that are looked into."
+    )
+    ef_search: int | None = Field(
+        None, ge=1, le=10_000, description="Candidates that the walk of a graph keeps."
+    )
+    refine: int | None = Field(
+        None,
+        ge=1,
+        le=1_000,
+        description="Candidates a hit that compressed kinds rank again.",
+    )
     embedding: str | None = Field(
         None, max_length=200, description="One of several kinds of vectors to search by alone."
     )
+
+    def keywords(self) -> dict[str, Any]:
+        """As `Collection.search` takes them."""
+        given = self.model_dump(exclude_none=True)
+        return {**given, "k": None if self.k == "all" else self.k}
 
 
 class Asked(Wanted):
@@ -58,10 +77,6 @@ class Asked(Wanted):
     unlike_text: str | None = Field(
         None, max_length=10_000, description="Words that the hits are not to fit."
     )
-
-    def keywords(self) -> dict[str, Any]:
-        """As `Collection.search` takes them."""
-        return self.model_dump(exclude_none=True)
 
 
 class Folder(_Strict):

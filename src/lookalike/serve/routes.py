@@ -191,7 +191,7 @@ def similar(
 ) -> answers.Found:
     """Find the pictures that look like a stored one, itself excepted."""
     record = _record(collection, id)
-    return _found(name, lambda: collection.more_like(record.id, **wanted.model_dump()))
+    return _found(name, lambda: collection.more_like(record.id, **wanted.keywords()))
 
 
 @router.get(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..filters import Filter
-from ..types import Finding, Place, Record, Vectors
+from ..types import Effort, Finding, Place, Record, Vectors
 
 Verdict = Literal["stored", "copy", "skipped", "retry"]
 Outcome = Literal["stored", "copy", "replaced", "unchanged"]
@@ -80,6 +80,20 @@ class EmbeddingPlan:
     """How many of the collection's own principal components the index works with; 0 for all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which of a query's neighbours are wanted, and how far to look for them."""
+
+    where: Filter | None = None
+    effort: Effort | None = None
+    """None: as far as usual."""
+    least: float | None = None
+    """The least score; heeded where all are wanted, else it is the caller's to leave some out."""
+
+
+ANYWHERE = Look()
+
+
 class Store(Protocol):
     """Where a collection keeps its records and vectors. Safe to use from several threads."""
 
@@ -125,9 +139,12 @@ class Store(Protocol):
         ...
 
     def nearest(
-        self, embedding: str, queries: Vectors, k: int, where: Filter | None
+        self, embedding: str, queries: Vectors, k: int | None, look: Look = ANYWHERE
     ) -> list[list[tuple[Record, float]]]:
-        """The `k` nearest records of each query, float32 [q, dim], with scores, best first."""
+        """The `k` nearest records of each query, float32 [q, dim], with scores, best first.
+
+        Without `k`, all that the effort reaches, and score enough: linear in their number.
+        """
         ...
 
     def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:

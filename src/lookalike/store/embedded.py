@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
@@ -21,7 +22,7 @@ from ..errors import (
 )
 from ..filters import Filter
 from ..types import Finding, Place, Record, Rows, Vectors
-from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, embeddings
+from . import ANYWHERE, Arrival, EmbeddingPlan, LedgerEntry, Look, Outcome, Refusal, embeddings
 from .catalogue import Catalogue
 from .embedding_index import EmbeddingIndex
 from .embeddings import Embedding
@@ -154,13 +155,27 @@ class EmbeddedStore:
             yield records, vectors
 
     def nearest(
-        self, embedding: str, queries: Vectors, k: int, where: Filter | None
+        self, embedding: str, queries: Vectors, k: int | None, look: Look = ANYWHERE
     ) -> list[list[tuple[Record, float]]]:
-        """The `k` nearest records of each query, float32 [q, dim], with scores, best first."""
+        """The `k` nearest records of each query, float32 [q, dim], with scores, best first.
+
+        Without `k`, all that the effort reaches, and score enough: linear in their number.
+        """
         seen = self._current(embedding)
-        allowed = None if where is None else self._allowed(seen, where)
-        found = self._indexes[embedding].vectors.search(queries, k, allowed)
-        rows, scores = found.rows.tolist(), found.scores.tolist()
+        index = self._indexes[embedding]
+        allowed = None if look.where is None else self._allowed(seen, look.where)
+        effort = look.effort or index.usual
+        if k is None:
+            least = -math.inf if look.least is None else look.least
+            every = [
+                index.vectors.everything(queries[i : i + 1], allowed, effort, least)
+                for i in range(len(queries))
+            ]
+            rows = [found.rows[0].tolist() for found in every]
+            scores = [found.scores[0].tolist() for found in every]
+        else:
+            found = index.vectors.search(queries, k, allowed, effort)
+            rows, scores = found.rows.tolist(), found.scores.tolist()
         try:
             return _with_records(seen.records, rows, scores)
         except KeyError:  # some have not been read yet, or are not there
@@ -278,7 +293,7 @@ class EmbeddedStore:
         """Bring the index into its best shape now, if it has fallen out of it."""
         for name, index in self._indexes.items():
             self._current(name)
-            index.compact()
+            index.compact(at_leisure=True)
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and found again."""

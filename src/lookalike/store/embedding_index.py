@@ -17,10 +17,11 @@ import numpy as np
 from .. import registry
 from ..distances import distance_named
 from ..errors import CollectionClosed, LookalikeError, RecipeChanged
-from ..index import Structure, cache
+from ..index import Coding, Kind, Structure, cache
+from ..index.flat import Flat, FlatOptions
 from ..index.projection import Projection
 from ..index.segments import SegmentedIndex
-from ..types import Finding, Rows
+from ..types import Effort, Finding, Rows
 from . import EmbeddingPlan, embeddings
 from .catalogue import Catalogue
 from .connection import Connection
@@ -46,8 +47,10 @@ class EmbeddingIndex:
         self._number = number
         self._folder = catalogue.folder / "index"
         self._collection = catalogue.about()["uuid"]
+        self._kind: type[Kind] = registry.load("index", plan.index)
         self._distance = distance_named(plan.distance)
-        self._kind = registry.load("index", plan.index)
+        if isinstance(self._kind, Coding):
+            self._distance = self._kind.coded(self._distance, plan.index_options)
         self._following = threading.Lock()
         self._compacting = threading.Lock()
         self._not_before = 0.0
@@ -60,6 +63,8 @@ class EmbeddingIndex:
         self._last_row = 0
         self._last_removal = 0
         self.followed = 0
+        self.usual: Effort | None = None
+        """How far searches look that do not say so."""
         self.vectors = SegmentedIndex(plan.dim, self._distance)
 
     def follow(self, connection: Connection, change: int) -> None:
@@ -72,18 +77,23 @@ class EmbeddingIndex:
         if self._wants_compaction and not self._compacting.locked():
             self._in_background("compact", self.compact)
 
-    def compact(self) -> None:
+    def compact(self, *, at_leisure: bool = False) -> None:
         """If it is time, build a new main structure, make its cache the current one, and use it.
 
-        Every other process goes over to it when it next follows.
+        Every other process goes over to it when it next follows. `at_leisure`: also if searches do
+        not yet suffer much, as at the end of an ingest.
         """
-        if time.monotonic() < self._not_before or not self._wants_compaction:
+
+        def wanted() -> bool:
+            return self._wants_compaction or (at_leisure and self._is_behind)
+
+        if time.monotonic() < self._not_before or not wanted():
             return
         try:
             with self._compacting, self._alone() as alone:
                 # What another thread or process has published meanwhile may have settled it.
                 self._catch_up()
-                if alone and self._wants_compaction:
+                if alone and wanted():
                     built = self._built()
                     if built is not None:
                         self._publish(built)
@@ -119,6 +129,7 @@ class EmbeddingIndex:
             "vectors": len(self.vectors),
             "fresh": len(self.vectors.fresh()[0]),
             "cache_bytes": _size(folder) if folder else 0,
+            "memory_bytes": structure.memory_bytes if structure else 0,
         }
 
     def check(self, sample: int = 200, k: int = 10) -> list[Finding]:
@@ -145,6 +156,15 @@ class EmbeddingIndex:
     @property
     def _wants_compaction(self) -> bool:
         return self._unusable is not None or self.vectors.wants_compaction or self._wants_projection
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether more than a few vectors are not where the recipe wants them."""
+        flat = Flat.create(
+            self._plan.dim, self._distance, FlatOptions(), len(self.vectors), self._folder
+        )
+        would_do = self._kind.suits(flat, self._plan.index_options, len(self.vectors))
+        return self.vectors.is_behind and not would_do
 
     @property
     def _wants_projection(self) -> bool:
@@ -262,20 +282,31 @@ class EmbeddingIndex:
         return self._rebuilt()
 
     def _must_rebuild(self) -> bool:
-        structure = self.vectors.structure
-        wanted = self._empty_structure(self._plan.dim, len(self.vectors))
+        structure, options = self.vectors.structure, self._plan.index_options
         return (
             self._unusable is not None
             or structure is None
-            or structure.kind != wanted.kind
+            or not self._kind.suits(structure, options, len(self.vectors))
             or self._wants_projection
             or self.vectors.wants_rebuild
         )
 
-    def _empty_structure(self, dim: int, expected: int) -> Structure:
-        structure: Structure = self._kind.create(
-            dim, self._distance.metric, self._plan.index_options, expected
+    def _trained(
+        self, connection: Connection, embedding: Embedding, index: SegmentedIndex
+    ) -> Structure:
+        """An empty structure that has learned what it wants to of the collection's vectors.
+
+        `index`: prepares vectors as the structure is to hold them.
+        """
+        dim = index.projection.components if index.projection else self._plan.dim
+        structure = self._kind.create(
+            dim, self._distance, self._plan.index_options, len(self.vectors), self._folder
         )
+        if structure.training_vectors:
+            rows = self.vectors.sample(structure.training_vectors)
+            sample = self._catalogue.vectors_at(connection, embedding, rows)
+            if len(sample):
+                structure.train(index.prepared(sample))
         return structure
 
     def _rebuilt(self) -> cache.Cached | None:
@@ -285,8 +316,7 @@ class EmbeddingIndex:
             embedding = embeddings.in_use(connection, self._number)
             projection = self._learned(connection, embedding)
             empty = SegmentedIndex(self._plan.dim, self._distance, projection)
-            dim = projection.components if projection else self._plan.dim
-            structure = self._empty_structure(dim, len(self.vectors))
+            structure = self._trained(connection, embedding, empty)
             last_removal, _ = self._catalogue.removals_after(connection, 0)
             for rows, vectors in self._catalogue.vectors_after(connection, embedding, 0):
                 if self._stop.is_set():

@@ -1,0 +1,241 @@
+"""Inverted files: k-means clusters, of which a search looks into the nearest.
+
+Sivic and Zisserman, 2003; Jégou et al., 2011.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from ..distances import Distance
+from ..types import Effort, Neighbours, Vectors
+from . import Mask, Positions, Structure, faiss_calls
+
+TRAIN_EACH = 40
+"""Vectors for each cluster that k-means sees: more change little (FAISS asks for 39)."""
+MOST_TRAINING = 256_000
+_OUTGROWN = 2.0
+"""The clusters wanted by now, for each that there is, from which on they are learned anew."""
+_FAR = 2.0
+"""Times the lists that a filter's share explains, from which on every allowed vector is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class IVFOptions:
+    """How many clusters there are, and how many a search looks into."""
+
+    clusters: int = 0
+    """0: four times the square root of the number of vectors; never more than there are vectors."""
+    probes: int = 16
+    """Of the nearest clusters, how many are looked into: time, and recall."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.clusters <= 1_000_000:
+            raise ValueError(f"clusters must be 0 to 1,000,000, not {self.clusters}")
+        if self.probes < 1:
+            raise ValueError(f"probes must be 1 or more, not {self.probes}")
+
+    def clusters_for(self, expected: int) -> int:
+        """How many there are to be for about so many vectors."""
+        wanted = self.clusters or round(4 * expected**0.5)
+        return max(1, min(wanted, expected))
+
+
+class IVF:
+    """Vectors by the cluster they lie in; all members of the nearest clusters are compared."""
+
+    Options: ClassVar = IVFOptions
+    kind: ClassVar = "ivf"
+    knobs: ClassVar = frozenset({"probes"})
+
+    def __init__(self, index: faiss.IndexIVFFlat, options: IVFOptions, *, mapped: bool) -> None:
+        self._index = index
+        self._mapped = mapped
+        self._probing = Probing(index, options.probes)
+
+    @classmethod
+    def create(
+        cls,
+        dim: int,
+        distance: Distance,
+        options: IVFOptions,
+        expected: int,
+        workspace: Path,  # noqa: ARG003
+    ) -> Self:
+        """An empty one, which must be trained."""
+        index = faiss.IndexIVFFlat(
+            faiss.IndexFlatL2(dim),  # clusters are ranked by L2, whatever their members are by
+            dim,
+            options.clusters_for(expected),
+            faiss_calls.metric_number(distance.metric),
+        )
+        return cls(index, options, mapped=False)
+
+    @classmethod
+    def suits(cls, structure: Structure, options: IVFOptions, expected: int) -> bool:
+        """Unless the collection has outgrown its clusters."""
+        return isinstance(structure, cls) and not outgrown(structure._index, options, expected)
+
+    @classmethod
+    def load(cls, folder: Path, options: IVFOptions, *, mapped: bool) -> Self:
+        """A saved one."""
+        index = faiss_calls.read(folder / faiss_calls.FILE, mapped=mapped)
+        return cls(index, options, mapped=mapped)
+
+    @property
+    def training_vectors(self) -> int:
+        """Some for each cluster."""
+        return min(TRAIN_EACH * int(self._index.nlist), MOST_TRAINING)
+
+    def train(self, sample: Vectors) -> None:
+        """Learn the clusters from `sample`: float32 [n, dim]."""
+        self._index.cp.min_points_per_centroid = 1  # FAISS warns on standard error
+        self._index.train(enough(sample, self._index.nlist))
+        self._index.set_direct_map_type(faiss.DirectMap.Array)
+
+    def add(self, vectors: Vectors) -> None:
+        """Append `vectors`: float32 [n, dim]."""
+        if self._mapped:
+            raise TypeError("a mapped structure cannot be added to")
+        self._index.add(vectors)
+
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None, effort: Effort | None
+    ) -> Neighbours:
+        """The nearest members of the nearest clusters; of more of these, the fewer are allowed."""
+        probes = self._probing.count(effort)
+        if allowed is None:
+            found = faiss_calls.search(self._index, queries, k, self._probing.parameters(probes))
+        else:
+            farther = self._probing.restricted(queries, probes, allowed)
+            if farther is None:
+                return self._everywhere(queries, k, allowed)
+            parameters = self._probing.parameters(farther, faiss_calls.selector(allowed))
+            found = faiss_calls.search(self._index, queries, k, parameters)
+        if faiss_calls.is_short(found):
+            short = found.rows[:, -1] < 0
+            rows, scores = self._everywhere(queries[short], k, allowed)
+            found.rows[short], found.scores[short] = rows, scores
+        return found
+
+    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> Positions | None:  # noqa: ARG002
+        """All members of the nearest clusters."""
+        return self._probing.members(query, effort)
+
+    def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
+        """The `k` nearest of these positions."""
+        metric = self._index.metric_type == faiss.METRIC_INNER_PRODUCT
+        vectors = self.at(positions)
+        found = faiss_calls.exact(
+            queries, vectors, k, "inner product" if metric else "squared euclidean"
+        )
+        if len(positions) == 0:
+            return found
+        return Neighbours(positions[found.rows], found.scores)
+
+    def at(self, positions: Positions | slice) -> Vectors:
+        """The vectors there, float32 [n, dim]."""
+        if isinstance(positions, slice):
+            positions = np.arange(*positions.indices(len(self)))
+        if len(positions) == 0:
+            return np.empty((0, self._index.d), np.float32)
+        vectors: Vectors = self._index.reconstruct_batch(positions)
+        return vectors
+
+    def _everywhere(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
+        selector = None if allowed is None else faiss_calls.selector(allowed)
+        parameters = self._probing.parameters(int(self._index.nlist), selector)
+        found = faiss_calls.search(self._index, queries, k, parameters)
+        found.scores[found.rows < 0] = -np.inf
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write it into an empty folder."""
+        faiss.write_index(self._index, str(folder / faiss_calls.FILE))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Vectors, their numbers and places, and centroids."""
+        width = 4 * int(self._index.d)
+        return len(self) * (width + 16) + int(self._index.nlist) * width
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+
+class Probing:
+    """How many inverted lists a search looks into, and what FAISS has to be told for it."""
+
+    def __init__(self, ivf: Any, usual: int) -> None:
+        self._ivf = ivf
+        self._usual = usual
+        # Making FAISS's parameter object costs as much as a tenth of a search: made once.
+        self._made: dict[int, Any] = {}
+        self._list_of: npt.NDArray[np.int32] | None = None
+        self._counted: tuple[Mask, npt.NDArray[np.int64]] | None = None
+
+    def count(self, effort: Effort | None) -> int:
+        """How many lists this effort looks into."""
+        lists = int(self._ivf.nlist)
+        wanted = self._usual if effort is None or effort.probes is None else effort.probes
+        return lists if wanted == "all" else min(wanted, lists)
+
+    def restricted(self, queries: Vectors, probes: int, allowed: Mask) -> int | None:
+        """How many lists give as many candidates as usual where only some are allowed.
+
+        All lists are gone through from the nearest on, until there are enough. None if that takes
+        far more than the allowed share would explain: then they lie elsewhere, as cats do that are
+        asked for with a dog, the nearest of them in no list in particular.
+        """
+        lists = int(self._ivf.nlist)
+        counts = self._allowed_in_lists(allowed)
+        share = max(int(counts.sum()), 1) / max(len(allowed), 1)
+        every = self._ivf.quantizer.search(queries, lists)[1]
+        seen = np.cumsum(counts[every], axis=1)
+        needed = int((seen < probes * len(allowed) / lists).sum(axis=1).max()) + 1
+        return None if needed > min(_FAR * probes / share + 1, lists) else needed
+
+    def _allowed_in_lists(self, allowed: Mask) -> npt.NDArray[np.int64]:
+        """How many are allowed in each list; kept, as many queries come with one filter."""
+        counted = self._counted
+        if counted is None or counted[0] is not allowed:
+            list_of = self._list_of
+            if list_of is None or len(list_of) != len(allowed):
+                list_of = self._list_of = faiss_calls.list_numbers(self._ivf, len(allowed))
+            counts = np.bincount(list_of[allowed], minlength=int(self._ivf.nlist))
+            counted = self._counted = allowed, counts
+        return counted[1]
+
+    def parameters(self, probes: int, selector: Any = None) -> Any:
+        """FAISS's parameters."""
+        if selector is not None:
+            return faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+        made = self._made.get(probes)
+        if made is None:
+            made = self._made[probes] = faiss.SearchParametersIVF(nprobe=probes)
+        return made
+
+    def members(self, query: Vectors, effort: Effort | None) -> Positions | None:
+        """The positions in the lists nearest to a query, float32 [1, dim]; None for all."""
+        probes = self.count(effort)
+        if probes >= self._ivf.nlist:
+            return None
+        return faiss_calls.list_members(self._ivf, self._ivf.quantizer.search(query, probes)[1][0])
+
+
+def outgrown(ivf: Any, options: IVFOptions, expected: int) -> bool:
+    """Whether there are far fewer clusters than about so many vectors call for."""
+    return options.clusters_for(expected) > _OUTGROWN * int(ivf.nlist)
+
+
+def enough(sample: Vectors, least: int) -> Vectors:
+    """`sample` over and over, where it is smaller than FAISS's training accepts."""
+    if len(sample) >= least:
+        return np.ascontiguousarray(sample)
+    return np.resize(sample, (least, sample.shape[1]))

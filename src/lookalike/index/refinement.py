@@ -1,0 +1,122 @@
+"""The vectors by which candidates are ranked at last: a file that grows, and is mapped to be read.
+
+FAISS can map a flat index from its file, but writes one only from memory. So the file is written
+here: what FAISS writes of an empty index, which ends with the number of stored values, then these.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from ..distances import Distance
+from ..types import Vectors
+from . import Positions, faiss_calls
+
+_NAME = "refinement.faiss"
+_COUNT_AT = 8
+"""Where a FAISS file says its number of vectors: after its mark and the dimension."""
+
+
+class Refinement:
+    """Vectors by position: half precision where they have length 1, else single."""
+
+    def __init__(self, path: Path, file: IO[bytes] | None, header: bytes, count: int) -> None:
+        self._path = path
+        self._file = file
+        """Open while it may grow; it is gone with it."""
+        self._header = header
+        self._count = count
+        self._index: Any = None
+
+    @classmethod
+    def create(cls, dim: int, distance: Distance, workspace: Path) -> Refinement:
+        """An empty one, in a temporary file in `workspace`."""
+        metric = faiss_calls.metric_number(distance.metric)
+        if distance.normalised:
+            empty = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric)
+        else:
+            empty = faiss.IndexFlat(dim, metric)
+        header = faiss.serialize_index(empty).tobytes()[:-8]
+        file = _opened(workspace, header)
+        return cls(Path(file.name), file, header, 0)
+
+    @classmethod
+    def load(cls, folder: Path, *, mapped: bool) -> Refinement:
+        """A saved one; if it is not `mapped`, a copy that may be added to."""
+        path = folder / _NAME
+        index = faiss_calls.read(path, mapped=True)
+        count = int(index.ntotal)
+        if mapped:
+            made = cls(path, None, b"", count)
+            made._index = index
+            return made
+        with path.open("rb") as source:
+            header = source.read(path.stat().st_size - count * index.code_size - 8)
+            source.seek(8, os.SEEK_CUR)
+            file = _opened(folder.parent, header)
+            shutil.copyfileobj(source, file)
+        return cls(Path(file.name), file, header, count)
+
+    def add(self, vectors: Vectors) -> None:
+        """Append `vectors`: float32 [n, dim]."""
+        assert self._file is not None
+        kind = np.float16 if self._halves else np.float32
+        self._file.write(np.ascontiguousarray(vectors, kind).data)
+        self._count += len(vectors)
+        self._index = None
+
+    @property
+    def index(self) -> Any:
+        """A flat FAISS index of all, mapped."""
+        if self._index is None:
+            self._finish()
+            self._index = faiss_calls.read(self._path, mapped=True)
+        return self._index
+
+    def at(self, positions: Positions | slice) -> Vectors:
+        """The vectors there, float32 [n, dim]."""
+        index = self.index
+        if index.ntotal == 0:
+            return np.empty((0, index.d), np.float32)
+        stored = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+        kind = np.float16 if isinstance(index, faiss.IndexScalarQuantizer) else np.float32
+        values: npt.NDArray[Any] = stored.view(kind).reshape(index.ntotal, index.d)
+        return values[positions].astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+        self._finish()
+        shutil.copyfile(self._path, folder / _NAME)
+
+    @property
+    def _halves(self) -> bool:
+        return self._header.startswith(b"IxSQ")
+
+    def _finish(self) -> None:
+        """Have a file that grows say how much it holds."""
+        if self._file is None:
+            return
+        end = self._file.tell()
+        values = end - len(self._header) - 8
+        self._file.seek(_COUNT_AT)
+        self._file.write(struct.pack("<q", self._count))
+        self._file.seek(len(self._header))
+        self._file.write(struct.pack("<Q", values if self._halves else values // 4))
+        self._file.seek(end)
+        self._file.flush()
+
+
+def _opened(workspace: Path, header: bytes) -> IO[bytes]:
+    workspace.mkdir(parents=True, exist_ok=True)
+    file = tempfile.NamedTemporaryFile(dir=workspace, suffix=".tmp")  # noqa: SIM115 - as long as we
+    file.write(header + bytes(8))
+    return file
