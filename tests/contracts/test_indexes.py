@@ -167,6 +167,20 @@ def test_scores_are_the_true_ones_best_first(
     assert (np.diff(found.scores, axis=1) <= 0).all()
 
 
+@pytest.mark.parametrize("probes", [1, 2, 5])
+def test_hits_are_there_and_in_order_however_little_is_looked_at(
+    name: str, index: SegmentedIndex, queries: Vectors, scores: np.ndarray[Any, Any], probes: int
+) -> None:
+    knobs = registry.load("index", name).knobs
+    effort = Effort(probes=probes, refine=1) if "probes" in knobs else None
+    for k in (1, 3, 20, 40):
+        found = index.search(queries, k, None, effort)
+        assert (found.rows >= 0).all()
+        own = np.take_along_axis(scores, found.rows, axis=1)
+        np.testing.assert_allclose(found.scores, own, atol=precision(index.structure))
+        assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
 def test_one_query_finds_what_many_at_once_find(index: SegmentedIndex, queries: Vectors) -> None:
     together = index.search(queries, K)
     for i, query in enumerate(queries):

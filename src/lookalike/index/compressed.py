@@ -61,7 +61,7 @@ class Compressed:
         )
         self._probing = Probing(self._ivf, options.probes)
         self._both: Any = None
-        self._made: dict[tuple[int, float], Any] = {}
+        self._made: dict[int, Any] = {}
 
     @staticmethod
     def description(dim: int, clusters: int) -> str:
@@ -133,15 +133,14 @@ class Compressed:
         probes = self._probing.count(effort)
         candidates = self._candidates(k, effort)
         if allowed is None:
-            parameters = self._parameters(probes, candidates / k)
-            found = faiss_calls.search(self._refined, queries, k, parameters)
+            found = self._looked_at(queries, k, candidates, self._parameters(probes))
         else:
             farther = self._probing.restricted(self._rotated(queries), probes, allowed)
             if farther is None:
                 return faiss_calls.all_of(self._refinement.index, queries, k, allowed)
             chosen = faiss_calls.selector(allowed)
-            parameters = self._with_refinement(farther, candidates / k, chosen)
-            found = faiss_calls.search(self._refined, queries, k, parameters)
+            parameters = self._with_refinement(farther, chosen)
+            found = self._looked_at(queries, k, candidates, parameters)
         if faiss_calls.is_short(found):
             short = found.rows[:, -1] < 0
             flat = self._refinement.index
@@ -204,19 +203,29 @@ class Compressed:
             refine = effort.refine
         return min(max(refine * k, _LEAST_CANDIDATES), max(len(self), k))
 
-    def _parameters(self, probes: int, factor: float) -> Any:
+    def _looked_at(self, queries: Vectors, k: int, candidates: int, parameters: Any) -> Neighbours:
+        """The `k` best of the candidates by their vectors; -1 past the end."""
+        rows, scores = faiss_calls.search(self._refined, queries, candidates, parameters)
+        if self._refined.metric_type == faiss.METRIC_INNER_PRODUCT:
+            # Where there are fewer candidates, FAISS puts the missing ones first.
+            for i in np.flatnonzero(rows[:, 0] < 0).tolist():
+                missing = int(np.count_nonzero(rows[i] < 0))
+                rows[i], scores[i] = np.roll(rows[i], -missing), np.roll(scores[i], -missing)
+                scores[i, candidates - missing :] = -np.inf
+        return Neighbours(rows[:, :k], scores[:, :k])
+
+    def _parameters(self, probes: int) -> Any:
         # Making FAISS's parameter objects costs as much as a tenth of a search: made once.
-        made = self._made.get((probes, factor))
+        made = self._made.get(probes)
         if made is None:
-            made = self._with_refinement(probes, factor, None)
-            self._made[probes, factor] = made
+            made = self._made[probes] = self._with_refinement(probes, None)
         return made
 
-    def _with_refinement(self, probes: int, factor: float, selector: Any) -> Any:
+    def _with_refinement(self, probes: int, selector: Any) -> Any:
         parameters = self._probing.parameters(probes, selector)
         if self._rotation is not None:
             parameters = faiss.SearchParametersPreTransform(index_params=parameters)
-        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=parameters)
+        return faiss.IndexRefineSearchParameters(k_factor=1, base_index_params=parameters)
 
 
 class IVFPQ(Compressed):

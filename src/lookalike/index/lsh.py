@@ -211,11 +211,10 @@ class LSH:
         """Positions in the `probes` nearest buckets of each table, ascending, each once."""
         tables = self._sorted
         every = [
-            tables.bucket(number, key)
+            tables.members(number, np.fromiter(_nearest_keys(margins, probes), np.int64))
             for number, margins in enumerate(projected)
-            for key in _nearest_keys(margins, probes)
         ]
-        return np.unique(np.concatenate(every)) if every else np.empty(0, np.int64)
+        return np.unique(np.concatenate(every)).astype(np.int64)
 
     @property
     def _sorted(self) -> _Tables:
@@ -243,10 +242,14 @@ class _Tables:
         order = np.argsort(keys, axis=1, kind="stable")
         return cls(np.take_along_axis(keys, order, axis=1), order.astype(np.int32))
 
-    def bucket(self, table: int, key: int) -> Positions:
-        """The positions in one bucket."""
-        start, end = np.searchsorted(self.keys[table], (key, key + 1))
-        return self.order[table, start:end].astype(np.int64)
+    def members(self, table: int, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """The positions in some buckets of one table."""
+        starts = np.searchsorted(self.keys[table], keys)
+        ends = np.searchsorted(self.keys[table], keys + 1)
+        full = np.flatnonzero(ends > starts)
+        pairs = zip(starts[full].tolist(), ends[full].tolist(), strict=True)
+        runs = [self.order[table, start:end] for start, end in pairs]
+        return np.concatenate(runs) if runs else self.order[table, :0]
 
     def by_position(self) -> npt.NDArray[np.int64]:
         """The keys by position, int64 [tables, n]."""
