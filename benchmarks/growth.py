@@ -63,7 +63,7 @@ def main() -> None:
         real = Path(folder) / "real.npy"
         np.save(real, real_vectors(given.collection or indexed(given.data, folder), given.dim))
         for count in given.counts:
-            truth = Path(folder) / f"truth-{count}.npz"
+            truth = Path(folder) / f"truth-{count}.npy"
             alone(write_truth, real, count, truth)
             for name in given.structures:
                 with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -108,7 +108,7 @@ def alone(work: Callable[..., Any], *given: Any) -> Any:
 
 
 def write_truth(real: Path, count: int, path: Path) -> None:
-    """The ten nearest of the judged queries, of all vectors and of what each filter passes."""
+    """int64 [filters, queries, 10], the nearest of what each filter passes."""
     extended = Extended(np.load(real))
     queries = extended.queries(JUDGED)
     best = {name: (np.empty((JUDGED, 0)), np.empty((JUDGED, 0), np.int64)) for name in FILTERS}
@@ -120,7 +120,7 @@ def write_truth(real: Path, count: int, path: Path) -> None:
             if passed is not None:
                 rows = passed[slice(*np.searchsorted(passed, (start, start + len(vectors))))]
             best[name] = nearest(queries, vectors[rows - start], rows, so_far)
-    np.savez(path, **{name: rows for name, (_, rows) in best.items()})
+    np.save(path, np.stack([best[name][1] for name in FILTERS]))
 
 
 def nearest(queries: Vectors, vectors: Vectors, rows: Rows, so_far: Any) -> Any:
@@ -186,8 +186,8 @@ def measure(real: Path, count: int, name: str, folder: Path, truth: Path) -> dic
     structure = kind.load(folder / "saved", kind.Options(), mapped=True)
     index.replace_main(structure, np.arange(count))
     row: dict[str, Any] = {"opened": resident() - before}
-    for filter in FILTERS:
-        row[filter] = searched(index, queries, allowed[filter], np.load(truth)[filter])
+    for filter, ten in zip(FILTERS, np.load(truth), strict=True):
+        row[filter] = searched(index, queries, allowed[filter], ten)
         if filter == "none":
             row["memory"] = resident() - before
     return row

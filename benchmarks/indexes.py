@@ -27,6 +27,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,8 @@ def beside_bare(name: str, data: Data, folder: Path, rounds: int) -> Iterator[di
     faiss.omp_set_num_threads(1)
     for knobs in EFFORTS[name]:
         effort = Effort(**knobs)
-        ours = Runner(lambda query, effort=effort: index.search(query, K, None, effort))
-        theirs = None if bare is None else Runner(lambda query: bare.search(query, K))
+        ours = Runner(partial(index.search, k=K, effort=effort))
+        theirs = None if bare is None else Runner(partial(bare.search, k=K))
         if theirs is not None:
             turn(bare, knobs)
         take_turns([each for each in (theirs, ours) if each], data.queries, rounds)
@@ -265,7 +266,7 @@ def of_usearch(vectors: Array, folder: Path) -> Callable[[int], Search]:
 
     def with_effort(effort: int) -> Search:
         def search(query: Array) -> Any:
-            index.expansion_search = effort
+            setattr(index, "expansion_search", effort)  # noqa: B010 - mypy misses the setter
             found = index.search(query[0], K, threads=1)
             return found.keys[np.newaxis], found.distances
 
@@ -332,7 +333,7 @@ def fastest(rows: Sequence[dict[str, Any]], data: Data, rounds: int) -> list[dic
 
 def speed(row: dict[str, Any]) -> float:
     """Queries a second, ours where there is."""
-    return float(row.get("lookalike", row.get("bare")))
+    return float(row["lookalike"] if "lookalike" in row else row["bare"])
 
 
 def line(row: dict[str, Any]) -> str:
