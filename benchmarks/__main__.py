@@ -4,6 +4,7 @@
 
 FOLDER has JPEGs in one folder a class. What cannot run here (a data set that is not installed) is
 named and passed over. Takes about half an hour on 2 cores, most of it the graph of the million.
+What takes hours more, `growth`, `indexes` and `updates`, runs with `--only` alone.
 """
 
 from __future__ import annotations
@@ -17,8 +18,20 @@ from pathlib import Path
 import search_vectors
 
 HERE = Path(__file__).parent
-WITH_DATA = ("default_model", "ingest", "one_query", "words", "visual_words", "recipes")
-WITHOUT = ("search_vectors", "million", "onnx_vs_torch")
+WITH_DATA = (
+    "default_model",
+    "ingest",
+    "batch_search",
+    "one_query",
+    "words",
+    "visual_words",
+    "recipes",
+    "growth",
+)
+WITHOUT = ("search_vectors", "million", "onnx_vs_torch", "indexes", "updates")
+ON_DEMAND = ("growth", "indexes", "updates")
+FASHION = ("search_vectors", "indexes", "updates")
+PLOTTED = ("growth", "indexes")
 
 
 def main() -> None:
@@ -28,16 +41,23 @@ def main() -> None:
     parser.add_argument("--only", choices=(*WITH_DATA, *WITHOUT))
     given = parser.parse_args()
     for name in (*WITH_DATA, *WITHOUT):
-        if given.only not in (None, name):
+        if name != given.only and (given.only or name in ON_DEMAND):
             continue
         if name in WITH_DATA and not any(given.data.glob("*/*.jpg")):
             print(f"{name}: passed over, {given.data} has no pictures in class folders")
-        elif name == "search_vectors" and not search_vectors.FOLDER.is_dir():
+        elif name in FASHION and not search_vectors.FOLDER.is_dir():
             print(f"{name}: passed over, Debian's package dataset-fashion-mnist is not installed")
-        elif name == "onnx_vs_torch" and find_spec("onnxscript") is None:
+        elif name in PLOTTED and not installed("hnswlib", "usearch", "matplotlib"):
+            print(f"{name}: passed over, it needs `pip install --group bench`")
+        elif name == "onnx_vs_torch" and not installed("onnxscript"):
             print(f"{name}: passed over, it needs `pip install 'lookalike[torch,export]'`")
         else:
             run(name, given.data)
+
+
+def installed(*packages: str) -> bool:
+    """Whether all of them can be imported."""
+    return all(find_spec(package) for package in packages)
 
 
 def run(name: str, data: Path) -> None:
@@ -45,11 +65,12 @@ def run(name: str, data: Path) -> None:
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     print(f"\n{name}", flush=True)
-    arguments = ["--data", str(data)] if name in WITH_DATA else []
-    subprocess.run(
-        [sys.executable, str(HERE / f"{name}.py"), *arguments, "--json", f"{results}/{name}.json"],
-        check=True,
-    )
+    arguments = ["--json", f"{results}/{name}.json"]
+    if name in WITH_DATA:
+        arguments += ["--data", str(data)]
+    if name in PLOTTED:
+        arguments += ["--plot", f"{results}/{name}.png"]
+    subprocess.run([sys.executable, str(HERE / f"{name}.py"), *arguments], check=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import faiss
 import numpy as np
@@ -57,7 +57,7 @@ class HNSW:
         self._storage = faiss.downcast_index(index.storage)
         self._ef_search = options.ef_search
         # Making FAISS's parameter object costs as much as a tenth of a search: made once.
-        self._usual = faiss.SearchParametersHNSW(efSearch=options.ef_search)
+        self._made: dict[int, Any] = {}
 
     @classmethod
     def create(
@@ -112,11 +112,8 @@ class HNSW:
         ef = self._ef(effort)
         if ef >= len(self):  # a walk could still miss what no link leads to
             return faiss_calls.all_of(self._storage, queries, k, allowed)
-        if allowed is None and k <= ef == self._ef_search:
-            found = faiss_calls.search(self._index, queries, k, self._usual)
-        elif allowed is None:
-            parameters = faiss.SearchParametersHNSW(efSearch=max(k, ef))
-            found = faiss_calls.search(self._index, queries, k, parameters)
+        if allowed is None:
+            found = faiss_calls.search(self._index, queries, k, self._parameters(max(k, ef)))
         else:
             found = self._walked(queries, k, allowed, ef)
         if faiss_calls.is_short(found):
@@ -157,6 +154,12 @@ class HNSW:
         if effort is None or effort.ef_search is None:
             return self._ef_search
         return effort.ef_search
+
+    def _parameters(self, ef: int) -> Any:
+        made = self._made.get(ef)
+        if made is None:
+            made = self._made[ef] = faiss.SearchParametersHNSW(efSearch=ef)
+        return made
 
     def _walked(self, queries: Vectors, k: int, allowed: Mask, ef: int) -> Neighbours:
         """The first `k` allowed among the nearest of all; -1 where the walk met too few."""

@@ -289,6 +289,8 @@ class SegmentedIndex:
         if view.structure is not None and len(view.main.rows):
             found = view.structure.search(queries, min(k, len(view.main.rows)), in_main, effort)
             parts.append(_by_row(found, view.main.rows))
+            if len(view.fresh.rows) == 0:  # as it mostly is: nothing to be merged
+                return parts[0]
         if len(view.fresh.rows):
             rows, vectors = view.fresh.rows, view.fresh_vectors
             if in_fresh is not None:
