@@ -30,6 +30,8 @@ from .types import Finding
 
 if TYPE_CHECKING:
     from .export_onnx import Exported as ExportedNetwork
+    from .forecast import Way
+    from .plan import Plan, Scheme
 
 
 def note(text: str) -> None:
@@ -341,6 +343,112 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
         _print_json({each.name: {"sound": each.sound, "finding": each.text} for each in findings})
         return
     _print_pairs([(("" if each.sound else "! ") + each.name, each.text) for each in findings])
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """What a collection would take, and the index to choose; why none, where nothing fits."""
+    if as_json:
+        _print_json(plan.to_json())
+        return
+    pictures = plan.wish.pictures
+    title = f"{pictures:,} pictures, recipe {plan.recipe}"
+    takes = [
+        (name.replace("_", " "), f"{each:,.0f} bytes", _bytes(round(each * pictures)))
+        for name, each in {**asdict(plan.picture), "on disk": plan.picture.total}.items()
+    ]
+    fragment = plan.scheme.fragment.rstrip() if plan.scheme else None
+    if sys.stdout.isatty():
+        _panel_of_plan(title, _expected(plan), takes, fragment)
+    else:
+        _print_pairs([("plan", title), *_expected(plan)])
+        _print_pairs([(name, f"{each} a picture, {total}") for name, each, total in takes])
+        if fragment:
+            _print(f"\n{fragment}")
+    if plan.scheme is None:
+        note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
+
+
+def _expected(plan: Plan) -> list[tuple[str, str]]:
+    """What is chosen or would do instead, how it finds, and how long it takes to fill."""
+    rows = []
+    if plan.scheme is not None:
+        scheme = plan.scheme
+        rows += [
+            ("index" if len(scheme.choices) == 1 else each.embedding, _way(each.way))
+            for each in scheme.choices
+        ]
+        rows.append(("recall@10", f"{scheme.recall:.3f} of exact search, predicted"))
+        search = f"{_time(scheme.seconds)}, predicted, on one core"
+        if not isinstance(plan.trial, str):
+            search += f"; {_time(plan.trial.one_seconds)} more to describe a picture asked with"
+        rows.append(("a search", search))
+        rows.append(("memory", _memory(scheme)))
+    else:
+        limits = [f"{_bytes(plan.wish.memory)} of memory"] if plan.wish.memory else []
+        limits += [f"{_time(plan.wish.latency)} a search"] if plan.wish.latency else []
+        wished = ", ".join([*limits, f"recall {plan.wish.recall:g}"])
+        rows.append(("! nothing fits", wished))
+        for name, scheme in plan.instead.items():
+            ways = " + ".join(_way(each.way) for each in scheme.choices)
+            found = f"recall {scheme.recall:.3f}, {_time(scheme.seconds)} a search"
+            rows.append((f"other {name}", f"{ways}: {found}, {_memory(scheme)}"))
+    if isinstance(plan.trial, str):
+        rows.append(("ingest", f"not tried: {plan.trial}"))
+    elif plan.ingest_seconds is not None:
+        rate = f"{plan.trial.pictures_per_second:.0f} pictures/s described here just now"
+        size = f"{plan.trial.megapixels:.2g} megapixels each; larger ones take longer"
+        rows.append(("ingest", f"{_time(plan.ingest_seconds)}: {rate}, of {size}"))
+    return rows
+
+
+def _way(way: Way) -> str:
+    knobs = ", ".join(f"{name} {value}" for name, value in way.knobs.items())
+    return f"{way.index} ({knobs})" if knobs else way.index
+
+
+def _memory(scheme: Scheme) -> str:
+    filling = f"up to {_bytes(scheme.memory_filling)} while pictures come in"
+    return f"{_bytes(scheme.memory)} to search, {filling}"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("min", 60), ("s", 1)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{1000 * seconds:.3g} ms"
+
+
+def _panel_of_plan(
+    title: str,
+    expected: Sequence[tuple[str, str]],
+    takes: Sequence[tuple[str, str, str]],
+    fragment: str | None,
+) -> None:
+    from rich.console import Console, Group
+    from rich.panel import Panel
+    from rich.syntax import Syntax
+    from rich.table import Table
+    from rich.text import Text
+
+    found = Table(box=None, pad_edge=False, show_header=False)
+    found.add_column(style="bold", no_wrap=True)
+    found.add_column(overflow="fold")
+    for name, text in expected:
+        shown = Text(_visible(text))
+        found.add_row(Text(name, style="bold red" if name.startswith("!") else ""), shown)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("on disk", style="bold", no_wrap=True)
+    table.add_column("a picture", justify="right")
+    table.add_column("all", justify="right", style="cyan")
+    for name, each, total in takes[:-1]:
+        table.add_row(name, each, total)
+    table.add_section()
+    table.add_row("together", *takes[-1][1:], style="bold")
+    parts: list[Any] = [found, Text(), table]
+    if fragment:
+        hint = Text("for the recipe:", style="dim")
+        parts += [Text(), hint, Syntax(fragment, "toml", background_color="default")]
+    Console().print(Panel(Group(*parts), title=Text(title, style="bold"), expand=False))
 
 
 def _table_of_hits(answer: Answer) -> None:
