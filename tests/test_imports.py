@@ -16,7 +16,7 @@ LAYERS: list[set[str]] = [
     {"serve"},
     {"terminal", "gallery"},
     {"doctor", "plan", "duplicates", "reindex", "tune", "evaluate", "exchange"},
-    {"opening", "forecast"},
+    {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},
     {"engine"},
     {"queries"},

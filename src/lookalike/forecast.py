@@ -12,15 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from . import registry
 
 K = 10
 """Hits for which recall is predicted."""
-_REFERENCE_SCAN = 200e-6
+_REFERENCE_SCAN = 280e-6
 """Seconds of `trial.scan_seconds` where the constants were measured."""
-_RECORDS = (160e-6, 2e-6, 25e-6)
-"""Seconds of a search around the index: fixed, a hit, and a hit whose record SQLite reads."""
+_AROUND = 110e-6
+"""Seconds of a search around its index."""
+_RECORD = 16e-6
+"""Seconds for each hit, whose record is read."""
+READ_SECONDS = 100e-6
+"""For a vector that is ranked again and has to come from an SSD; a disk that turns takes 10 ms."""
 _EFFORTS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
 _PROBES = (4, 8, 16, 32, 64, 128, 256)
 _REFINES = (4, 10, 30)
@@ -38,6 +43,10 @@ class Way:
     """Recall@10 against exact search, 0 to 1."""
     seconds: float
     """A search by a ready vector, records included, on one core, the index being in memory."""
+    building: float
+    """Seconds of one core to build it."""
+    reads: int
+    """Vectors that a search takes from the index's file."""
 
     @property
     def exact(self) -> bool:
@@ -46,44 +55,60 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class _Graph:
-    """Seconds: fixed, and a candidate kept, by the vectors' length; and what it misses."""
-
-    fixed: float = 45e-6
-    candidate: float = 0.7e-6
-    value: float = 2e-9
-    growth: float = 0.15
-    missed: float = 0.1
-    by_effort: float = 1.0
-    by_count: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
 class _Lists:
     """Seconds for each thing that a search in inverted lists does, and what it misses."""
 
     fixed: float
     member: float
+    """A member of a list that is looked into: fixed, and for each value of its vector."""
     value: float
-    """Of each value of each member."""
-    candidate: float = 0.3e-6
+    coarse: float = 0.2e-9
+    """A value of a centroid."""
+    refined: bool = True
+    candidate: float = 0.4e-6
     """Ranked again by its own vector."""
     uncoded: float = 0.0
-    """Of the true ten, what the codes lose at four candidates a hit; it falls with their number."""
+    """Share that the codes lose with four candidates a hit, among 20,000 vectors."""
+    learning: float = 0.0
+    """To learn the codes, for each square of the vectors' length."""
 
 
-_FLAT_VALUE = 0.105e-9
-_GRAPH = _Graph()
+_FLAT_VALUE = 0.22e-9
+_GRAPH_FIXED = 40e-6
+_GRAPH_CANDIDATE = 0.8e-6
+_GRAPH_VALUE = 3.3e-9
+"""Seconds of a candidate that the walk keeps: fixed, and for each value of its vector."""
+_GRAPH_GROWTH = 0.15
+_GRAPH_LINKED = 500
+"""Candidates' worth of time that linking one vector takes."""
 _LISTS = {
-    "ivf": _Lists(fixed=20e-6, member=0.01e-6, value=0.13e-9),
-    "ivfsq": _Lists(fixed=25e-6, member=0.01e-6, value=0.13e-9),
-    "rabitq": _Lists(fixed=60e-6, member=0.1e-6, value=0.02e-9),
-    "ivfpq": _Lists(fixed=40e-6, member=0.02e-6, value=0.02e-9, uncoded=0.02),
+    "ivf": _Lists(fixed=20e-6, member=0.0, value=0.22e-9, refined=False),
+    "ivfsq": _Lists(fixed=20e-6, member=0.0, value=0.2e-9, uncoded=0.0005),
+    "rabitq": _Lists(fixed=60e-6, member=15e-9, value=0.1e-9, uncoded=0.0005),
+    "ivfpq": _Lists(
+        fixed=40e-6, member=15e-9, value=0.055e-9, coarse=0.1e-9, uncoded=0.02, learning=8e-4
+    ),
 }
-_COARSE_VALUE = 0.1e-9
-_MISSED_BY_LISTS = 0.17
-_BY_PROBES = 0.75
-_BY_COUNT = 0.0
+_COMPARED_VALUE = 0.04e-9
+"""Seconds of each value of a vector and a centroid, many at a time."""
+_MEASURED_COUNT = 20_000
+"""Where what is missed was measured; denser sets of made-up vectors were found better than that."""
+
+
+def missed_by_graph(effort: int, count: int) -> float:
+    """Share of the true ten that a walk does not come by."""
+    return _share(0.024 * math.pow(effort / 16, -1.3) * math.pow(count / _MEASURED_COUNT, 0.3))
+
+
+def missed_by_lists(probes: int, count: int) -> float:
+    """Share of the true ten that lie in lists not looked into."""
+    return _share(0.086 * math.pow(probes / 4, -0.6) * math.pow(count / _MEASURED_COUNT, 0.15))
+
+
+def missed_by_codes(lists: _Lists, refine: int, count: int) -> float:
+    """Share of the true ten that are not among the candidates that get a second look."""
+    size = math.pow(count / _MEASURED_COUNT, 0.25)
+    return _share(lists.uncoded * math.pow(refine / 4, -1.7) * size)
 
 
 def ways(dim: int, count: int, scan: float, k: int = K) -> Iterator[Way]:
@@ -92,63 +117,42 @@ def ways(dim: int, count: int, scan: float, k: int = K) -> Iterator[Way]:
     `scan`: what `trial.scan_seconds` says of the machine; `k`: how many hits are asked for.
     """
     speed = scan / _REFERENCE_SCAN
-    records = _RECORDS[0] + k * (_RECORDS[1] + _RECORDS[2])
+    around = _AROUND + k * _RECORD
 
-    def way(index: str, knobs: dict[str, int], missed: float, seconds: float) -> Way:
-        return Way(index, knobs, max(0.0, 1 - missed), speed * (seconds + records))
+    def way(
+        index: str,
+        knobs: dict[str, int],
+        missed: float,
+        seconds: float,
+        building: float = 0.0,
+        reads: int = 0,
+    ) -> Way:
+        taken = speed * (seconds + around)
+        return Way(index, knobs, max(0.0, 1 - missed), taken, speed * building, reads)
 
-    yield way("flat", {}, 0.0, 15e-6 + _FLAT_VALUE * dim * count)
+    yield way("flat", {}, 0.0, _FLAT_VALUE * dim * count)
+    size = math.pow(max(count / _MEASURED_COUNT, 0.01), _GRAPH_GROWTH)
+    each = (_GRAPH_CANDIDATE + _GRAPH_VALUE * dim) * size
     for effort in _EFFORTS:
-        if effort >= k and effort < count:
-            yield way("hnsw", {"ef_search": effort}, *_graph(dim, count, effort))
-    for index, lists in _LISTS.items():
-        clusters = _clusters(count)
-        for probes in _PROBES:
-            if probes > clusters / 2:
-                continue
-            reached = count * probes / clusters
-            refines = (0,) if index == "ivf" else _REFINES
-            for refine in refines:
-                if max(refine, 1) * k > _MOST_OF_REACHED * reached:
-                    continue
-                knobs = {"probes": probes, **({"refine": refine} if refine else {})}
-                yield way(
-                    index,
-                    knobs,
-                    _missed_by_lists(probes, count) + lists.uncoded * (4 / max(refine, 4)),
-                    lists.fixed
-                    + _COARSE_VALUE * clusters * dim
-                    + reached * (lists.member + lists.value * dim)
-                    + lists.candidate * refine * k,
-                )
-
-
-def _graph(dim: int, count: int, effort: int) -> tuple[float, float]:
-    size = count / 1e5
-    missed = _GRAPH.missed * math.pow(effort, -_GRAPH.by_effort) * math.pow(size, _GRAPH.by_count)
-    each = (_GRAPH.candidate + _GRAPH.value * dim) * math.pow(max(size, 0.01), _GRAPH.growth)
-    return min(missed, 1.0), _GRAPH.fixed + effort * each
-
-
-def _missed_by_lists(probes: int, count: int) -> float:
-    missed = math.pow(probes / 4, -_BY_PROBES) * math.pow(count / 1e5, _BY_COUNT)
-    return min(1.0, _MISSED_BY_LISTS * missed)
-
-
-def _clusters(count: int) -> int:
-    """How many lists there are, unless a recipe says otherwise."""
+        if k <= effort < count:
+            missed = missed_by_graph(effort, count)
+            seconds = _GRAPH_FIXED + effort * each
+            yield way("hnsw", {"ef_search": effort}, missed, seconds, _GRAPH_LINKED * each * count)
     clusters: int = registry.load("index", "ivf").Options().clusters_for(count)
-    return clusters
+    learning = _COMPARED_VALUE * dim * clusters * (10 * 40 * clusters + count)
+    for (index, lists), probes in product(_LISTS.items(), _PROBES):
+        reached = count * probes / clusters
+        for refine in _REFINES if lists.refined else (1,):
+            reads = refine * k if lists.refined else 0
+            if probes > clusters / 2 or refine * k > _MOST_OF_REACHED * reached:
+                continue
+            knobs = {"probes": probes, **({"refine": refine} if lists.refined else {})}
+            missed = missed_by_lists(probes, count) + missed_by_codes(lists, refine, count)
+            seconds = lists.fixed + lists.coarse * clusters * dim + lists.candidate * reads
+            seconds += reached * (lists.member + lists.value * dim)
+            building = learning + lists.learning * dim * dim
+            yield way(index, knobs, missed, seconds, building, reads)
 
 
-def building_seconds(way: Way, dim: int, count: int, cores: int, scan: float) -> float:
-    """What it takes to build the index, on all cores."""
-    speed = scan / _REFERENCE_SCAN
-    if way.exact:
-        return 0.0
-    if way.index == "hnsw":
-        each = 0.5e-3 * (0.3 + 0.7 * dim / 384) * (1 + 0.2 * math.log2(max(count / 2e4, 1)))
-        return speed * each * count / cores
-    clusters = _clusters(count)
-    training = 40 * clusters * clusters * dim * 20 * 0.02e-9
-    return speed * (training + count * clusters * dim * 0.02e-9) / cores
+def _share(value: float) -> float:
+    return min(value, 1.0)

@@ -60,6 +60,14 @@ class Choice:
     filling: int
     """Bytes of memory that additions may take beside, before the index takes them in."""
 
+    cold: float
+    """Share of the vectors on disk, which some searches read a few of, that no memory is left for."""
+
+    @property
+    def seconds(self) -> float:
+        """Of a search by a ready vector."""
+        return self.way.seconds + self.cold * self.way.reads * forecast.READ_SECONDS
+
     @property
     def fragment(self) -> str:
         """For a recipe: TOML."""
@@ -86,7 +94,7 @@ class Scheme:
     @property
     def seconds(self) -> float:
         """Of a search by ready vectors."""
-        return sum(each.way.seconds for each in self.choices)
+        return sum(each.seconds for each in self.choices)
 
     @property
     def recall(self) -> float:
@@ -181,9 +189,12 @@ def make(recipe: Recipe, wish: Wish, device: str = "auto") -> Plan:
     hits = forecast.K if len(plans) == 1 else recipe.fusion.candidates
     if wish.memory is None:
         wish = replace(wish, memory=_usual_memory())
-    choices = [list(_choices(each, wish, scan, hits)) for each in plans]
-    scheme = best(choices, wish)
-    instead = {} if scheme else dict(_instead(choices, wish))
+
+    def offered(memory: int | None) -> list[list[Choice]]:
+        return [list(_choices(each, wish.pictures, memory, scan, hits)) for each in plans]
+
+    scheme = best(offered(wish.memory), wish)
+    instead = {} if scheme else dict(_instead(offered, wish))
     shown = scheme or next(iter(instead.values()))
     tried = trial.of_pictures(extractors)
     return Plan(
@@ -193,7 +204,7 @@ def make(recipe: Recipe, wish: Wish, device: str = "auto") -> Plan:
         instead=instead,
         picture=_picture_bytes(shown, wish.pictures),
         trial=tried,
-        ingest_seconds=_ingest_seconds(shown, wish.pictures, tried, scan),
+        ingest_seconds=_ingest_seconds(shown, wish.pictures, tried),
     )
 
 
@@ -228,54 +239,60 @@ def _worthwhile(choices: Sequence[Choice], recall: float) -> list[Choice]:
     """Of those that reach the recall, the ones that no other beats in both memory and time."""
     kept: list[Choice] = []
     enough = [each for each in choices if each.way.recall >= recall]
-    for each in sorted(enough, key=lambda each: (each.memory + each.filling, each.way.seconds)):
-        if each.way.exact or not kept or each.way.seconds < min(k.way.seconds for k in kept):
+    for each in sorted(enough, key=lambda each: (each.memory + each.filling, each.seconds)):
+        if each.way.exact or not kept or each.seconds < min(other.seconds for other in kept):
             kept.append(each)
     return kept
 
 
-def _instead(choices: Sequence[Sequence[Choice]], wish: Wish) -> Iterator[tuple[str, Scheme]]:
-    """What would fit if one of the wishes gave way, or at last two."""
-    everything = list(_schemes(choices, wish.recall))
-    without: dict[str, tuple[Wish, Callable[[Scheme], float]]] = {
-        "memory": (replace(wish, memory=None), _memory_of),
-        "latency": (replace(wish, latency=None), _seconds_of),
-    }
+def _instead(
+    offered: Callable[[int | None], list[list[Choice]]], wish: Wish
+) -> Iterator[tuple[str, Scheme]]:
+    """What would fit if one of the wishes gave way, or at last two.
+
+    `offered`: all choices of each embedding for so many bytes of memory.
+    """
     found = False
-    for name, (easier, cost) in without.items():
-        fitting = [each for each in everything if _fits(each, easier)]
-        if fitting:
-            found = True
-            yield name, min(fitting, key=cost)
-    levels = sorted({each.way.recall for some in choices for each in some}, reverse=True)
+    unbounded = list(_schemes(offered(None), wish.recall))
+    fitting = [each for each in unbounded if _fits(each, replace(wish, memory=None))]
+    if fitting:
+        found = True
+        yield "memory", min(fitting, key=lambda scheme: scheme.memory_filling)
+    within = offered(wish.memory)
+    fitting = [
+        each for each in _schemes(within, wish.recall) if _fits(each, replace(wish, latency=None))
+    ]
+    if fitting:
+        found = True
+        yield "latency", min(fitting, key=lambda scheme: scheme.seconds)
+    levels = sorted({each.way.recall for some in within for each in some}, reverse=True)
     for recall in (level for level in levels if level < wish.recall):
-        lower = best(choices, replace(wish, recall=recall))
+        lower = best(within, replace(wish, recall=recall))
         if lower is not None:
             found = True
             yield "recall", lower
             break
     if not found:
-        yield "memory and latency", min(everything, key=_memory_of)
+        yield "memory and latency", min(unbounded, key=lambda scheme: scheme.memory_filling)
 
 
-def _memory_of(scheme: Scheme) -> float:
-    return scheme.memory_filling
-
-
-def _seconds_of(scheme: Scheme) -> float:
-    return scheme.seconds
-
-
-def _choices(plan: EmbeddingPlan, wish: Wish, scan: float, hits: int) -> Iterator[Choice]:
+def _choices(
+    plan: EmbeddingPlan, pictures: int, allowed: int | None, scan: float, hits: int
+) -> Iterator[Choice]:
+    """Every way to index one embedding; `allowed`: bytes of memory, None for any number."""
     dim = min(plan.pca or plan.dim, plan.dim)
-    filling = sizes.filling_bytes(plan, wish.pictures)
-    for way in forecast.ways(dim, wish.pictures, scan, hits):
+    filling = sizes.filling_bytes(plan, pictures)
+    for way in forecast.ways(dim, pictures, scan, hits):
         options = registry.load("index", way.index).Options(**way.knobs)
         of_kind = EmbeddingPlan(
             plan.name, plan.dim, plan.fingerprint, plan.distance, way.index, options, plan.pca
         )
-        disk, memory = sizes.index_footprint(of_kind, wish.pictures)
-        yield Choice(plan.name, plan.dim, way, disk, memory, filling)
+        disk, memory = sizes.index_footprint(of_kind, pictures)
+        cold = 0.0
+        if allowed is not None and way.reads:
+            spare = max(0, allowed - _PROGRAM - memory - filling)
+            cold = max(0.0, 1 - spare / (disk - memory))
+        yield Choice(plan.name, plan.dim, way, disk, memory, filling, cold)
 
 
 def _picture_bytes(scheme: Scheme, pictures: int) -> PictureBytes:
@@ -288,17 +305,11 @@ def _picture_bytes(scheme: Scheme, pictures: int) -> PictureBytes:
     )
 
 
-def _ingest_seconds(
-    scheme: Scheme, pictures: int, tried: trial.Trial | str, scan: float
-) -> float | None:
+def _ingest_seconds(scheme: Scheme, pictures: int, tried: trial.Trial | str) -> float | None:
     """To describe and store all, and to build the indexes; None without a rate."""
     if isinstance(tried, str):
         return None
-    cores = os.cpu_count() or 1
-    building = sum(
-        forecast.building_seconds(each.way, each.dim, pictures, cores, scan)
-        for each in scheme.choices
-    )
+    building = sum(each.way.building for each in scheme.choices) / (os.cpu_count() or 1)
     return pictures * (1 / tried.pictures_per_second + _STORED_SECONDS) + building
 
 
