@@ -87,6 +87,8 @@ def test_bytes_of_a_vector_in_sqlite(dim: int, tmp_path: Path) -> None:
     assert (tmp_path / "c" / "catalogue.sqlite").stat().st_size == pytest.approx(expected, rel=0.25)
 
 
+# The file in which the compressed kinds collect vectors is closed when it is forgotten.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("index", "pca"),
     [

@@ -61,7 +61,7 @@ class Choice:
     """Bytes of memory that additions may take beside, before the index takes them in."""
 
     cold: float
-    """Share of the vectors on disk, which some searches read a few of, that no memory is left for."""
+    """Share of what searches read a few vectors of on disk, that no memory is left for."""
 
     @property
     def seconds(self) -> float:
