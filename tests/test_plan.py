@@ -230,7 +230,7 @@ class TestCommand:
         assert done.returncode == 0
         assert said["fits"]
         assert said["bytes_per_picture"].keys() == {
-            *("record", "vectors", "index", "local_features", "thumbnail", "total")
+            *("record", "vectors", "index", "local_features", "thumbnail", "stored", "total")
         }
         assert said["bytes_per_picture"]["local_features"] == 0
         assert said["plan"].keys() == {

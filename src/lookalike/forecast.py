@@ -81,7 +81,7 @@ _GRAPH_CANDIDATE = 1.1e-6
 _GRAPH_VALUE = 2e-9
 """Seconds of a candidate that the walk keeps: fixed, and for each value of its vector."""
 _GRAPH_GROWTH = 0.1
-_GRAPH_LINKED = 500
+_GRAPH_LINKED = 300
 """Candidates' worth of time that linking one vector takes."""
 _LISTS = {
     "ivf": _Lists(fixed=20e-6, member=0.0, value=0.3e-9, refined=False),

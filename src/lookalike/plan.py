@@ -140,9 +140,14 @@ class PictureBytes:
     """Once it has been looked at."""
 
     @property
+    def stored(self) -> float:
+        """What is there from the first, without thumbnails."""
+        return self.record + self.vectors + self.index + self.local_features
+
+    @property
     def total(self) -> float:
-        """All of it."""
-        return float(sum(asdict(self).values()))
+        """All of it, once every picture has been looked at."""
+        return self.stored + self.thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,11 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """As `lookalike plan --json` prints it."""
-        picture = {**asdict(self.picture), "total": self.picture.total}
+        picture = {
+            **asdict(self.picture),
+            "stored": self.picture.stored,
+            "total": self.picture.total,
+        }
         tried = self.trial if isinstance(self.trial, str) else None
         rate = self.trial.pictures_per_second if isinstance(self.trial, trial.Trial) else None
         return {

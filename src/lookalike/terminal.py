@@ -352,9 +352,17 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         return
     pictures = plan.wish.pictures
     title = f"{pictures:,} pictures, recipe {plan.recipe}"
+    each = plan.picture
     takes = [
-        (name.replace("_", " "), f"{each:,.0f} bytes", _bytes(round(each * pictures)))
-        for name, each in {**asdict(plan.picture), "on disk": plan.picture.total}.items()
+        (name, f"{taken:,.0f} bytes", _bytes(round(taken * pictures)))
+        for name, taken in (
+            ("record", each.record),
+            ("vectors", each.vectors),
+            ("index", each.index),
+            ("local features", each.local_features),
+            ("together", each.stored),
+            ("thumbnail, once looked at", each.thumbnail),
+        )
     ]
     fragment = plan.scheme.fragment.rstrip() if plan.scheme else None
     if sys.stdout.isatty():
@@ -366,6 +374,15 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
             _print(f"\n{fragment}")
     if plan.scheme is None:
         note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
+
+
+_INSTEAD = {
+    "memory": "more memory",
+    "latency": "more time",
+    "recall": "less recall",
+    "memory and latency": "more of both",
+}
+"""How the wish that has to give way is called in a table."""
 
 
 def _expected(plan: Plan) -> list[tuple[str, str]]:
@@ -391,7 +408,7 @@ def _expected(plan: Plan) -> list[tuple[str, str]]:
         for name, scheme in plan.instead.items():
             ways = " + ".join(_way(each.way) for each in scheme.choices)
             found = f"recall {scheme.recall:.3f}, {_time(scheme.seconds)} a search"
-            rows.append((f"other {name}", f"{ways}: {found}, {_memory(scheme)}"))
+            rows.append((_INSTEAD[name], f"{ways}: {found}, {_memory(scheme)}"))
     if isinstance(plan.trial, str):
         rows.append(("ingest", f"not tried: {plan.trial}"))
     elif plan.ingest_seconds is not None:
@@ -440,10 +457,8 @@ def _panel_of_plan(
     table.add_column("on disk", style="bold", no_wrap=True)
     table.add_column("a picture", justify="right")
     table.add_column("all", justify="right", style="cyan")
-    for name, each, total in takes[:-1]:
-        table.add_row(name, each, total)
-    table.add_section()
-    table.add_row("together", *takes[-1][1:], style="bold")
+    for name, each, total in takes:
+        table.add_row(name, each, total, style="bold" if name == "together" else "")
     parts: list[Any] = [found, Text(), table]
     if fragment:
         hint = Text("for the recipe:", style="dim")
