@@ -15,6 +15,7 @@ LAYERS: list[set[str]] = [
     {"cli_options"},
     {"serve"},
     {"terminal", "gallery"},
+    {"plan_table"},
     {"doctor", "plan", "duplicates", "reindex", "tune", "evaluate", "exchange"},
     {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},

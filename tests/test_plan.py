@@ -10,7 +10,7 @@ from conftest import clustered_vectors
 from samples import lookalike
 
 import lookalike as api
-from lookalike import forecast, plan, quantities, recipe, trial
+from lookalike import forecast, plan, plan_table, quantities, recipe, trial
 from lookalike.engine import extractors_of, plans_for
 from lookalike.errors import BadQuantity
 from lookalike.plan import Choice, Wish
@@ -58,6 +58,13 @@ def test_sizes_are_read_as_people_write_them(text: str, bytes: float) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("20ms", 0.02), ("0.02s", 0.02), ("500us", 5e-4)])
 def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
     assert quantities.seconds_of("--latency", text) == pytest.approx(seconds)
+
+
+def test_sizes_and_times_are_written_with_their_units() -> None:
+    assert quantities.written_bytes(999) == "999 bytes"
+    assert quantities.written_bytes(1_600_000_000) == "1.6 GB"
+    assert quantities.written_time(0.0025) == "2.5 ms"
+    assert quantities.written_time(60_000) == "16.7 hours"
 
 
 @pytest.mark.parametrize("text", ["", "many", "0", "-5", "1.5", "5Q", "1e99", "nan", "5 6"])
@@ -213,6 +220,30 @@ def test_every_kind_that_is_weighed_has_bytes_and_knobs() -> None:
 def test_the_best_is_none_where_there_is_nothing() -> None:
     nothing: list[list[Choice]] = [[]]
     assert plan.best(nothing, Wish(1)) is None
+
+
+def test_a_terminal_gets_a_frame_with_the_choice_or_with_what_would_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan_table.show(plan.make(of_vectors(384), Wish(5_000_000, 8 * 10**9)))
+    shown = capsys.readouterr().out
+    for word in ("5,000,000 pictures", "recall@10", "thumbnail", "[embeddings.v.index]"):
+        assert word in shown
+    plan_table.show(plan.make(of_vectors(384), Wish(5_000_000, 1)))
+    shown = capsys.readouterr().out
+    assert "nothing fits" in shown
+    assert "more memory" in shown
+
+
+def test_where_memory_is_short_the_second_look_reads_from_disk() -> None:
+    tight, roomy = (
+        plan.make(of_vectors(384), Wish(5_000_000, int(memory))) for memory in (2.5e9, 7.5e9)
+    )
+    assert tight.scheme is not None
+    assert roomy.scheme is not None
+    assert tight.scheme.choices[0].cold > 0.5
+    assert roomy.scheme.choices[0].cold == 0
+    assert roomy.scheme.seconds < tight.scheme.seconds
 
 
 class TestCommand:

@@ -43,6 +43,24 @@ def seconds_of(option: str, text: str) -> float:
     return _value(option, text.replace("µ", "u"), _TIMES, "a time such as 20ms or 0.02s")
 
 
+def written_bytes(number: int) -> str:
+    """`1.6 GB`: in powers of ten."""
+    size = float(number)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def written_time(seconds: float) -> str:
+    """`2.5 ms`, `16.7 hours`: at least two of the unit."""
+    for unit, size in (("days", 86_400), ("hours", 3600), ("min", 60), ("s", 1)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{1000 * seconds:.3g} ms"
+
+
 def _value(option: str, text: str, units: dict[str, float], wanted: str) -> float:
     found = _WRITTEN.fullmatch(text)
     if found is None or found[2].lower() not in units:

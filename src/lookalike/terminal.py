@@ -23,6 +23,7 @@ from .errors import LookalikeError
 from .exchange import Exported, OnRows
 from .ingest import OnProgress, Report
 from .model_list import ListedModel
+from .quantities import written_bytes
 from .recipe import Recipe
 from .reindex import OnReindexed, Reindexed
 from .store import LedgerEntry
@@ -30,8 +31,7 @@ from .types import Finding
 
 if TYPE_CHECKING:
     from .export_onnx import Exported as ExportedNetwork
-    from .forecast import Way
-    from .plan import Plan, Scheme
+    from .plan import Plan
 
 
 def note(text: str) -> None:
@@ -170,7 +170,7 @@ def show_exported(report: Exported, *, as_json: bool) -> None:
         _print_json(report.to_json())
     else:
         names = ", ".join(report.embeddings)
-        size = _bytes(report.bytes)
+        size = written_bytes(report.bytes)
         _print(f"{report.pictures:,} pictures ({names}) to {_visible(str(report.file))}, {size}")
 
 
@@ -284,11 +284,11 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
         ("formats", formats or "none"),
         ("failed", f"{stats['failed']:,} paths"),
         ("not pictures", f"{stats['ignored']:,} paths"),
-        ("originals", _bytes(stats["original_bytes"])),
-        ("catalogue", _bytes(stats["catalogue_bytes"])),
+        ("originals", written_bytes(stats["original_bytes"])),
+        ("catalogue", written_bytes(stats["catalogue_bytes"])),
     ]
     for name, each in stats["embeddings"].items():
-        size = f", {_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
+        size = f", {written_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
         vectors = f"{each['vectors']:,} x {each['dim']}"
         rows.append((name, f"{vectors}, {each['distance']}, {each['structure']}{size}"))
     _print_pairs(rows)
@@ -329,7 +329,7 @@ def show_exported_network(exported: ExportedNetwork, *, as_json: bool) -> None:
         _print_json({"files": sizes, "dim": exported.dim, "cosine": closeness})
         return
     for path, size in sizes.items():
-        _print_row(path, _bytes(size))
+        _print_row(path, written_bytes(size))
     for name, each in exported.closeness.items():
         _print_row(
             f"{each.inputs} {name}", f"cosine {each.least:.6f} or more, mean {each.mean:.6f}"
@@ -347,123 +347,18 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """What a collection would take, and the index to choose; why none, where nothing fits."""
+    from . import plan_table
+
     if as_json:
         _print_json(plan.to_json())
-        return
-    pictures = plan.wish.pictures
-    title = f"{pictures:,} pictures, recipe {plan.recipe}"
-    each = plan.picture
-    takes = [
-        (name, f"{taken:,.0f} bytes", _bytes(round(taken * pictures)))
-        for name, taken in (
-            ("record", each.record),
-            ("vectors", each.vectors),
-            ("index", each.index),
-            ("local features", each.local_features),
-            ("together", each.stored),
-            ("thumbnail, once looked at", each.thumbnail),
-        )
-    ]
-    fragment = plan.scheme.fragment.rstrip() if plan.scheme else None
-    if sys.stdout.isatty():
-        _panel_of_plan(title, _expected(plan), takes, fragment)
+    elif sys.stdout.isatty():
+        plan_table.show(plan)
     else:
-        _print_pairs([("plan", title), *_expected(plan)])
-        _print_pairs([(name, f"{each} a picture, {total}") for name, each, total in takes])
-        if fragment:
-            _print(f"\n{fragment}")
+        _print_pairs(plan_table.rows(plan))
+        if plan.scheme:
+            _print(f"\n{plan.scheme.fragment.rstrip()}")
     if plan.scheme is None:
         note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
-
-
-_INSTEAD = {
-    "memory": "more memory",
-    "latency": "more time",
-    "recall": "less recall",
-    "memory and latency": "more of both",
-}
-"""How the wish that has to give way is called in a table."""
-
-
-def _expected(plan: Plan) -> list[tuple[str, str]]:
-    """What is chosen or would do instead, how it finds, and how long it takes to fill."""
-    rows = []
-    if plan.scheme is not None:
-        scheme = plan.scheme
-        rows += [
-            ("index" if len(scheme.choices) == 1 else each.embedding, _way(each.way))
-            for each in scheme.choices
-        ]
-        rows.append(("recall@10", f"{scheme.recall:.3f} of exact search, predicted"))
-        search = f"{_time(scheme.seconds)}, predicted, on one core"
-        if not isinstance(plan.trial, str):
-            search += f"; {_time(plan.trial.one_seconds)} more to describe a picture asked with"
-        rows.append(("a search", search))
-        rows.append(("memory", _memory(scheme)))
-    else:
-        limits = [f"{_bytes(plan.wish.memory)} of memory"] if plan.wish.memory else []
-        limits += [f"{_time(plan.wish.latency)} a search"] if plan.wish.latency else []
-        wished = ", ".join([*limits, f"recall {plan.wish.recall:g}"])
-        rows.append(("! nothing fits", wished))
-        for name, scheme in plan.instead.items():
-            ways = " + ".join(_way(each.way) for each in scheme.choices)
-            found = f"recall {scheme.recall:.3f}, {_time(scheme.seconds)} a search"
-            rows.append((_INSTEAD[name], f"{ways}: {found}, {_memory(scheme)}"))
-    if isinstance(plan.trial, str):
-        rows.append(("ingest", f"not tried: {plan.trial}"))
-    elif plan.ingest_seconds is not None:
-        rate = f"{plan.trial.pictures_per_second:.0f} pictures/s described here just now"
-        size = f"{plan.trial.megapixels:.2g} megapixels each; larger ones take longer"
-        rows.append(("ingest", f"{_time(plan.ingest_seconds)}: {rate}, of {size}"))
-    return rows
-
-
-def _way(way: Way) -> str:
-    knobs = ", ".join(f"{name} {value}" for name, value in way.knobs.items())
-    return f"{way.index} ({knobs})" if knobs else way.index
-
-
-def _memory(scheme: Scheme) -> str:
-    filling = f"up to {_bytes(scheme.memory_filling)} while pictures come in"
-    return f"{_bytes(scheme.memory)} to search, {filling}"
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("days", 86_400), ("hours", 3600), ("min", 60), ("s", 1)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{1000 * seconds:.3g} ms"
-
-
-def _panel_of_plan(
-    title: str,
-    expected: Sequence[tuple[str, str]],
-    takes: Sequence[tuple[str, str, str]],
-    fragment: str | None,
-) -> None:
-    from rich.console import Console, Group
-    from rich.panel import Panel
-    from rich.syntax import Syntax
-    from rich.table import Table
-    from rich.text import Text
-
-    found = Table(box=None, pad_edge=False, show_header=False)
-    found.add_column(style="bold", no_wrap=True)
-    found.add_column(overflow="fold")
-    for name, text in expected:
-        shown = Text(_visible(text))
-        found.add_row(Text(name, style="bold red" if name.startswith("!") else ""), shown)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("on disk", style="bold", no_wrap=True)
-    table.add_column("a picture", justify="right")
-    table.add_column("all", justify="right", style="cyan")
-    for name, each, total in takes:
-        table.add_row(name, each, total, style="bold" if name == "together" else "")
-    parts: list[Any] = [found, Text(), table]
-    if fragment:
-        hint = Text("for the recipe:", style="dim")
-        parts += [Text(), hint, Syntax(fragment, "toml", background_color="default")]
-    Console().print(Panel(Group(*parts), title=Text(title, style="bold"), expand=False))
 
 
 def _table_of_hits(answer: Answer) -> None:
@@ -494,15 +389,6 @@ def _print_pairs(rows: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         _print(f"{name:<{width}}  {text}")
-
-
-def _bytes(number: int) -> str:
-    size = float(number)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _print_row(*cells: str) -> None:
