@@ -29,7 +29,7 @@ import numpy.typing as npt
 from measured import machine
 
 import lookalike
-from lookalike import forecast, registry, trial
+from lookalike import forecast, plan, registry, trial
 from lookalike.store import EmbeddingPlan, sizes
 
 Array = npt.NDArray[np.float32]
@@ -93,7 +93,7 @@ def predicted(index: str, dim: int, count: int) -> dict[str, float]:
     return {
         "catalogue": sizes.RECORD + sizes.vector_bytes(dim),
         "index": footprint.disk / count,
-        "memory": float(footprint.memory),
+        "memory": float(footprint.memory + plan.CHECKING),
         "recall": way.recall,
         "ms": 1e3 * way.seconds,
     }

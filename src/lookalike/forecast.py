@@ -1,9 +1,9 @@
 """How well and how fast an index of so many vectors will find them, before there is one.
 
 The constants were fitted by hand to runs of the structures themselves, in time of one core of a
-shared 2-core Intel Xeon (AVX-512), one query a call, k = 10, recall against exact search: flat,
-hnsw and the lists with 20,000 and 100,000 vectors of 384 values and 20,000 of 1,280, flat, ivf and ivfsq
-also with 300,000 of 128, ivfpq with 384 values alone. Every latency came out within a factor of 2.
+shared 2-core Intel Xeon (AVX-512), one query a call, k = 10, recall against exact search: all kinds
+with 20,000 and 100,000 vectors of 384 values; with 20,000 of 1,280 all but ivfpq; with 300,000
+of 128 flat, ivf and ivfsq. Every latency came out within a factor of 2.
 
 The vectors were noisy interpolations between near neighbours among 2,365 real ones (the default
 recipe's, of Caltech-101). Many of them lie denser around these few than real pictures would, and

@@ -24,6 +24,9 @@ wheel. (84 of Caltech-101, whose originals have 300 pixels, took 15,000.)"""
 _PROGRAM = 165_000_000
 """Resident bytes of a process that has searched with a picture by the default recipe, and of its
 decoding process; each network of torch takes about a gigabyte more."""
+CHECKING = 34_000_000
+"""Bytes that were resident beyond the index of 100,000 vectors after it had been opened: two of the
+blocks of 16 MiB in which its file's checksums are compared."""
 _SHARE = 0.5
 """Of this machine's memory that a plan may take, unless said otherwise."""
 _UNNOTICED = 2e-3
@@ -84,7 +87,7 @@ class Scheme:
     @property
     def memory(self) -> int:
         """Bytes while searching."""
-        return _PROGRAM + sum(each.memory for each in self.choices)
+        return _PROGRAM + CHECKING + sum(each.memory for each in self.choices)
 
     @property
     def memory_filling(self) -> int:
@@ -299,7 +302,7 @@ def _choices(
         disk, memory = sizes.index_footprint(of_kind, pictures)
         cold = 0.0
         if allowed is not None and way.reads:
-            spare = max(0, allowed - _PROGRAM - memory - filling)
+            spare = max(0, allowed - _PROGRAM - CHECKING - memory - filling)
             cold = max(0.0, 1 - spare / (disk - memory))
         yield Choice(plan.name, plan.dim, way, disk, memory, filling, cold)
 

@@ -9,7 +9,6 @@ from .errors import BadQuantity
 
 _COUNTS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _SIZES = {
-    "": 1.0,
     "b": 1.0,
     "kb": 1e3,
     "mb": 1e6,
@@ -34,7 +33,7 @@ def count_of(option: str, text: str) -> int:
 
 
 def bytes_of(option: str, text: str) -> int:
-    """`8GB`, `500MB` (powers of ten), `8GiB` (of two): bytes."""
+    """`8GB`, `500MB` (powers of ten), `8GiB` (of two): bytes. A bare number is refused."""
     return int(_value(option, text, _SIZES, "a size such as 8GB, 500MB or 8GiB"))
 
 
