@@ -29,7 +29,7 @@ from .cli_options import (
     Roots,
     limits_of,
 )
-from .errors import BadQuery, BadSource, LookalikeError, UnknownPicture
+from .errors import BadQuantity, BadQuery, BadSource, LookalikeError, UnknownPicture
 from .places import absolute, plain_text
 from .types import Limits
 
@@ -390,6 +390,36 @@ def doctor(
     raise typer.Exit(SOME_FAILED if any(not each.sound for each in findings) else 0)
 
 
+@app.command()
+def plan(
+    pictures: Annotated[str, typer.Option(help="How many there are to be, such as 5e6 or 5M.")],
+    memory: Annotated[
+        str | None, typer.Option(help="All that it may take, such as 8GB. Default: half of it.")
+    ] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="What a search may take at most, such as 20ms.")
+    ] = None,
+    recall: Annotated[float, typer.Option(help="The least recall@10, above 0 and up to 1.")] = 0.95,
+    recipe: Annotated[str, typer.Option(help="A ready recipe or a .toml.")] = "default",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Say before anything is started which index to choose, and what a collection will take."""
+    from . import plan as planning
+    from .quantities import bytes_of, count_of, seconds_of
+    from .recipe import load
+
+    wish = planning.Wish(
+        count_of("--pictures", pictures),
+        None if memory is None else bytes_of("--memory", memory),
+        None if latency is None else seconds_of("--latency", latency),
+        _share("--recall", recall),
+    )
+    made = planning.make(load(recipe), wish, device)
+    terminal.show_plan(made, as_json=as_json)
+    raise typer.Exit(0 if made.scheme else SOME_FAILED)
+
+
 @app.command("export-onnx")
 def export_onnx(
     recipe: Annotated[str, typer.Option(help="A recipe with a network of timm or open_clip.")],
@@ -472,6 +502,12 @@ def _whole(option: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise BadQuery(f"{option} must be a whole number, or all, not {text!r}") from None
+
+
+def _share(option: str, value: float) -> float:
+    if not 0 < value <= 1:
+        raise BadQuantity(option, f"{value:g}", "above 0 and at most 1, such as 0.95")
+    return value
 
 
 def _unlike(given: Sequence[str]) -> dict[str, list[str]]:

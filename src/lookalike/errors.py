@@ -225,6 +225,13 @@ class BadQuery(LookalikeError):
     """A query that cannot be answered: no picture in it, k below 1, a vector of another length."""
 
 
+class BadQuantity(LookalikeError):
+    """A count, size or time on the command line that cannot be read."""
+
+    def __init__(self, option: str, text: str, wanted: str) -> None:
+        super().__init__(f"{option} must be {wanted}, not {text!r}")
+
+
 class UnknownPicture(LookalikeError):
     """No stored picture has this id."""
 

@@ -23,6 +23,7 @@ from .errors import LookalikeError
 from .exchange import Exported, OnRows
 from .ingest import OnProgress, Report
 from .model_list import ListedModel
+from .quantities import written_bytes
 from .recipe import Recipe
 from .reindex import OnReindexed, Reindexed
 from .store import LedgerEntry
@@ -30,6 +31,7 @@ from .types import Finding
 
 if TYPE_CHECKING:
     from .export_onnx import Exported as ExportedNetwork
+    from .plan import Plan
 
 
 def note(text: str) -> None:
@@ -168,7 +170,7 @@ def show_exported(report: Exported, *, as_json: bool) -> None:
         _print_json(report.to_json())
     else:
         names = ", ".join(report.embeddings)
-        size = _bytes(report.bytes)
+        size = written_bytes(report.bytes)
         _print(f"{report.pictures:,} pictures ({names}) to {_visible(str(report.file))}, {size}")
 
 
@@ -282,11 +284,11 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
         ("formats", formats or "none"),
         ("failed", f"{stats['failed']:,} paths"),
         ("not pictures", f"{stats['ignored']:,} paths"),
-        ("originals", _bytes(stats["original_bytes"])),
-        ("catalogue", _bytes(stats["catalogue_bytes"])),
+        ("originals", written_bytes(stats["original_bytes"])),
+        ("catalogue", written_bytes(stats["catalogue_bytes"])),
     ]
     for name, each in stats["embeddings"].items():
-        size = f", {_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
+        size = f", {written_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
         vectors = f"{each['vectors']:,} x {each['dim']}"
         rows.append((name, f"{vectors}, {each['distance']}, {each['structure']}{size}"))
     _print_pairs(rows)
@@ -327,7 +329,7 @@ def show_exported_network(exported: ExportedNetwork, *, as_json: bool) -> None:
         _print_json({"files": sizes, "dim": exported.dim, "cosine": closeness})
         return
     for path, size in sizes.items():
-        _print_row(path, _bytes(size))
+        _print_row(path, written_bytes(size))
     for name, each in exported.closeness.items():
         _print_row(
             f"{each.inputs} {name}", f"cosine {each.least:.6f} or more, mean {each.mean:.6f}"
@@ -341,6 +343,22 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
         _print_json({each.name: {"sound": each.sound, "finding": each.text} for each in findings})
         return
     _print_pairs([(("" if each.sound else "! ") + each.name, each.text) for each in findings])
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """What a collection would take, and the index to choose; why none, where nothing fits."""
+    from . import plan_table
+
+    if as_json:
+        _print_json(plan.to_json())
+    elif sys.stdout.isatty():
+        plan_table.show(plan)
+    else:
+        _print_pairs(plan_table.rows(plan))
+        if plan.scheme:
+            _print(f"\n{plan.scheme.fragment.rstrip()}")
+    if plan.scheme is None:
+        note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
 
 
 def _table_of_hits(answer: Answer) -> None:
@@ -371,15 +389,6 @@ def _print_pairs(rows: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         _print(f"{name:<{width}}  {text}")
-
-
-def _bytes(number: int) -> str:
-    size = float(number)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _print_row(*cells: str) -> None:

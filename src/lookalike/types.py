@@ -194,6 +194,14 @@ class Effort:
     """Candidates for each hit that are ranked by their own vectors (compressed kinds)."""
 
 
+class Footprint(NamedTuple):
+    """What an index takes, in bytes."""
+
+    disk: int
+    memory: int
+    """Of it, what has to be in memory for searches to be fast."""
+
+
 class Neighbours(NamedTuple):
     """The nearest of each query, best first."""
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..distances import Distance
-from ..types import Effort, Neighbours, Vectors
+from ..types import Effort, Footprint, Neighbours, Vectors
 
 Positions = npt.NDArray[np.int64]
 """int64 [n], ascending."""
@@ -40,6 +40,11 @@ class Kind(Protocol):
     @classmethod
     def suits(cls, structure: Structure, options: Any, expected: int) -> bool:
         """Whether one that was made earlier would do for about `expected` vectors."""
+        ...
+
+    @classmethod
+    def bytes_for(cls, dim: int, distance: Distance, options: Any, expected: int) -> Footprint:
+        """What the structure of so many vectors is going to take, without making one."""
         ...
 
 

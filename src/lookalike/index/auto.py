@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ..distances import Distance
+from ..types import Footprint
 from . import Kind, Structure
 from .compressed import IVFPQ, CompressedOptions
 from .flat import Flat, FlatOptions
@@ -58,6 +59,14 @@ class Auto:
         dim = structure.at(slice(0, 0)).shape[1]
         kind, own = _chosen(dim, options, expected)
         return kind.suits(structure, own, expected)
+
+    @classmethod
+    def bytes_for(
+        cls, dim: int, distance: Distance, options: AutoOptions, expected: int
+    ) -> Footprint:
+        """Of the kind that would be made on this machine."""
+        kind, own = _chosen(dim, options, expected)
+        return kind.bytes_for(dim, distance, own, expected)
 
 
 def graph_bytes(dim: int, m: int, count: int) -> int:

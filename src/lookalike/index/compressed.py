@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 
 from ..distances import Distance
-from ..types import Effort, Neighbours, Vectors
+from ..types import Effort, Footprint, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
 from .ivf import MOST_TRAINING, TRAIN_EACH, IVFOptions, Probing, enough, right_clusters
 from .refinement import Refinement
@@ -95,6 +95,27 @@ class Compressed:
     def suits(cls, structure: Structure, options: CompressedOptions, expected: int) -> bool:
         """If it has the clusters that are wanted."""
         return isinstance(structure, cls) and right_clusters(structure._ivf, options, expected)
+
+    @staticmethod
+    def coding(dim: int) -> tuple[int, int, int]:
+        """Of a description: bytes of a code, values of a centroid, vectors packed together."""
+        raise NotImplementedError
+
+    @classmethod
+    def bytes_for(
+        cls, dim: int, distance: Distance, options: CompressedOptions, expected: int
+    ) -> Footprint:
+        """Codes, numbers, centroids, the rotation; on disk the vectors too.
+
+        A list whose codes are packed to be scanned fast ends with half a pack that is empty.
+        """
+        code, width, pack = cls.coding(dim)
+        clusters = options.clusters_for(expected)
+        packed = expected + clusters * pack // 2
+        rotation = 4 * dim * width if pack > 1 else 0
+        memory = packed * code + 8 * expected + 4 * width * clusters + rotation
+        value = 2 if distance.normalised else 4
+        return Footprint(memory + value * dim * expected, memory)
 
     @classmethod
     def load(cls, folder: Path, options: CompressedOptions, *, mapped: bool) -> Self:
@@ -250,6 +271,12 @@ class IVFPQ(Compressed):
         values = parts * max(1, min(4, dim // parts))
         return f"OPQ{parts}_{values},IVF{clusters},PQ{parts}x{_BITS}fsr"
 
+    @staticmethod
+    def coding(dim: int) -> tuple[int, int, int]:
+        """Half a byte a part."""
+        parts = max(1, min(max(dim // 8, 32), dim // 2))
+        return (parts + 1) // 2, parts * max(1, min(4, dim // parts)), 32
+
 
 class IVFSQ(Compressed):
     """Scalar quantisation: 8 bits a value."""
@@ -261,6 +288,11 @@ class IVFSQ(Compressed):
         """Lists of bytes."""
         return f"IVF{clusters},SQ8"
 
+    @staticmethod
+    def coding(dim: int) -> tuple[int, int, int]:
+        """A byte a value."""
+        return dim, dim, 1
+
 
 class RaBitQ(Compressed):
     """Binary quantisation: a bit a value after a random rotation (Gao and Long, 2024)."""
@@ -271,3 +303,8 @@ class RaBitQ(Compressed):
     def description(dim: int, clusters: int) -> str:
         """A rotation, lists, bits in the order that is scanned fast."""
         return f"RR{dim},IVF{clusters},RaBitQfs"
+
+    @staticmethod
+    def coding(dim: int) -> tuple[int, int, int]:
+        """A bit a value, and two factors by which distances are estimated."""
+        return (dim + 7) // 8 + 8, dim, 32

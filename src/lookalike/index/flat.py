@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import faiss
 
 from ..distances import Distance
-from ..types import Effort, Neighbours, Vectors
+from ..types import Effort, Footprint, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
 
 
@@ -46,6 +46,17 @@ class Flat:
     def suits(cls, structure: Structure, options: FlatOptions, expected: int) -> bool:  # noqa: ARG003
         """Any of this kind does."""
         return structure.kind == cls.kind
+
+    @classmethod
+    def bytes_for(
+        cls,
+        dim: int,
+        distance: Distance,  # noqa: ARG003
+        options: FlatOptions,  # noqa: ARG003
+        expected: int,
+    ) -> Footprint:
+        """The vectors."""
+        return Footprint(4 * dim * expected, 4 * dim * expected)
 
     @classmethod
     def load(cls, folder: Path, options: FlatOptions, *, mapped: bool) -> Self:  # noqa: ARG003

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 
 from ..distances import Distance
-from ..types import Effort, Neighbours, Vectors
+from ..types import Effort, Footprint, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
 
 _OTHERWISE = 10
@@ -82,6 +82,19 @@ class HNSW:
         links = structure._index.hnsw
         wanted = 2 * options.m, options.ef_construction
         return (links.nb_neighbors(0), links.efConstruction) == wanted
+
+    @classmethod
+    def bytes_for(
+        cls,
+        dim: int,
+        distance: Distance,  # noqa: ARG003
+        options: HNSWOptions,
+        expected: int,
+    ) -> Footprint:
+        """Vectors; 2m links each, and m on each level above, which holds 1 in m; level, offset."""
+        links = 2 * options.m + options.m / (options.m - 1)
+        total = round(expected * (4 * dim + 4 * links + 12))
+        return Footprint(total, total)
 
     @classmethod
     def load(cls, folder: Path, options: HNSWOptions, *, mapped: bool) -> Self:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..distances import Distance
-from ..types import Effort, Neighbours, Vectors
+from ..types import Effort, Footprint, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
 
 TRAIN_EACH = 40
@@ -81,6 +81,18 @@ class IVF:
     def suits(cls, structure: Structure, options: IVFOptions, expected: int) -> bool:
         """If it has the clusters that are wanted."""
         return isinstance(structure, cls) and right_clusters(structure._index, options, expected)
+
+    @classmethod
+    def bytes_for(
+        cls,
+        dim: int,
+        distance: Distance,  # noqa: ARG003
+        options: IVFOptions,
+        expected: int,
+    ) -> Footprint:
+        """Vectors, their numbers and places, and centroids."""
+        total = expected * (4 * dim + 16) + 4 * dim * options.clusters_for(expected)
+        return Footprint(total, total)
 
     @classmethod
     def load(cls, folder: Path, options: IVFOptions, *, mapped: bool) -> Self:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..distances import Compared, Distance, differing_bits
 from ..errors import PlanesUnusable
-from ..types import Effort, Neighbours, Vectors
+from ..types import Effort, Footprint, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
 
 _TABLES = "tables.npz"
@@ -112,6 +112,19 @@ class LSH:
             return differing_bits(planes @ query, vectors @ planes.T)
 
         return replace(distance, exact=differing_keys)
+
+    @classmethod
+    def bytes_for(
+        cls,
+        dim: int,
+        distance: Distance,  # noqa: ARG003
+        options: LSHOptions,
+        expected: int,
+    ) -> Footprint:
+        """Vectors, of each table a key and a position for every one, and the planes."""
+        tables = options.num_hashtables
+        total = expected * (4 * dim + 12 * tables) + 4 * dim * tables * options.hash_size
+        return Footprint(total, total)
 
     @classmethod
     def load(cls, folder: Path, options: LSHOptions, *, mapped: bool) -> Self:

@@ -233,7 +233,7 @@ class SegmentedIndex:
         view = self._view
         main = len(view.main.rows)
         dead = len(view.main.dead()) + len(view.fresh.dead())
-        return len(view.fresh.rows) >= max(_FRESH_LEAST, _FRESH_SHARE * main) or dead > max(
+        return len(view.fresh.rows) >= fresh_most(main) or dead > max(
             _FRESH_LEAST, _DEAD_SHARE * main
         )
 
@@ -368,6 +368,11 @@ class SegmentedIndex:
         if scale is None:
             return found
         return Neighbours(found.rows, np.where(found.rows < 0, -np.inf, scale(found.scores)))
+
+
+def fresh_most(main: int) -> int:
+    """How many may be fresh beside a main structure of so many, before it is to take them in."""
+    return max(_FRESH_LEAST, int(_FRESH_SHARE * main))
 
 
 def _few(allowed: int, view: _View) -> bool:
