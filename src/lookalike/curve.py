@@ -44,6 +44,7 @@ def draw(every: Sequence[Tuned], path: Path) -> None:
     with _matplotlib("").rc_context(_STYLE):
         size = (7.6, 4.8 * len(every))
         figure = _matplotlib("figure").Figure(figsize=size, dpi=150, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.15, h_pad=0.15)
         panels = figure.subplots(len(every), 1, squeeze=False)[:, 0]
         for panel, tuned in zip(panels, every, strict=True):
             _panel(panel, tuned)
@@ -60,35 +61,57 @@ def _panel(panel: Any, tuned: Tuned) -> None:
     others = [each for each in tuned.trials if each not in front]
 
     def at(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
-        places = [_place(each.recall, finest) for each in trials]
-        return places, [each.queries_per_second for each in trials]
+        return [_place(each.recall, finest) for each in trials], [*map(_speed, trials)]
 
     panel.plot(*at(others), "o", color=_FAINT, markersize=4, alpha=0.7)
     panel.plot(*at(front), "-o", color=_LINE, markersize=5, linewidth=2)
     wanted = _place(tuning.wanted, finest)
     panel.axvline(wanted, color=_MARK, linewidth=1.2, linestyle=(0, (4, 3)))
-    x, y = at([tuning.chosen])
-    panel.plot(x, y, "o", color=_MARK, markersize=11, markeredgecolor="white", zorder=5)
+    panel.plot(
+        *at([tuning.chosen]), "o", color=_MARK, markersize=11, markeredgecolor="white", zorder=5
+    )
     _scales(panel, tuned, finest)
-    _note(panel, tuning.chosen, x[0], y[0])
     panel.set_xlabel(f"recall@{tuning.k}")
     panel.set_ylabel("queries a second, one thread")
-    panel.set_title(
-        f"{tuned.embedding}: {tuning.structure}, {tuning.vectors:,} vectors, "
-        f"recall {tuning.wanted:g} wanted",
-        loc="left",
+    chosen = f"{tuning.chosen.effort}: recall {tuning.chosen.recall:.4f}"
+    heading = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points"}
+    panel.annotate(
+        f"{tuned.embedding}: {tuning.structure}, {tuning.vectors:,} vectors",
+        xytext=(0, 30),
         fontweight="bold",
-        fontsize=12,
-        pad=12,
+        fontsize=12.5,
+        **heading,
     )
+    panel.annotate(
+        f"\N{BLACK CIRCLE} {chosen}, {tuning.chosen.median_ms:.3f} ms a query",
+        xytext=(0, 12),
+        color=_MARK,
+        **heading,
+    )
+    panel.annotate(
+        f"{tuning.wanted:g} wanted",
+        (wanted, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(-6, 8),
+        textcoords="offset points",
+        rotation=90,
+        ha="right",
+        color=_MARK,
+        fontsize=9.5,
+    )
+
+
+def _speed(trial: Trial) -> float:
+    """Queries a second by the median, which is what efforts are chosen by."""
+    return 1000 / trial.median_ms
 
 
 def _front(trials: Sequence[Trial]) -> list[Trial]:
     """Those that no other beats in recall and in speed, by rising recall."""
     best, front = 0.0, []
-    for each in sorted(trials, key=lambda t: (t.recall, t.queries_per_second), reverse=True):
-        if each.queries_per_second > best:
-            best = each.queries_per_second
+    for each in sorted(trials, key=lambda t: (t.recall, _speed(t)), reverse=True):
+        if _speed(each) > best:
+            best = _speed(each)
             front.append(each)
     return front[::-1]
 
@@ -112,33 +135,16 @@ def _scales(panel: Any, tuned: Tuned, finest: float) -> None:
     panel.set_xlim(min(places) - room, max(places) + room)
     ticker = _matplotlib("ticker")
     panel.set_yscale("log")
-    speeds = [each.queries_per_second for each in tuned.trials]
-    panel.set_ylim(min(speeds) / 1.5, max(speeds) * 1.5)
-    panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    speeds = [*map(_speed, tuned.trials)]
+    panel.set_ylim(min(speeds) / 1.4, max(speeds) * 1.4)
+    steps = (1.0, 2.0, 5.0) if max(speeds) > 10 * min(speeds) else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    panel.yaxis.set_major_locator(ticker.LogLocator(subs=steps))
     panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
     panel.yaxis.set_minor_locator(ticker.NullLocator())
     panel.grid(color=_GRID, linewidth=0.8)
     panel.set_axisbelow(True)
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
-
-
-def _note(panel: Any, chosen: Trial, x: float, y: float) -> None:
-    """What was chosen, beside its mark: towards the middle, where there is room."""
-    left, right = panel.get_xlim()
-    to_the_left = x > (left + right) / 2
-    panel.annotate(
-        f"{chosen.effort}\nrecall {chosen.recall:.4f}, {chosen.queries_per_second:,.0f} queries/s",
-        (x, y),
-        xytext=(-14 if to_the_left else 14, -14 if to_the_left else 14),
-        textcoords="offset points",
-        ha="right" if to_the_left else "left",
-        va="top" if to_the_left else "bottom",
-        color=_MARK,
-        fontweight="bold",
-        bbox={"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "none", "alpha": 0.9},
-        zorder=6,
-    )
 
 
 def _matplotlib(part: str) -> Any:
