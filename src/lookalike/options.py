@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import RecipeError
@@ -55,8 +55,8 @@ def check_keys(table: Mapping[str, Any], known: Iterable[str], where: str) -> No
 
 def _value(value: Any, wanted: Any, what: str) -> Any:
     """The value as the annotation `wanted` has it."""
-    if get_origin(wanted) in (UnionType, Union):  # X | None: absent or an X, TOML has no null
-        wanted = get_args(wanted)[0]
+    if get_origin(wanted) in (UnionType, Union):
+        return _one_of(value, [kind for kind in get_args(wanted) if kind is not NoneType], what)
     if get_origin(wanted) is Literal:
         if value not in get_args(wanted):
             choice = ", ".join(map(repr, get_args(wanted)))
@@ -69,6 +69,17 @@ def _value(value: Any, wanted: Any, what: str) -> Any:
     if type(value) is not wanted:
         raise RecipeError(f"{what} must be {wanted.__name__}, not {value!r}")
     return value
+
+
+def _one_of(value: Any, kinds: Sequence[Any], what: str) -> Any:
+    """The value as the first of several annotations that it fits; TOML has no null."""
+    wrong = []
+    for kind in kinds:
+        try:
+            return _value(value, kind, what)
+        except RecipeError as error:
+            wrong.append(error)
+    raise RecipeError("; or ".join(map(str, wrong)))
 
 
 def _values(value: Any, wanted: tuple[Any, ...], what: str) -> tuple[Any, ...]:

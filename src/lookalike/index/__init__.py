@@ -108,6 +108,6 @@ class Coding(Protocol):
     """A kind that gives vectors binary codes of its own, which `hamming` then compares."""
 
     @classmethod
-    def coded(cls, distance: Distance, options: Any) -> Distance:
-        """The distance between these codes."""
+    def coded(cls, distance: Distance, options: Any, dim: int) -> Distance:
+        """The distance, between these codes if it is of codes; what cannot be coded is refused."""
         ...

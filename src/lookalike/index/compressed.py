@@ -16,7 +16,7 @@ import numpy as np
 from ..distances import Distance
 from ..types import Effort, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
-from .ivf import MOST_TRAINING, TRAIN_EACH, IVFOptions, Probing, enough, outgrown
+from .ivf import MOST_TRAINING, TRAIN_EACH, IVFOptions, Probing, enough, right_clusters
 from .refinement import Refinement
 
 _LEAST_CANDIDATES = 40
@@ -89,8 +89,8 @@ class Compressed:
 
     @classmethod
     def suits(cls, structure: Structure, options: CompressedOptions, expected: int) -> bool:
-        """Unless the collection has outgrown its clusters."""
-        return isinstance(structure, cls) and not outgrown(structure._ivf, options, expected)
+        """If it has the clusters that are wanted."""
+        return isinstance(structure, cls) and right_clusters(structure._ivf, options, expected)
 
     @classmethod
     def load(cls, folder: Path, options: CompressedOptions, *, mapped: bool) -> Self:
@@ -106,7 +106,13 @@ class Compressed:
     def train(self, sample: Vectors) -> None:
         """Learn clusters and codes from `sample`: float32 [n, dim]."""
         self._ivf.cp.min_points_per_centroid = 1  # FAISS warns on standard error
+        if hasattr(self._ivf, "pq"):
+            self._ivf.pq.cp.min_points_per_centroid = 1
         if isinstance(self._rotation, faiss.OPQMatrix):
+            # It learns for codes of a byte, unless told of those that we make.
+            codes = faiss.ProductQuantizer(self._rotation.d_out, self._rotation.M, 4)
+            codes.cp.min_points_per_centroid = 1
+            self._rotation.pq = codes
             self._rotation.niter = _ROTATION_ROUNDS
         self._base.train(enough(sample, max(int(self._ivf.nlist), _LEAST_TRAINING)))
 

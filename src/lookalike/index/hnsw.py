@@ -76,8 +76,12 @@ class HNSW:
 
     @classmethod
     def suits(cls, structure: Structure, options: HNSWOptions, expected: int) -> bool:  # noqa: ARG003
-        """Any of this kind does."""
-        return structure.kind == cls.kind
+        """If it was linked with these knobs."""
+        if not isinstance(structure, cls):
+            return False
+        links = structure._index.hnsw
+        wanted = 2 * options.m, options.ef_construction
+        return (links.nb_neighbors(0), links.efConstruction) == wanted
 
     @classmethod
     def load(cls, folder: Path, options: HNSWOptions, *, mapped: bool) -> Self:

@@ -79,8 +79,8 @@ class IVF:
 
     @classmethod
     def suits(cls, structure: Structure, options: IVFOptions, expected: int) -> bool:
-        """Unless the collection has outgrown its clusters."""
-        return isinstance(structure, cls) and not outgrown(structure._index, options, expected)
+        """If it has the clusters that are wanted."""
+        return isinstance(structure, cls) and right_clusters(structure._index, options, expected)
 
     @classmethod
     def load(cls, folder: Path, options: IVFOptions, *, mapped: bool) -> Self:
@@ -229,9 +229,10 @@ class Probing:
         return faiss_calls.list_members(self._ivf, self._ivf.quantizer.search(query, probes)[1][0])
 
 
-def outgrown(ivf: Any, options: IVFOptions, expected: int) -> bool:
-    """Whether there are far fewer clusters than about so many vectors call for."""
-    return options.clusters_for(expected) > _OUTGROWN * int(ivf.nlist)
+def right_clusters(ivf: Any, options: IVFOptions, expected: int) -> bool:
+    """Whether there are as many as wanted; where nobody said, not far fewer than would be now."""
+    wanted, lists = options.clusters_for(expected), int(ivf.nlist)
+    return lists == wanted if options.clusters else wanted <= _OUTGROWN * lists
 
 
 def enough(sample: Vectors, least: int) -> Vectors:

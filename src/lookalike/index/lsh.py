@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
+from zipfile import BadZipFile
 
 import faiss
 import numpy as np
@@ -42,7 +43,7 @@ class LSHOptions:
     probes: int | Literal["all"] = 8
     """Buckets that are looked into in each table; all: every vector is a candidate."""
     store_file: str = ""
-    """A .npz that keeps the planes, as lshash writes it; made if it is not there."""
+    """The path of a .npz that keeps the planes, as lshash writes it; made if it is not there."""
     overwrite: bool = False
     """Draw the planes anew, whatever the file holds."""
     seed: int = 0
@@ -55,6 +56,8 @@ class LSHOptions:
             raise ValueError(f"num_hashtables must be 1 to 1,000, not {self.num_hashtables}")
         if self.probes != "all" and self.probes < 1:
             raise ValueError(f'probes must be 1 or more or "all", not {self.probes}')
+        if self.store_file and not Path(self.store_file).expanduser().is_absolute():
+            raise ValueError(f"store_file must be an absolute path, not {self.store_file}")
 
 
 class LSH:
@@ -96,15 +99,17 @@ class LSH:
         return np.array_equal(structure._planes, planes_of(options, structure._storage.d))
 
     @classmethod
-    def coded(cls, distance: Distance, options: LSHOptions) -> Distance:
-        """`hamming` compares the keys of all tables: 0 to hash_size x num_hashtables."""
+    def coded(cls, distance: Distance, options: LSHOptions, dim: int) -> Distance:
+        """`hamming` compares the keys of all tables: 0 to hash_size x num_hashtables.
+
+        `PlanesUnusable` if the store file cannot be used.
+        """
+        planes = planes_of(options, dim).reshape(-1, dim)
         if distance.name != "hamming":
             return distance
 
         def differing_keys(query: Vectors, vectors: Vectors) -> Compared:
-            planes = planes_of(options, len(query))
-            flat = planes.reshape(-1, len(query))
-            return differing_bits(flat @ query, vectors @ flat.T)
+            return differing_bits(planes @ query, vectors @ planes.T)
 
         return replace(distance, exact=differing_keys)
 
@@ -271,7 +276,7 @@ def _read_planes(path: Path, shape: tuple[int, int, int]) -> Planes:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             planes = np.array([arrays[name] for name in arrays.files], np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise PlanesUnusable(path, f"it cannot be read ({error})") from error
     if planes.shape != shape:
         raise PlanesUnusable(path, f"its planes are {planes.shape}, {shape} are wanted")

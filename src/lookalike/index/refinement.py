@@ -10,6 +10,7 @@ import os
 import shutil
 import struct
 import tempfile
+import weakref
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +37,8 @@ class Refinement:
         self._header = header
         self._count = count
         self._index: Any = None
+        if file is not None:
+            weakref.finalize(self, _discard, path, file)
 
     @classmethod
     def create(cls, dim: int, distance: Distance, workspace: Path) -> Refinement:
@@ -46,8 +49,7 @@ class Refinement:
         else:
             empty = faiss.IndexFlat(dim, metric)
         header = faiss.serialize_index(empty).tobytes()[:-8]
-        file = _opened(workspace, header)
-        return cls(Path(file.name), file, header, 0)
+        return cls(*_opened(workspace, header), header, 0)
 
     @classmethod
     def load(cls, folder: Path, *, mapped: bool) -> Refinement:
@@ -62,9 +64,9 @@ class Refinement:
         with path.open("rb") as source:
             header = source.read(path.stat().st_size - count * index.code_size - 8)
             source.seek(8, os.SEEK_CUR)
-            file = _opened(folder.parent, header)
+            copy, file = _opened(folder.parent, header)
             shutil.copyfileobj(source, file)
-        return cls(Path(file.name), file, header, count)
+        return cls(copy, file, header, count)
 
     def add(self, vectors: Vectors) -> None:
         """Append `vectors`: float32 [n, dim]."""
@@ -115,8 +117,14 @@ class Refinement:
         self._file.flush()
 
 
-def _opened(workspace: Path, header: bytes) -> IO[bytes]:
+def _opened(workspace: Path, header: bytes) -> tuple[Path, IO[bytes]]:
     workspace.mkdir(parents=True, exist_ok=True)
-    file = tempfile.NamedTemporaryFile(dir=workspace, suffix=".tmp")  # noqa: SIM115 - as long as we
+    number, name = tempfile.mkstemp(dir=workspace, suffix=".tmp")
+    file = os.fdopen(number, "wb")
     file.write(header + bytes(8))
-    return file
+    return Path(name), file
+
+
+def _discard(path: Path, file: IO[bytes]) -> None:
+    file.close()
+    path.unlink(missing_ok=True)

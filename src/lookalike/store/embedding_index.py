@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import registry
 from ..distances import distance_named
-from ..errors import CollectionClosed, LookalikeError, RecipeChanged
+from ..errors import CollectionClosed, LookalikeError, RecipeChanged, RecipeError
 from ..index import Coding, Kind, Structure, cache
 from ..index.flat import Flat, FlatOptions
 from ..index.projection import Projection
@@ -52,7 +52,9 @@ class EmbeddingIndex:
         self._kind: type[Kind] = registry.load("index", plan.index)
         self._distance = distance_named(plan.distance)
         if isinstance(self._kind, Coding):
-            self._distance = self._kind.coded(self._distance, plan.index_options)
+            if plan.pca:
+                raise RecipeError(f"{plan.name}: an index that codes vectors goes without pca")
+            self._distance = self._kind.coded(self._distance, plan.index_options, plan.dim)
         self._following = threading.Lock()
         self._compacting = threading.Lock()
         self._not_before = 0.0
@@ -191,11 +193,14 @@ class EmbeddingIndex:
 
     @property
     def _is_behind(self) -> bool:
-        """Whether more than a few vectors are not where the recipe wants them."""
+        """Whether more than a few vectors are not where the recipe now wants them."""
+        structure, options = self.vectors.structure, self._plan.index_options
+        if structure is not None and not self._kind.suits(structure, options, len(self.vectors)):
+            return True
         flat = Flat.create(
             self._plan.dim, self._distance, FlatOptions(), len(self.vectors), self._folder
         )
-        would_do = self._kind.suits(flat, self._plan.index_options, len(self.vectors))
+        would_do = self._kind.suits(flat, options, len(self.vectors))
         return self.vectors.is_behind and not would_do
 
     @property

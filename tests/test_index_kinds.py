@@ -1,0 +1,392 @@
+"""What each kind of index promises of its own, against independent computations."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import clustered_vectors, distances_between, random_vectors
+
+import lookalike
+from lookalike import registry
+from lookalike.distances import distance_named
+from lookalike.errors import BadQuery, PlanesUnusable, RecipeError
+from lookalike.index import Kind, Structure
+from lookalike.index.lsh import LSHOptions, _nearest_keys
+from lookalike.index.refinement import Refinement
+from lookalike.types import Effort, Vectors
+
+COUNT, DIM = 3_000, 12
+Open = Callable[..., lookalike.Collection]
+
+RECIPE = """
+name = "mine"
+[embeddings.v]
+distance = "{distance}"
+extractor = {{ name = "vectors", dim = 12, made_by = "a test" }}
+index = {{ {index} }}
+"""
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Any:
+    """Opens a collection of ready vectors with an index; closes it at the end."""
+    every: list[lookalike.Collection] = []
+
+    def open_it(index: str, distance: str = "cosine", name: str = "c") -> lookalike.Collection:
+        recipe = tmp_path / f"{len(every)}.toml"
+        recipe.write_text(RECIPE.format(index=index, distance=distance))
+        every.append(lookalike.open(tmp_path / name, recipe=str(recipe)))
+        return every[-1]
+
+    yield open_it
+    for each in every:
+        each.close()
+
+
+def fill(collection: lookalike.Collection, vectors: Vectors, start: int = 0) -> None:
+    numbers = range(start, start + len(vectors))
+    collection.add_vectors(
+        vectors,
+        [hashlib.sha256(str(number).encode()).digest() for number in numbers],
+        [lookalike.Place(f"/pictures/{number}.jpg", str(number % 3)) for number in numbers],
+    )
+    collection.settle()
+
+
+def numbers_of(hits: list[lookalike.Hit]) -> list[int]:
+    return [int(Path(hit.path).stem) for hit in hits]
+
+
+def structure_of(collection: lookalike.Collection) -> Structure:
+    structure = collection.store._indexes["v"].vectors.structure
+    assert structure is not None
+    return structure
+
+
+def made(kind: str, vectors: Vectors, options: Any, workspace: Path) -> Any:
+    cls: type[Kind] = registry.load("index", kind)
+    structure = cls.create(DIM, distance_named("euclidean"), options, len(vectors), workspace)
+    if structure.training_vectors:
+        structure.train(vectors)
+    structure.add(vectors)
+    return structure
+
+
+class TestIVF:
+    def test_probes_are_the_nearest_clusters_by_l2_and_all_their_members_are_ranked(
+        self, opened: Open
+    ) -> None:
+        collection = opened('name = "ivf", clusters = 40, probes = 3', "euclidean")
+        vectors = clustered_vectors(COUNT, DIM)
+        fill(collection, vectors)
+        ivf = structure_of(collection)._index  # type: ignore[attr-defined]
+        centroids = ivf.quantizer.reconstruct_n(0, ivf.nlist)
+        assert len(centroids) == 40
+        cluster = distances_between(vectors, centroids, "euclidean").argmin(axis=1)
+        for query in clustered_vectors(5, DIM, seed=3):
+            nearest = distances_between(query[None], centroids, "euclidean")[0].argsort()
+            efforts: list[tuple[int, dict[str, Any]]]
+            efforts = [(3, {}), (7, {"probes": 7}), (40, {"probes": "all"})]
+            for probes, effort in efforts:
+                members = np.flatnonzero(np.isin(cluster, nearest[:probes]))
+                hits = collection.search(query, k=None, **effort)
+                assert sorted(numbers_of(hits)) == members.tolist()
+                apart = distances_between(query[None], vectors[members], "euclidean")[0]
+                np.testing.assert_allclose(
+                    [hit.distance for hit in hits], np.sort(apart), rtol=1e-4, atol=1e-4
+                )
+
+    def test_is_extended_with_the_clusters_it_has(self, opened: Open) -> None:
+        collection = opened('name = "ivf", clusters = 20')
+        vectors = clustered_vectors(COUNT, DIM)
+        fill(collection, vectors[:2_000])
+        before = structure_of(collection)._index.quantizer.reconstruct_n(0, 20)  # type: ignore[attr-defined]
+        fill(collection, vectors[2_000:], 2_000)
+        after = structure_of(collection)._index.quantizer.reconstruct_n(0, 20)  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(before, after)
+        assert len(structure_of(collection)) == COUNT
+        assert numbers_of(collection.search(vectors[2_999], k=1)) == [2_999]
+
+    @pytest.mark.parametrize("index", ["ivf", "ivfpq", "ivfsq", "rabitq"])
+    def test_more_clusters_than_pictures_are_as_many_as_pictures(
+        self, opened: Open, index: str
+    ) -> None:
+        collection = opened(f'name = "{index}", clusters = 5000')
+        vectors = random_vectors(9, DIM)
+        fill(collection, vectors)
+        assert collection.stats()["embeddings"]["v"]["structure"] == index
+        for number, vector in enumerate(vectors):
+            assert numbers_of(collection.search(vector, k=1, probes="all")) == [number]
+        assert len(collection.search(vectors[0], k=50)) == 9
+
+    def test_another_number_of_clusters_takes_effect(self, opened: Open) -> None:
+        fill(opened('name = "ivf", clusters = 20'), clustered_vectors(500, DIM))
+        again = opened('name = "ivf", clusters = 30')
+        again.settle()
+        assert structure_of(again)._index.nlist == 30  # type: ignore[attr-defined]
+
+
+def keys_of(vectors: npt.NDArray[Any], planes: npt.NDArray[Any]) -> list[list[str]]:
+    """The key of each vector in each table, as lshash makes it: a letter for each plane."""
+    return [
+        ["".join("1" if plane @ vector > 0 else "0" for plane in table) for table in planes]
+        for vector in vectors.astype(float)
+    ]
+
+
+class TestLSH:
+    def test_candidates_are_all_that_share_a_bucket_in_any_table(
+        self, opened: Open, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "planes.npz"
+        options = f'name = "lsh", hash_size = 7, num_hashtables = 4, store_file = "{file}"'
+        collection = opened(options, "euclidean")
+        vectors = random_vectors(400, DIM)
+        fill(collection, vectors)
+        with np.load(file) as arrays:
+            planes = np.array([arrays[f"arr_{number}"] for number in range(4)])
+        assert planes.shape == (4, 7, DIM)
+        keys = keys_of(vectors, planes)
+        for query in random_vectors(5, DIM, seed=4):
+            (own,) = keys_of(query[None], planes)
+            shared = [i for i, each in enumerate(keys) if any(map(str.__eq__, each, own))]
+            hits = collection.search(query, k=None, probes=1)
+            assert sorted(numbers_of(hits)) == shared
+            apart = distances_between(query[None], vectors[shared], "euclidean")[0]
+            np.testing.assert_allclose([hit.distance for hit in hits], np.sort(apart), rtol=1e-4)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_buckets_are_probed_from_the_nearest_on_each_once(self, seed: int) -> None:
+        margins = np.random.default_rng(seed).normal(size=6).astype(np.float32)
+        probed = list(_nearest_keys(margins, 64))
+        assert sorted(probed) == list(range(64))
+        own = sum(1 << bit for bit in range(6) if margins[bit] > 0)
+
+        def cost(key: int) -> float:
+            return float(sum(margins[bit] ** 2 for bit in range(6) if (key ^ own) >> bit & 1))
+
+        costs = [cost(key) for key in probed]
+        assert costs == sorted(costs)
+        assert list(_nearest_keys(margins, 1000)) == probed
+
+    def test_more_probes_find_more_and_all_find_everything(self, opened: Open) -> None:
+        vectors = clustered_vectors(COUNT, DIM)
+        queries = vectors[::100] + np.float32(0.02)
+        collection = opened('name = "lsh", hash_size = 16, num_hashtables = 2', "euclidean")
+        fill(collection, vectors)
+        reached, right = [], []
+        for probes in (1, 8, 64, "all"):
+            found = [collection.search(query, k=None, probes=probes) for query in queries]
+            reached.append(sum(map(len, found)))
+            true = distances_between(queries, vectors, "euclidean").argsort(axis=1)[:, :10]
+            right.append(
+                sum(
+                    len(set(numbers_of(hits)) & set(best))
+                    for hits, best in zip(found, true.tolist(), strict=True)
+                )
+            )
+        assert all(few < many for few, many in itertools.pairwise(reached))
+        assert all(few <= many for few, many in itertools.pairwise(right))
+        assert reached[-1] == len(queries) * COUNT
+        assert right[-1] == 10 * len(queries)
+
+    def test_k_hits_are_found_however_empty_the_buckets_are(self, opened: Open) -> None:
+        collection = opened('name = "lsh", hash_size = 40, num_hashtables = 1, probes = 1')
+        vectors = random_vectors(300, DIM)
+        fill(collection, vectors)
+        for where in (None, "label=1"):
+            assert len(collection.search(-vectors[0], k=20, where=where)) == 20
+
+    def test_hamming_compares_the_keys_of_all_tables(self, opened: Open) -> None:
+        collection = opened('name = "lsh", hash_size = 9, num_hashtables = 3', "hamming")
+        vectors = random_vectors(200, DIM)
+        fill(collection, vectors)
+        planes = structure_of(collection)._planes  # type: ignore[attr-defined]
+        keys = ["".join(each) for each in keys_of(vectors, planes)]
+        query = random_vectors(1, DIM, seed=8)
+        own = "".join(keys_of(query, planes)[0])
+        for hit in collection.search(query, k=None, probes="all"):
+            differing = sum(map(str.__ne__, own, keys[numbers_of([hit])[0]]))
+            assert hit.distance == differing
+
+    def test_a_store_file_is_made_used_again_and_drawn_anew_when_asked(
+        self, opened: Open, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "planes.npz"
+        mine = [np.random.default_rng(9).normal(size=(5, DIM)) for _ in range(2)]
+        np.savez_compressed(file, *mine)  # as lshash does
+        index = f'name = "lsh", hash_size = 5, num_hashtables = 2, store_file = "{file}"'
+        fill(opened(index), random_vectors(50, DIM))
+        before = file.read_bytes()
+        again = opened(index)
+        again.settle()
+        planes = structure_of(again)._planes  # type: ignore[attr-defined]
+        np.testing.assert_allclose(planes, np.array(mine), rtol=1e-6)
+        assert file.read_bytes() == before
+        other = opened(f"{index}, overwrite = true, seed = 3")
+        other.settle()
+        assert file.read_bytes() != before
+        with np.load(file) as arrays:
+            np.testing.assert_array_equal(structure_of(other)._planes[1], arrays["arr_1"])  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("content", [b"", b"PK", b"not planes at all"])
+    def test_a_broken_store_file_is_named(
+        self, opened: Open, tmp_path: Path, content: bytes
+    ) -> None:
+        file = tmp_path / "planes.npz"
+        file.write_bytes(content)
+        with pytest.raises(PlanesUnusable, match=r"planes\.npz.*overwrite"):
+            fill(opened(f'name = "lsh", store_file = "{file}"'), random_vectors(50, DIM))
+
+    def test_planes_of_another_size_are_refused(self, opened: Open, tmp_path: Path) -> None:
+        file = tmp_path / "planes.npz"
+        np.savez(file, np.zeros((3, DIM)))
+        with pytest.raises(PlanesUnusable, match=r"\(1, 3, 12\), \(8, 12, 12\) are wanted"):
+            fill(opened(f'name = "lsh", store_file = "{file}"'), random_vectors(50, DIM))
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"hash_size": 0},
+            {"hash_size": 63},
+            {"num_hashtables": 0},
+            {"probes": 0},
+            {"store_file": "here.npz"},
+        ],
+    )
+    def test_odd_options_are_refused(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="must be"):
+            LSHOptions(**wrong)
+
+    def test_components_are_refused(self, tmp_path: Path) -> None:
+        recipe = tmp_path / "r.toml"
+        text = RECIPE.format(index='name = "lsh"', distance="cosine")
+        recipe.write_text(text.replace("[embeddings.v]", "[embeddings.v]\npca = 4"))
+        with pytest.raises(RecipeError, match="without pca"):
+            lookalike.open(tmp_path / "c", recipe=str(recipe))
+
+    def test_probes_of_a_recipe_may_be_all(self, opened: Open) -> None:
+        collection = opened('name = "lsh", probes = "all"')
+        fill(collection, random_vectors(100, DIM))
+        assert len(collection.search(random_vectors(1, DIM)[0], k=None)) == 100
+        with pytest.raises(RecipeError, match="probes"):
+            opened('name = "lsh", probes = "some"', name="other")
+
+
+class TestRefinement:
+    @pytest.mark.parametrize(("distance", "kind"), [("cosine", "f2"), ("euclidean", "f4")])
+    def test_its_file_is_what_faiss_reads_while_it_grows_and_after(
+        self, tmp_path: Path, distance: str, kind: str
+    ) -> None:
+        how = distance_named(distance)
+        vectors = how.prepared(random_vectors(1_000, DIM))
+        refinement = Refinement.create(DIM, how, tmp_path)
+        for start in (0, 300, 999):
+            refinement.add(vectors[start : {0: 300, 300: 999, 999: 1_000}[start]])
+            assert refinement.index.ntotal == {0: 300, 300: 999, 999: 1_000}[start]
+        np.testing.assert_array_equal(refinement.at(slice(None)), vectors.astype(kind))
+        refinement.save(tmp_path)
+        longer = Refinement.load(tmp_path, mapped=False)
+        longer.add(vectors[:5])
+        (tmp_path / "longer").mkdir()
+        longer.save(tmp_path / "longer")
+        for folder, count in ((tmp_path, 1_000), (tmp_path / "longer", 1_005)):
+            loaded = Refinement.load(folder, mapped=True)
+            assert loaded.index.ntotal == count
+            stored = np.resize(vectors, (count, DIM)).astype(kind).astype(np.float32)
+            np.testing.assert_array_equal(loaded.at(np.arange(count)), stored)
+            assert (loaded.index.search(stored[:50], 1)[1][:, 0] % 1_000 == np.arange(50)).all()
+
+
+KINDS = ("flat", "hnsw", "ivf", "ivfpq", "ivfsq", "lsh", "rabitq", "auto")
+
+
+@pytest.mark.parametrize("index", KINDS)
+class TestThroughACollection:
+    def test_everything_within_a_radius_is_found_and_nothing_else(
+        self, opened: Open, index: str
+    ) -> None:
+        collection = opened(f'name = "{index}"', "true_euclidean")
+        vectors = clustered_vectors(800, DIM)
+        fill(collection, vectors)
+        query = vectors[5] + np.float32(0.1)
+        apart = distances_between(query[None], vectors, "true_euclidean")[0]
+        effort: dict[str, Any] = {"probes": "all"} if index not in ("flat", "hnsw") else {}
+        for radius in (0.0, 0.5, 1.5, 3.0):
+            hits = collection.search(query, k=None, radius=radius, **effort)
+            assert sorted(numbers_of(hits)) == np.flatnonzero(apart <= radius).tolist()
+            assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
+        assert len(collection.search(query, k=3, radius=3.0, **effort)) == 3
+
+    def test_what_is_removed_or_replaced_shows_at_once_also_after_reopening(
+        self, opened: Open, index: str
+    ) -> None:
+        collection = opened(f'name = "{index}"')
+        vectors = clustered_vectors(600, DIM)
+        fill(collection, vectors)
+        gone = collection.search(vectors[7], k=1)[0]
+        collection.remove(gone.id)
+        fill(collection, vectors[7:8] * 2, 7_000)
+        for again in (collection, opened(f'name = "{index}"')):
+            hits = again.search(vectors[7], k=700)
+            assert len(hits) == 600
+            assert gone.id not in [hit.id for hit in hits]
+            assert numbers_of(hits)[0] == 7_000
+
+    def test_a_filter_loses_nothing(self, opened: Open, index: str) -> None:
+        collection = opened(f'name = "{index}"')
+        vectors = clustered_vectors(900, DIM)
+        fill(collection, vectors)
+        effort: dict[str, Any] = {"probes": "all"} if index not in ("flat", "hnsw") else {}
+        for k in (5, 300, None):
+            hits = collection.search(vectors[1], k=k, where="label=2", **effort)
+            assert len(hits) == (300 if k is None else k)
+            assert {hit.label for hit in hits} == {"2"}
+            assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+    def test_an_empty_collection_has_no_hits(self, opened: Open, index: str) -> None:
+        collection = opened(f'name = "{index}"')
+        collection.settle()
+        for k in (3, None):
+            assert collection.search(random_vectors(1, DIM)[0], k=k) == []
+
+
+def test_an_effort_that_an_index_does_not_know_is_refused_by_name(opened: Open) -> None:
+    collection = opened('name = "hnsw"')
+    with pytest.raises(BadQuery, match="hnsw has no knob probes: it has ef_search"):
+        collection.search(random_vectors(1, DIM)[0], probes=3)
+    flat = opened('name = "flat"', name="flat")
+    with pytest.raises(BadQuery, match="flat has no knob refine: it has none"):
+        flat.search(random_vectors(1, DIM)[0], refine=3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"probes": 0}, {"probes": "some"}, {"ef_search": -1}, {"refine": 1.5}]
+)
+def test_an_effort_that_is_no_number_is_refused(opened: Open, wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadQuery, match="must be a whole number"):
+        opened('name = "auto"').search(random_vectors(1, DIM)[0], **wrong)
+
+
+def test_a_radius_that_is_no_number_is_refused(opened: Open) -> None:
+    with pytest.raises(BadQuery, match="radius must be a number"):
+        opened('name = "flat"').search(random_vectors(1, DIM)[0], radius=float("nan"))
+
+
+def test_ef_search_reaches_the_graph(tmp_path: Path) -> None:
+    vectors = clustered_vectors(COUNT, DIM)
+    graph = made("hnsw", vectors, registry.load("index", "hnsw").Options(m=4), tmp_path)
+    queries = vectors[::10] + np.float32(0.05)
+    true = distances_between(queries, vectors, "euclidean").argsort(axis=1)[:, :10]
+    right = [
+        int(np.isin(graph.search(queries, 10, None, Effort(ef_search=ef)).rows, true).sum())
+        for ef in (10, 400)
+    ]
+    assert right[0] < right[1]
