@@ -114,7 +114,9 @@ def _tuned(
 
     trials: list[Trial] = []
     for climb in _climbs(about["structure"], min(k, about["vectors"])):
-        trials += _climbed(climb, tried, recall, _fastest(trials, recall))
+        fastest = _fastest(trials, recall)
+        if fastest is None or not climb.last_resort:
+            trials += _climbed(climb, tried, recall, fastest)
     best = _fastest(trials, recall) or max(trials, key=lambda each: (each.recall, -each.median_ms))
     tuning = Tuning(
         structure=about["structure"],
@@ -134,8 +136,10 @@ class _Climb:
     """Efforts one above the other, each slower than the one before and finding more."""
 
     efforts: Iterable[Effort]
-    may_end_below: bool = False
-    """Whether there is a climb after it that may reach higher."""
+    levels_off: bool = False
+    """Whether codes may keep it from the top: the next climb looks at more of the vectors."""
+    last_resort: bool = False
+    """Whether it is for where nothing else reaches the recall."""
 
 
 def _climbs(structure: str, k: int) -> Iterator[_Climb]:
@@ -148,17 +152,17 @@ def _climbs(structure: str, k: int) -> Iterator[_Climb]:
         yield _Climb(Effort(ef_search=each) for each in rising if each > k)
     elif family == "codes":
         for refine in _REFINES:
-            yield _Climb(_with_probes(refine), may_end_below=refine != _REFINES[-1])
+            yield _Climb(_with_probes(refine), levels_off=True)
+        yield _Climb([Effort(probes="all", refine=_REFINES[-1])], last_resort=True)
     else:
         if structure == "lsh":  # past many buckets it is faster to look at everything
             yield _Climb([Effort(probes="all")])
         yield _Climb(_with_probes(None))
+        yield _Climb([Effort(probes="all")], last_resort=True)
 
 
 def _with_probes(refine: int | None) -> Iterator[Effort]:
-    for probes in _rising(1, _MOST_PROBES):
-        yield Effort(probes=probes, refine=refine)
-    yield Effort(probes="all", refine=refine)
+    return (Effort(probes=each, refine=refine) for each in _rising(1, _MOST_PROBES))
 
 
 def _rising(least: int, most: int) -> Iterator[int]:
@@ -174,7 +178,7 @@ def _climbed(
     """Trials up to where more effort cannot be the answer any more.
 
     That is past the first that is slower than the fastest with the wanted `recall`, as by then the
-    curve is known; and, if a later climb may reach higher, where recall rises no further.
+    curve is known; and, of one that levels off, where recall rises no further.
     """
     trials: list[Trial] = []
     for effort in climb.efforts:
@@ -183,7 +187,7 @@ def _climbed(
         if trials[-1].recall == 1.0 or (before and trials[-1].median_ms > before.median_ms):
             break
         level = len(trials) > 2 and trials[-1].recall < trials[-3].recall + _GAIN
-        if climb.may_end_below and level:
+        if climb.levels_off and level:
             break
     return trials
 
