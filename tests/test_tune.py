@@ -86,22 +86,22 @@ def true_recall(collection: Collection, vectors: Vectors, distance: str, k: int)
 HARD = random_vectors(800, DIM)
 
 
-@pytest.mark.parametrize("distance", ["euclidean", "cosine", "l1"])
 @pytest.mark.parametrize(
-    "index",
+    ("index", "distance"),
     [
-        'name = "hnsw", m = 4, ef_construction = 8, ef_search = 1',
-        'name = "ivf", clusters = 30, probes = 1',
-        'name = "ivfsq", clusters = 8, probes = 1, refine = 1',
-        'name = "rabitq", clusters = 4, probes = 1, refine = 1',
-        'name = "lsh", hash_size = 8, num_hashtables = 2, probes = 1',
+        ('name = "hnsw", m = 4, ef_construction = 8, ef_search = 1', "euclidean"),
+        ('name = "ivf", clusters = 30, probes = 1', "euclidean"),
+        ('name = "ivf", clusters = 30, probes = 1', "l1"),
+        ('name = "ivfsq", clusters = 8, probes = 1, refine = 1', "cosine"),
+        ('name = "rabitq", clusters = 4, probes = 1, refine = 1', "euclidean"),
+        ('name = "lsh", hash_size = 8, num_hashtables = 2, probes = 1', "cosine"),
     ],
-    ids=lambda index: index.split('"')[1],
+    ids=lambda value: value.split('"')[1] if '"' in value else value,
 )
 def test_what_is_chosen_reaches_the_recall_by_our_own_arithmetic(
     index: str, distance: str, tmp_path: Path
 ) -> None:
-    vectors = HARD[:300] if distance == "l1" else HARD[:500]
+    vectors = HARD[:250]
     with made(tmp_path, index, vectors, distance) as collection:
         (tuned,) = tune.tune(collection, recall=0.97, sample=len(vectors))
         chosen = tuned.tuning.chosen
@@ -360,9 +360,7 @@ class TestCommand:
         assert "no effort reaches recall 1" in done.stderr
         assert "\t*\t" in done.stdout
 
-    @pytest.mark.parametrize(
-        "given", [["--recall", "nan"], ["--recall", "1.5"], ["-k", "0"], ["--plot", "curve.jpg"]]
-    )
+    @pytest.mark.parametrize("given", [["--recall", "nan"], ["--plot", "curve.jpg"]])
     def test_what_makes_no_sense_is_one_line(self, given: list[str], tmp_path: Path) -> None:
         made(tmp_path, IVF, HARD[:20]).close()
         done = lookalike("tune", "-c", tmp_path / "c", *given)

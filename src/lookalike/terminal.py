@@ -28,7 +28,7 @@ from .recipe import Recipe
 from .reindex import OnReindexed, Reindexed
 from .store import LedgerEntry
 from .tune import OnTrial, Tuned
-from .types import Finding, Trial
+from .types import Effort, Finding, Trial
 
 if TYPE_CHECKING:
     from .export_onnx import Exported as ExportedNetwork
@@ -316,7 +316,7 @@ def _measured(tuning: dict[str, Any] | None) -> str:
     """Recall as last measured, and how."""
     if tuning is None:
         return "not measured: `lookalike tune` does"
-    effort = ", ".join(f"{name} {value}" for name, value in tuning["effort"].items()) or "exact"
+    effort = Effort(**tuning["effort"])
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(tuning["measured"]))
     return (
         f"{tuning['recall']:.4f} at {tuning['k']} ({effort}), "
