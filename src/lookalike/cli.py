@@ -420,6 +420,37 @@ def plan(
     raise typer.Exit(0 if made.scheme else SOME_FAILED)
 
 
+@app.command()
+def tune(
+    collection: CollectionPath = None,
+    recall: Annotated[float, typer.Option(help="The share of the true nearest to find.")] = 0.99,
+    k: Annotated[int, typer.Option("-k", help="How many nearest count.")] = 10,
+    sample: Annotated[int, typer.Option(help="How many stored pictures to try.")] = 500,
+    embedding: Annotated[
+        str | None, typer.Option(help="This one of several kinds of vectors alone.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw recall against speed to this .png.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have searches make the least effort that finds what exact search does, or nearly so."""
+    from . import curve
+    from .tune import tune as choose_efforts
+
+    if plot is not None:
+        curve.check(plot)
+    with _opened(collection) as c, terminal.tune_progress() as on_trial:
+        every = choose_efforts(
+            c, recall=recall, k=k, sample=sample, embedding=embedding, on_trial=on_trial
+        )
+    terminal.show_tuned(every, as_json=as_json)
+    if plot is not None:
+        curve.draw(every, plot)
+        terminal.note(f"wrote {plot}")
+    raise typer.Exit(0 if all(each.tuning.reached for each in every) else SOME_FAILED)
+
+
 @app.command("export-onnx")
 def export_onnx(
     recipe: Annotated[str, typer.Option(help="A recipe with a network of timm or open_clip.")],

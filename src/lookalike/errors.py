@@ -98,6 +98,15 @@ class CannotWritePage(LookalikeError):
         )
 
 
+class CannotPlot(LookalikeError):
+    """The file that `--plot` names cannot be written, or must not be."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"cannot draw {path}: {why}. Give `--plot` another name, such as curve.png."
+        )
+
+
 class ModelMismatch(LookalikeError):
     """The vectors of a collection come from another model than the one at hand."""
 

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +28,8 @@ from .quantities import written_bytes
 from .recipe import Recipe
 from .reindex import OnReindexed, Reindexed
 from .store import LedgerEntry
-from .types import Finding
+from .tune import OnTrial, Tuned
+from .types import Effort, Finding, Trial
 
 if TYPE_CHECKING:
     from .export_onnx import Exported as ExportedNetwork
@@ -87,6 +89,20 @@ def rows_progress(doing: str) -> Iterator[OnRows]:
     """The same for rows of a file of features."""
     with _progress(doing) as bar:
         yield lambda done, total: bar.update(doing, done, total)
+
+
+@contextlib.contextmanager
+def tune_progress() -> Iterator[OnTrial]:
+    """The same for a tuning, which counts what it has tried."""
+    with _progress("measuring") as bar:
+        done = 0
+
+        def on_trial(embedding: str, trial: Trial) -> None:
+            nonlocal done
+            done += 1
+            bar.update(f"measuring {embedding}: {trial.effort}", done)
+
+        yield on_trial
 
 
 class _Bar:
@@ -291,7 +307,23 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
         size = f", {written_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
         vectors = f"{each['vectors']:,} x {each['dim']}"
         rows.append((name, f"{vectors}, {each['distance']}, {each['structure']}{size}"))
+        memory = f"{_bytes(each['memory_bytes'])} when searched"
+        on_disk = f", {each['bytes_per_vector']:,.0f} bytes a vector on disk" if size else ""
+        rows.append((f"{name} memory", memory + on_disk))
+        rows.append((f"{name} recall", _measured(each["tuning"])))
     _print_pairs(rows)
+
+
+def _measured(tuning: dict[str, Any] | None) -> str:
+    """Recall as last measured, and how."""
+    if tuning is None:
+        return "not measured: `lookalike tune` does"
+    effort = Effort(**tuning["effort"])
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(tuning["measured"]))
+    return (
+        f"{tuning['recall']:.4f} at {tuning['k']} ({effort}), "
+        f"measured {when} of {tuning['vectors']:,} vectors"
+    )
 
 
 def show_failures(entries: Iterable[LedgerEntry], *, as_json: bool) -> None:
@@ -335,6 +367,59 @@ def show_exported_network(exported: ExportedNetwork, *, as_json: bool) -> None:
             f"{each.inputs} {name}", f"cosine {each.least:.6f} or more, mean {each.mean:.6f}"
         )
     note(f"use it with `lookalike index DIR --recipe onnx:{exported.path}`")
+
+
+def show_tuned(every: Sequence[Tuned], *, as_json: bool) -> None:
+    """What was tried for each embedding; a star at what searches use from now on."""
+    if as_json:
+        _print_json({each.embedding: each.to_json() for each in every})
+        return
+    for each in every:
+        rows = [
+            (
+                "*" if trial is each.tuning.chosen else "",
+                str(trial.effort),
+                f"{trial.recall:.4f}",
+                f"{trial.median_ms:.3f}",
+                f"{trial.p99_ms:.3f}",
+                f"{trial.queries_per_second:,.0f}",
+            )
+            for trial in each.trials
+        ]
+        if sys.stdout.isatty():
+            _table_of_trials(each, rows)
+        else:
+            for row in rows:
+                _print_row(each.embedding, *row)
+        if each.advice is not None:
+            note(f"lookalike: {each.advice}")
+
+
+def _table_of_trials(tuned: Tuned, rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    tuning = tuned.tuning
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", style="bold green")
+    table.add_column("effort", style="cyan", no_wrap=True)
+    for name in (f"recall@{tuning.k}", "ms median", "ms p99", "queries/s"):
+        table.add_column(name, justify="right")
+    for row, trial in zip(rows, tuned.trials, strict=True):
+        reaches = trial.recall >= tuning.wanted
+        style = "bold" if trial is tuning.chosen else "" if reaches else "dim"
+        table.add_row(*row, style=style)
+    console = Console()
+    console.print(Text(_visible(tuned.embedding), style="bold underline"))
+    console.print(table)
+    said = f"{tuning.structure}, {tuning.vectors:,} vectors, {tuning.sample:,} of them as queries"
+    if tuning.chosen.effort.to_json():
+        said += f"; searches use {tuning.chosen.effort} from now on"
+    else:
+        said += ": exact search, there is nothing to tune"
+    console.print(Text(said, style="dim"))
+    console.print()
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:

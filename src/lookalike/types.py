@@ -193,6 +193,101 @@ class Effort:
     refine: int | None = None
     """Candidates for each hit that are ranked by their own vectors (compressed kinds)."""
 
+    def or_else(self, usual: Effort | None) -> Effort:
+        """The same; where it says nothing, as `usual`."""
+        if usual is None:
+            return self
+        return Effort(
+            usual.probes if self.probes is None else self.probes,
+            usual.ef_search if self.ef_search is None else self.ef_search,
+            usual.refine if self.refine is None else self.refine,
+        )
+
+    def to_json(self) -> dict[str, int | str]:
+        """What it says."""
+        said = {"probes": self.probes, "ef_search": self.ef_search, "refine": self.refine}
+        return {name: value for name, value in said.items() if value is not None}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.to_json().items()) or "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What searches with one effort found, one query a call on one thread, and their times."""
+
+    effort: Effort
+    recall: float
+    """Of the true nearest, 0 to 1."""
+    median_ms: float
+    p99_ms: float
+    queries_per_second: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial as `lookalike tune --json` prints it."""
+        return {
+            "effort": self.effort.to_json(),
+            "recall": round(self.recall, 6),
+            "median_ms": round(self.median_ms, 4),
+            "p99_ms": round(self.p99_ms, 4),
+            "queries_per_second": round(self.queries_per_second, 1),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The effort that was chosen for an index, and what it was chosen by."""
+
+    structure: str
+    """The kind of what was measured."""
+    vectors: int
+    """How many there were."""
+    wanted: float
+    """The recall that was to be reached."""
+    k: int
+    sample: int
+    """How many queries were tried."""
+    measured: float
+    """Seconds since 1970."""
+    chosen: Trial
+
+    @property
+    def reached(self) -> bool:
+        """Whether the chosen effort has the recall that was wanted."""
+        return self.chosen.recall >= self.wanted
+
+    def to_json(self) -> dict[str, Any]:
+        """As the catalogue keeps it and `lookalike stats --json` prints it."""
+        return {
+            "structure": self.structure,
+            "vectors": self.vectors,
+            "wanted": self.wanted,
+            "k": self.k,
+            "sample": self.sample,
+            "measured": self.measured,
+            **self.chosen.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Tuning:
+        """What `to_json` made; `KeyError`, `TypeError` or `ValueError` for anything else."""
+        chosen = Trial(
+            Effort(**said["effort"]),
+            float(said["recall"]),
+            float(said["median_ms"]),
+            float(said["p99_ms"]),
+            float(said["queries_per_second"]),
+        )
+        return cls(
+            str(said["structure"]),
+            int(said["vectors"]),
+            float(said["wanted"]),
+            int(said["k"]),
+            int(said["sample"]),
+            float(said["measured"]),
+            chosen,
+        )
+
 
 class Footprint(NamedTuple):
     """What an index takes, in bytes."""

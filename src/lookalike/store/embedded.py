@@ -21,11 +21,12 @@ from ..errors import (
     UnknownPicture,
 )
 from ..filters import Filter
-from ..types import Finding, Place, Record, Rows, Vectors
+from ..types import Effort, Finding, Place, Record, Rows, Trial, Tuning, Vectors
 from . import ANYWHERE, Arrival, EmbeddingPlan, LedgerEntry, Look, Outcome, Refusal, embeddings
 from .catalogue import Catalogue
 from .embedding_index import EmbeddingIndex
 from .embeddings import Embedding
+from .measuring import Sample
 from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
@@ -164,7 +165,7 @@ class EmbeddedStore:
         seen = self._current(embedding)
         index = self._indexes[embedding]
         allowed = None if look.where is None else self._allowed(seen, look.where)
-        effort = look.effort or index.usual
+        effort = index.usual if look.effort is None else look.effort.or_else(index.usual)
         if k is None:
             least = -math.inf if look.least is None else look.least
             every = [
@@ -294,6 +295,25 @@ class EmbeddedStore:
         for name, index in self._indexes.items():
             self._current(name)
             index.compact(at_leisure=True)
+
+    def sampled(self, embedding: str, count: int, k: int) -> Sample:
+        """Stored vectors, evenly spread, at most `count`, as queries with their true `k` nearest.
+
+        None of them finds itself.
+        """
+        self._current(embedding)
+        return self._indexes[embedding].sampled(count, k)
+
+    def tried(self, embedding: str, sample: Sample, effort: Effort) -> Trial:
+        """How much of a sample's nearest searches with this effort find, and in what time."""
+        return self._indexes[embedding].tried(sample, effort)
+
+    def keep_tuning(self, embedding: str, tuning: Tuning) -> None:
+        """Have every search of every process that says no effort use the chosen one.
+
+        Until the index is of another kind, or has other options.
+        """
+        self._indexes[embedding].keep(tuning)
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and found again."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from ..index import Coding, Kind, Structure, cache
 from ..index.flat import Flat, FlatOptions
 from ..index.projection import Projection
 from ..index.segments import SegmentedIndex
-from ..types import Effort, Finding, Rows
-from . import EmbeddingPlan, embeddings
+from ..types import Effort, Finding, Rows, Trial, Tuning
+from . import EmbeddingPlan, embeddings, measuring
 from .catalogue import Catalogue
 from .connection import Connection
 from .embeddings import Embedding
@@ -64,9 +66,14 @@ class EmbeddingIndex:
         """Why the cache that the catalogue names cannot be used, until it is replaced."""
         self._last_row = 0
         self._last_removal = 0
+        self._tuned: str | None = None
+        self._found: Tuning | None = None
+        """What the catalogue says of tuning, and what that is."""
         self.followed = 0
         self.usual: Effort | None = None
-        """How far searches look that do not say so."""
+        """How far searches look that do not say so, where that has been tuned."""
+        self.tuning: Tuning | None = None
+        """What `tune` found, if that was of such a structure as there is now."""
         self.vectors = SegmentedIndex(plan.dim, self._distance)
 
     def follow(self, connection: Connection, change: int) -> None:
@@ -120,7 +127,7 @@ class EmbeddingIndex:
     def describe(self) -> dict[str, Any]:
         """The index in a few JSON values."""
         structure = self.vectors.structure
-        folder = self._folder / self._token if self._token else None
+        stored = _size(self._folder / self._token) if self._token else 0
         return {
             "index": self._plan.index,
             "structure": structure.kind if structure else "flat",
@@ -130,9 +137,34 @@ class EmbeddingIndex:
             "fingerprint": self._plan.fingerprint,
             "vectors": len(self.vectors),
             "fresh": len(self.vectors.fresh()[0]),
-            "cache_bytes": _size(folder) if folder else 0,
+            "cache_bytes": stored,
             "memory_bytes": structure.memory_bytes if structure else 0,
+            "bytes_per_vector": round(stored / len(self.vectors), 1) if len(self.vectors) else 0.0,
+            "tuning": self.tuning.to_json() if self.tuning else None,
         }
+
+    def sampled(self, count: int, k: int) -> measuring.Sample:
+        """Stored vectors, evenly spread, at most `count`, as queries with their true nearest."""
+        index, rows = self.vectors, self.vectors.sample(count)
+        with self._catalogue.reading() as connection:
+            embedding = embeddings.in_use(connection, self._number)
+            every = [
+                self._catalogue.vectors_at(connection, embedding, rows[i : i + 1])
+                for i in range(len(rows))
+            ]
+        there = np.array([len(each) > 0 for each in every], np.bool_)  # not removed meanwhile
+        return measuring.sampled(index, rows[there], np.concatenate(every), k)
+
+    def tried(self, sample: measuring.Sample, effort: Effort) -> Trial:
+        """How much of a sample's nearest searches with this effort find, and in what time."""
+        return measuring.tried(self.vectors, sample, effort)
+
+    def keep(self, tuning: Tuning) -> None:
+        """Have every search of every process that says no effort use the chosen one."""
+        said = {"made_for": self._made_for(), **tuning.to_json()}
+        with self._catalogue.writing() as connection:
+            embeddings.keep_tuning(connection, self._number, json.dumps(said))
+        self._catch_up()
 
     def check(self, sample: int = 200, k: int = 10) -> list[Finding]:
         """Whether sampled vectors find themselves first, and the index what exact search finds."""
@@ -199,6 +231,33 @@ class EmbeddingIndex:
         for rows, vectors in self._catalogue.vectors_after(connection, embedding, self._last_row):
             self.vectors.add(rows, vectors)
             self._last_row = int(rows[-1])
+        self._take_up_tuning(connection)
+
+    def _take_up_tuning(self, connection: Connection) -> None:
+        """Search as `tune` found best, unless that was for another structure than there is now."""
+        text = embeddings.tuning(connection, self._number)
+        if text != self._tuned:
+            self._tuned, self._found = text, self._read_tuning(text)
+        found, structure = self._found, self.vectors.structure
+        here = structure.kind if structure else "flat"
+        self.tuning = found if found is not None and found.structure == here else None
+        self.usual = self.tuning.chosen.effort if self.tuning else None
+
+    def _read_tuning(self, text: str | None) -> Tuning | None:
+        """None also if it was found for an index with other options."""
+        if text is None:
+            return None
+        try:
+            said = json.loads(text)
+            return Tuning.from_json(said) if said["made_for"] == self._made_for() else None
+        except (KeyError, TypeError, ValueError) as error:
+            _log.warning("What `lookalike tune` found cannot be read, run it again: %s", error)
+            return None
+
+    def _made_for(self) -> list[Any]:
+        """What an effort depends on of the recipe: JSON values."""
+        options: dict[str, Any] = json.loads(json.dumps(asdict(self._plan.index_options)))
+        return [self._plan.index, options, self._plan.distance, self._plan.pca]
 
     def _adopt(self, token: str, connection: Connection) -> None:
         """Go over to the cache that the catalogue names, if it is usable."""

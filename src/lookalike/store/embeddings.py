@@ -80,6 +80,17 @@ def keep_learned(connection: Connection, name: str, fingerprint: str, content: b
     )
 
 
+def tuning(connection: Connection, number: int) -> str | None:
+    """What `tune` found for one of these, as JSON; None if it has not been tuned."""
+    return _about(connection, _tuning_of(number))
+
+
+def keep_tuning(connection: Connection, number: int, text: str) -> None:
+    """Keep what `tune` found for one of those in use, in place of what was kept before."""
+    in_use(connection, number)
+    connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_tuning_of(number), text))
+
+
 def coming(connection: Connection) -> dict[str, Embedding]:
     """Those that a reindex is building, by name."""
     rows = connection.execute(f"{_COLUMNS} WHERE coming ORDER BY number")
@@ -162,6 +173,10 @@ def swap(connection: Connection) -> None:
     connection.execute("DELETE FROM about WHERE name = 'coming'")
 
 
+def _tuning_of(number: int) -> str:
+    return f"tuning {number}"
+
+
 def _about(connection: Connection, name: str) -> str | None:
     found = connection.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
     return found[0] if found else None
@@ -170,6 +185,7 @@ def _about(connection: Connection, name: str) -> str | None:
 def _drop(connection: Connection, embedding: Embedding) -> None:
     connection.execute(f"DROP TABLE vectors_{embedding.number}")
     connection.execute("DELETE FROM embeddings WHERE number = ?", (embedding.number,))
+    connection.execute("DELETE FROM about WHERE name = ?", (_tuning_of(embedding.number),))
 
 
 def every_number(connection: Connection) -> Iterator[int]:
