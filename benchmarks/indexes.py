@@ -52,7 +52,7 @@ IN_TURN = 100
 SECONDS = 30.0
 """What one line may take at most."""
 EUCLIDEAN = distance_named("euclidean")
-WALKS = tuple({"ef_search": ef} for ef in (16, 24, 32, 48, 64, 96, 128, 192))
+WALKS = tuple({"ef_search": ef} for ef in (16, 20, 24, 28, 32, 40, 48, 64, 96, 128))
 PROBES = tuple({"probes": probes} for probes in (1, 2, 4, 8, 16, 32))
 REFINED = tuple(
     {"probes": probes, "refine": refine}
