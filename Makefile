@@ -40,8 +40,9 @@ lint: $(DEV)
 types: $(DEV)
 	$(VENV)/mypy
 
+# A process for each core; threads of their own would only wait for each other.
 unit: $(DEV)
-	$(VENV)/pytest -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 # Networks of timm and open_clip, and their export, which need the extras `torch` (5.5 GB with CUDA)
 # and `export`. `make test` runs these as well from then on.

@@ -21,6 +21,10 @@ from lookalike.types import Place, Vectors
 
 # No test fetches weights: what needs real ones is skipped where they are not in the hub's cache.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # a process for each core: threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell without job control has what runs in its background, and all that this starts, ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -356,6 +358,111 @@ class TestThroughACollection:
         collection.settle()
         for k in (3, None):
             assert collection.search(random_vectors(1, DIM)[0], k=k) == []
+
+
+COMPRESSED = ("ivfpq", "ivfsq", "rabitq")
+
+
+@pytest.mark.parametrize("index", COMPRESSED)
+def test_the_first_searches_may_come_at_once(index: str, tmp_path: Path) -> None:
+    vectors = distance_named("cosine").prepared(clustered_vectors(1_000, DIM))
+    cls: Any = registry.load("index", index)
+    built = cls.create(DIM, distance_named("cosine"), cls.Options(), 1_000, tmp_path)
+    built.train(vectors)
+    built.add(vectors)
+    built.save(tmp_path)
+    for _ in range(30):
+        loaded = cls.load(tmp_path, cls.Options(), mapped=True)
+        gate = threading.Barrier(4)
+
+        def first(loaded: Any = loaded, gate: threading.Barrier = gate) -> float:
+            gate.wait()
+            return float(loaded.search(vectors[:1], 1, None, None).scores[0, 0])
+
+        with ThreadPoolExecutor(4) as pool:
+            every = [each.result() for each in [pool.submit(first) for _ in range(4)]]
+        assert every == pytest.approx([1.0] * 4, abs=1e-3)
+        assert loaded.search(vectors[:1], 1, None, None).scores[0, 0] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("index", [*COMPRESSED, "ivf"])
+def test_a_collection_that_was_emptied_is_built_again(
+    opened: Open, index: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    collection = opened(f'name = "{index}"')
+    vectors = clustered_vectors(600, DIM)
+    fill(collection, vectors[:50])
+    collection.remove(*[record.id for record in collection])
+    collection.settle()
+    fill(collection, vectors, 1_000)
+    assert collection.stats()["embeddings"]["v"]["fresh"] == 0
+    assert numbers_of(collection.search(vectors[3], k=1, probes="all")) == [1_003]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("value", [1e19, 3e38])
+def test_a_vector_too_large_to_be_compared_is_refused_before_it_is_stored(
+    opened: Open, value: float
+) -> None:
+    collection = opened('name = "ivfpq"', "euclidean")
+    vectors = random_vectors(20, DIM)
+    vectors[7, 0] = value
+    with pytest.raises(BadQuery, match="too large"):
+        fill(collection, vectors)
+    assert len(collection) == 0
+
+
+def test_a_removal_does_not_make_hash_tables_look_at_everything(opened: Open) -> None:
+    collection = opened('name = "lsh", hash_size = 10', "euclidean")
+    vectors = clustered_vectors(6_000, DIM)
+    fill(collection, vectors)
+    collection.remove(*[hit.id for hit in collection.search(vectors[9], k=5)])
+    alive = np.ones(6_000, np.bool_)
+    alive[:60] = False
+    structure: Any = structure_of(collection)
+    for query in vectors[100:140]:
+        before = len(structure._candidates(query[None], 10, None, None))
+        after = len(structure._candidates(query[None], 10, alive, None))
+        assert before - 60 <= after <= before
+
+
+@pytest.mark.parametrize("index", ["hnsw", "ivf", "ivfpq", "lsh"])
+def test_all_hits_under_a_filter_or_within_a_radius_are_all(opened: Open, index: str) -> None:
+    collection = opened(f'name = "{index}"', "true_euclidean")
+    vectors = clustered_vectors(COUNT, DIM)
+    fill(collection, vectors)
+    assert len(collection.search(vectors[0], k=None, where="label=1")) == COUNT // 3
+    apart = distances_between(vectors[:1], vectors, "true_euclidean")[0]
+    found = collection.search(vectors[0], k=None, radius=6.0)
+    assert sorted(numbers_of(found)) == np.flatnonzero(apart <= 6.0).tolist()
+
+
+def test_a_distance_of_its_own_keeps_its_recall_under_a_filter(opened: Open) -> None:
+    collection = opened('name = "hnsw"', "l1")
+    vectors = clustered_vectors(24_000, DIM)
+    fill(collection, vectors)
+    right = 0
+    some = np.arange(24_000) % 3 == 1
+    for query in clustered_vectors(30, DIM, seed=7):
+        apart = distances_between(query[None], vectors, "l1")[0]
+        best = np.argsort(np.where(some, apart, np.inf))[:10]
+        right += len(set(numbers_of(collection.search(query, where="label=1"))) & set(best))
+    assert right >= 0.95 * 300
+
+
+def test_a_negative_radius_is_refused_where_no_distance_is_below_zero(opened: Open) -> None:
+    with pytest.raises(BadQuery, match="radius must be 0 or more"):
+        opened('name = "flat"').search(random_vectors(1, DIM)[0], radius=-1)
+
+
+def test_what_a_killed_build_left_is_deleted_by_the_next(opened: Open, tmp_path: Path) -> None:
+    collection = opened('name = "ivfpq"')
+    fill(collection, random_vectors(300, DIM))
+    folder = tmp_path / "c" / "index"
+    (folder / "tmpabc.tmp").write_bytes(bytes(100))
+    (folder / "v-1.tmp").mkdir()
+    fill(collection, random_vectors(300, DIM, seed=2), 1_000)
+    assert {path.name for path in folder.iterdir() if path.name.endswith(".tmp")} == set()
 
 
 def test_an_effort_that_an_index_does_not_know_is_refused_by_name(opened: Open) -> None:

@@ -117,7 +117,7 @@ class Engine:
         """
         for matrix in vectors.values():
             if not math.isfinite(np.vdot(matrix, matrix)):
-                raise BadQuery("the query vector holds NaN or infinity")
+                raise BadQuery("the query vector holds NaN, infinity or values too large")
         look = self._look(question, vectors)
         upto = None if question.k is None else int(question.k) + int(question.offset)
         if len(vectors) == 1:
@@ -153,6 +153,8 @@ class Engine:
             if len(names) > 1:
                 raise BadQuery("a radius goes with one kind of vectors: name it with embedding")
             at_zero = self._at_zero[next(iter(names))]
+            if question.radius < 0 and at_zero > 0:
+                raise BadQuery(f"radius must be 0 or more, not {question.radius:g}")
             least = max(at_zero - question.radius, -math.inf if least is None else least)
         where = filters.parse(question.where) if question.where is not None else None
         return Look(where, effort, least)

@@ -114,10 +114,10 @@ class Question:
             return None
         for name in ("probes", "ef_search", "refine"):
             value = getattr(self, name)
-            most = {"ef_search": 100_000, "refine": 10_000}.get(name, math.inf)
+            most = {"ef_search": 10_000, "refine": 1_000}.get(name, 1_000_000)
             whole = _is_whole(value) and 1 <= value <= most
             if not (value is None or whole or (name == "probes" and value == "all")):
-                raise BadQuery(f"{name} must be a whole number, 1 or more, not {value!r}")
+                raise BadQuery(f"{name} must be a whole number, 1 to {most:,}, not {value!r}")
         return Effort(self.probes, self.ef_search, self.refine)
 
     @property

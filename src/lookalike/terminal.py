@@ -307,7 +307,7 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
         size = f", {written_bytes(each['cache_bytes'])}" if each["cache_bytes"] else ""
         vectors = f"{each['vectors']:,} x {each['dim']}"
         rows.append((name, f"{vectors}, {each['distance']}, {each['structure']}{size}"))
-        memory = f"{_bytes(each['memory_bytes'])} when searched"
+        memory = f"{written_bytes(each['memory_bytes'])} when searched"
         on_disk = f", {each['bytes_per_vector']:,.0f} bytes a vector on disk" if size else ""
         rows.append((f"{name} memory", memory + on_disk))
         rows.append((f"{name} recall", _measured(each["tuning"])))

@@ -254,8 +254,8 @@ def test_the_newest_come_first(store: EmbeddedStore) -> None:
     [
         ({"v": np.zeros((2, DIM), np.float32)}, "of shape"),
         ({"v": np.zeros((1, DIM + 1), np.float32)}, "of shape"),
-        ({"v": np.full((1, DIM), np.nan, np.float32)}, "NaN or infinity"),
-        ({"v": np.full((1, DIM), 1e300)}, "NaN or infinity"),
+        ({"v": np.full((1, DIM), np.nan, np.float32)}, "NaN, infinity"),
+        ({"v": np.full((1, DIM), 1e300)}, "NaN, infinity"),
         ({}, "expected v"),
         ({"w": np.zeros((1, DIM), np.float32)}, "expected v"),
     ],

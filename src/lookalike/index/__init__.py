@@ -81,10 +81,13 @@ class Structure(Protocol):
         """
         ...
 
-    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> Positions | None:
+    def reach(
+        self, query: Vectors, k: int | None, allowed: Mask | None, effort: Effort | None
+    ) -> Positions | None:
         """What this effort looks at for one query, float32 [1, dim]; None for everything.
 
-        `k`: how many hits it is for, None for as many as there are.
+        `k`: how many hits it is for, None for as many as there are. What is not `allowed` may
+        be among it.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ class AutoOptions(CompressedOptions):
 
     def __post_init__(self) -> None:
         CompressedOptions.__post_init__(self)
+        if not 0 <= self.memory_gb < math.inf:
+            raise ValueError(f"memory_gb must be 0 or more, not {self.memory_gb:g}")
         self.graph()
 
     def graph(self) -> HNSWOptions:

@@ -65,7 +65,7 @@ class Compressed:
         )
         self._probing = Probing(self._ivf, options.probes)
         self._both: Any = None
-        self._made: dict[int, Any] = {}
+        self._made: dict[tuple[int, float], Any] = {}
 
     @staticmethod
     def description(dim: int, clusters: int) -> str:
@@ -164,14 +164,14 @@ class Compressed:
         probes = self._probing.count(effort)
         candidates = self._candidates(k, effort)
         if allowed is None:
-            found = self._looked_at(queries, k, candidates, self._parameters(probes))
+            found = self._looked_at(queries, k, candidates, probes, None)
+        elif len(queries) > 1:  # each looks as far as it has to
+            return faiss_calls.one_by_one(self.search, queries, k, allowed, effort)
         else:
             farther = self._probing.restricted(self._rotated(queries), probes, allowed)
             if farther is None:
                 return faiss_calls.all_of(self._refinement.index, queries, k, allowed)
-            chosen = faiss_calls.selector(allowed)
-            parameters = self._with_refinement(farther, chosen)
-            found = self._looked_at(queries, k, candidates, parameters)
+            found = self._looked_at(queries, k, candidates, farther, faiss_calls.selector(allowed))
         if faiss_calls.is_short(found):
             short = found.rows[:, -1] < 0
             flat = self._refinement.index
@@ -179,18 +179,21 @@ class Compressed:
             found.rows[short], found.scores[short] = rows, scores
         return found
 
-    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> Positions | None:  # noqa: ARG002
+    def reach(
+        self,
+        query: Vectors,
+        k: int | None,  # noqa: ARG002
+        allowed: Mask | None,  # noqa: ARG002
+        effort: Effort | None,
+    ) -> Positions | None:
         """All members of the nearest clusters."""
         return self._probing.members(self._rotated(query), effort)
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
-        allowed = np.zeros(len(self), np.bool_)
-        allowed[positions] = True
-        k = min(k, len(positions))
-        if k == 0:
-            return faiss_calls.none(len(queries), 0)
-        return faiss_calls.all_of(self._refinement.index, queries, k, allowed)
+        metric = faiss_calls.metric_of(self._refinement.index)
+        found = faiss_calls.exact(queries, self.at(positions), k, metric)
+        return Neighbours(positions[found.rows], found.scores) if len(positions) else found
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]; half precision where they have length 1."""
@@ -213,13 +216,15 @@ class Compressed:
     @property
     def _refined(self) -> Any:
         """The two as one FAISS index."""
-        if self._both is None:
-            flat = self._refinement.index
+        both = self._both
+        if both is None:  # several threads may come here at once: each makes one of its own
+            flat = self._refinement.mapped()
             metric, flat.metric_type = flat.metric_type, self._base.metric_type
             both = faiss.IndexRefine(self._base, flat)  # which wants them to be the same
             both.metric_type = flat.metric_type = metric
-            self._both = both
-        return self._both
+            self._both = both, flat  # the first refers to the second
+            return both
+        return both[0]
 
     def _rotated(self, queries: Vectors) -> Vectors:
         """As the inverted file is asked."""
@@ -234,29 +239,38 @@ class Compressed:
             refine = effort.refine
         return min(max(refine * k, _LEAST_CANDIDATES), max(len(self), k))
 
-    def _looked_at(self, queries: Vectors, k: int, candidates: int, parameters: Any) -> Neighbours:
+    def _looked_at(
+        self, queries: Vectors, k: int, candidates: int, probes: int, selector: Any
+    ) -> Neighbours:
         """The `k` best of the candidates by their vectors; -1 past the end."""
-        rows, scores = faiss_calls.search(self._refined, queries, candidates, parameters)
-        if self._refined.metric_type == faiss.METRIC_INNER_PRODUCT:
-            # Where there are fewer candidates, FAISS puts the missing ones first.
-            for i in np.flatnonzero(rows[:, 0] < 0).tolist():
-                missing = int(np.count_nonzero(rows[i] < 0))
-                rows[i], scores[i] = np.roll(rows[i], -missing), np.roll(scores[i], -missing)
-                scores[i, candidates - missing :] = -np.inf
+        refined = self._refined
+        if refined.metric_type == faiss.METRIC_L2:
+            parameters = self._parameters(probes, candidates / k, selector)
+            return faiss_calls.search(refined, queries, k, parameters)
+        # Where there are fewer candidates, FAISS puts those that are missing first.
+        parameters = self._parameters(probes, 1.0, selector)
+        rows, scores = faiss_calls.search(refined, queries, candidates, parameters)
+        for i in np.flatnonzero(rows[:, 0] < 0).tolist():
+            missing = int(np.count_nonzero(rows[i] < 0))
+            rows[i], scores[i] = np.roll(rows[i], -missing), np.roll(scores[i], -missing)
+            scores[i, candidates - missing :] = -np.inf
         return Neighbours(rows[:, :k], scores[:, :k])
 
-    def _parameters(self, probes: int) -> Any:
+    def _parameters(self, probes: int, factor: float, selector: Any) -> Any:
+        if selector is not None:
+            return self._made_parameters(probes, factor, selector)
         # Making FAISS's parameter objects costs as much as a tenth of a search: made once.
-        made = self._made.get(probes)
+        made = self._made.get((probes, factor))
         if made is None:
-            made = self._made[probes] = self._with_refinement(probes, None)
+            made = self._made_parameters(probes, factor, None)
+            self._made[probes, factor] = made
         return made
 
-    def _with_refinement(self, probes: int, selector: Any) -> Any:
+    def _made_parameters(self, probes: int, factor: float, selector: Any) -> Any:
         parameters = self._probing.parameters(probes, selector)
         if self._rotation is not None:
             parameters = faiss.SearchParametersPreTransform(index_params=parameters)
-        return faiss.IndexRefineSearchParameters(k_factor=1, base_index_params=parameters)
+        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=parameters)
 
 
 class IVFPQ(Compressed):

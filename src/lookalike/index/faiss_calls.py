@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..distances import Metric
-from ..types import Neighbours, Vectors
+from ..types import Effort, Neighbours, Vectors
 from . import Mask, Positions
 
 FILE = "structure.faiss"
@@ -22,6 +23,27 @@ _LANES = 4
 def metric_number(metric: Metric) -> int:
     """FAISS's number of a metric."""
     return int(faiss.METRIC_INNER_PRODUCT if metric == "inner product" else faiss.METRIC_L2)
+
+
+def metric_of(index: Any) -> Metric:
+    """The metric of a FAISS index."""
+    inner = index.metric_type == faiss.METRIC_INNER_PRODUCT
+    return "inner product" if inner else "squared euclidean"
+
+
+def one_by_one(
+    search_one: Callable[..., Neighbours],
+    queries: Vectors,
+    k: int,
+    allowed: Mask,
+    effort: Effort | None,
+) -> Neighbours:
+    """The answers of a structure's search to each query on its own."""
+    found = none(len(queries), k)
+    for i in range(len(queries)):
+        rows, scores = search_one(queries[i : i + 1], k, allowed, effort)
+        found.rows[i, : rows.shape[1]], found.scores[i, : rows.shape[1]] = rows[0], scores[0]
+    return found
 
 
 def search(index: Any, queries: Vectors, k: int, parameters: Any) -> Neighbours:

@@ -82,7 +82,9 @@ class Flat:
         """Exact, with or without a restriction."""
         return faiss_calls.all_of(self._index, queries, k, allowed)
 
-    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> None:
+    def reach(
+        self, query: Vectors, k: int | None, allowed: Mask | None, effort: Effort | None
+    ) -> None:
         """Everything."""
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:

@@ -135,12 +135,15 @@ class HNSW:
             found.rows[short], found.scores[short] = rows, scores
         return found
 
-    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> Positions | None:
+    def reach(
+        self, query: Vectors, k: int | None, allowed: Mask | None, effort: Effort | None
+    ) -> Positions | None:
         """Everything; for `k` hits, more of the metric's nearest than that."""
         if k is None:
             return None
         wanted = min(max(_OTHERWISE * k, _OTHERWISE_LEAST, self._ef(effort)), len(self))
-        return np.sort(self.search(query, wanted, None, effort).rows[0])
+        found = self.search(query, wanted, allowed, effort).rows[0]
+        return np.sort(found[found >= 0])
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import faiss
 import numpy as np
@@ -22,6 +22,8 @@ TRAIN_EACH = 40
 MOST_TRAINING = 256_000
 _OUTGROWN = 2.0
 """The clusters wanted by now, for each that there is, from which on they are learned anew."""
+_NEARLY_ALL = 0.75
+"""The allowed share from which on it does not matter which are not."""
 _FAR = 2.0
 """Times the lists that a filter's share explains, from which on every allowed vector is seen."""
 
@@ -32,14 +34,14 @@ class IVFOptions:
 
     clusters: int = 0
     """0: four times the square root of the number of vectors; never more than there are vectors."""
-    probes: int = 16
+    probes: int | Literal["all"] = 16
     """Of the nearest clusters, how many are looked into: time, and recall."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.clusters <= 1_000_000:
             raise ValueError(f"clusters must be 0 to 1,000,000, not {self.clusters}")
-        if self.probes < 1:
-            raise ValueError(f"probes must be 1 or more, not {self.probes}")
+        if self.probes != "all" and self.probes < 1:
+            raise ValueError(f'probes must be 1 or more or "all", not {self.probes}')
 
     def clusters_for(self, expected: int) -> int:
         """How many there are to be for about so many vectors."""
@@ -125,6 +127,8 @@ class IVF:
         if allowed is None:
             found = faiss_calls.search(self._index, queries, k, self._probing.parameters(probes))
         else:
+            if len(queries) > 1:  # each looks as far as it has to
+                return faiss_calls.one_by_one(self.search, queries, k, allowed, effort)
             farther = self._probing.restricted(queries, probes, allowed)
             if farther is None:
                 return self._everywhere(queries, k, allowed)
@@ -136,20 +140,21 @@ class IVF:
             found.rows[short], found.scores[short] = rows, scores
         return found
 
-    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> Positions | None:  # noqa: ARG002
+    def reach(
+        self,
+        query: Vectors,
+        k: int | None,  # noqa: ARG002
+        allowed: Mask | None,  # noqa: ARG002
+        effort: Effort | None,
+    ) -> Positions | None:
         """All members of the nearest clusters."""
         return self._probing.members(query, effort)
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
-        metric = self._index.metric_type == faiss.METRIC_INNER_PRODUCT
-        vectors = self.at(positions)
-        found = faiss_calls.exact(
-            queries, vectors, k, "inner product" if metric else "squared euclidean"
-        )
-        if len(positions) == 0:
-            return found
-        return Neighbours(positions[found.rows], found.scores)
+        metric = faiss_calls.metric_of(self._index)
+        found = faiss_calls.exact(queries, self.at(positions), k, metric)
+        return Neighbours(positions[found.rows], found.scores) if len(positions) else found
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""
@@ -184,7 +189,7 @@ class IVF:
 class Probing:
     """How many inverted lists a search looks into, and what FAISS has to be told for it."""
 
-    def __init__(self, ivf: Any, usual: int) -> None:
+    def __init__(self, ivf: Any, usual: int | Literal["all"]) -> None:
         self._ivf = ivf
         self._usual = usual
         # Making FAISS's parameter object costs as much as a tenth of a search: made once.
@@ -198,8 +203,8 @@ class Probing:
         wanted = self._usual if effort is None or effort.probes is None else effort.probes
         return lists if wanted == "all" else min(wanted, lists)
 
-    def restricted(self, queries: Vectors, probes: int, allowed: Mask) -> int | None:
-        """How many lists give as many candidates as usual where only some are allowed.
+    def restricted(self, query: Vectors, probes: int, allowed: Mask) -> int | None:
+        """How many lists give a query, float32 [1, dim], the usual candidates under a filter.
 
         All lists are gone through from the nearest on, until there are enough. None if that takes
         far more than the allowed share would explain: then they lie elsewhere, as cats do that are
@@ -208,9 +213,11 @@ class Probing:
         lists = int(self._ivf.nlist)
         counts = self._allowed_in_lists(allowed)
         share = max(int(counts.sum()), 1) / max(len(allowed), 1)
-        every = self._ivf.quantizer.search(queries, lists)[1]
-        seen = np.cumsum(counts[every], axis=1)
-        needed = int((seen < probes * len(allowed) / lists).sum(axis=1).max()) + 1
+        if share > _NEARLY_ALL:  # as where a few have been removed
+            return min(round(probes / share) + 1, lists)
+        nearest = self._ivf.quantizer.search(query, lists)[1][0]
+        seen = np.cumsum(counts[nearest])
+        needed = int(np.count_nonzero(seen < probes * len(allowed) / lists)) + 1
         return None if needed > min(_FAR * probes / share + 1, lists) else needed
 
     def _allowed_in_lists(self, allowed: Mask) -> npt.NDArray[np.int64]:

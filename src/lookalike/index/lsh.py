@@ -7,8 +7,10 @@ Looking into the buckets nearest to the query's own, too, is multi-probe LSH (Lv
 from __future__ import annotations
 
 import heapq
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 from zipfile import BadZipFile
@@ -26,7 +28,9 @@ _TABLES = "tables.npz"
 _BLOCK = 16_384
 _CANDIDATES = 10
 """For each hit, before buckets farther off are looked into as well."""
-_ALL_FROM = 256
+_ENOUGH = 0.5
+"""Of the candidates that a filter's share lets expect."""
+_ALL_FROM = 4_096
 """Buckets of each table, from which on looking at every vector costs less."""
 Planes = npt.NDArray[np.float32]
 """float32 [num_hashtables, hash_size, dim]."""
@@ -45,7 +49,7 @@ class LSHOptions:
     store_file: str = ""
     """The path of a .npz that keeps the planes, as lshash writes it; made if it is not there."""
     overwrite: bool = False
-    """Draw the planes anew, whatever the file holds."""
+    """Draw the planes from `seed`, whatever the file holds."""
     seed: int = 0
     """Of the random planes."""
 
@@ -161,10 +165,16 @@ class LSH:
             found.rows[i, :width], found.scores[i, :width] = nearest.rows[0], nearest.scores[0]
         return found
 
-    def reach(self, query: Vectors, k: int | None, effort: Effort | None) -> Positions | None:  # noqa: ARG002
+    def reach(
+        self,
+        query: Vectors,
+        k: int | None,  # noqa: ARG002
+        allowed: Mask | None,  # noqa: ARG002
+        effort: Effort | None,
+    ) -> Positions | None:
         """All that lie in the buckets looked into."""
         probes = self._probes(effort)
-        if probes == "all":
+        if probes == "all" or probes >= min(1 << self._options.hash_size, _ALL_FROM):
             return None
         return self._in_buckets(self._projected(query)[:, 0], probes)
 
@@ -205,20 +215,26 @@ class LSH:
     def _candidates(
         self, query: Vectors, k: int, allowed: Mask | None, effort: Effort | None
     ) -> Positions:
+        """What is ranked for one query: the buckets looked into, more of them, or everything."""
         probes = self._probes(effort)
-        buckets = 1 << self._options.hash_size
+        most = min(1 << self._options.hash_size, _ALL_FROM)
+        everything = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+        if probes == "all" or probes >= most:
+            return everything
         projected = self._projected(query)[:, 0]
-        wanted = min(_CANDIDATES * k, len(self))
-        while probes != "all" and probes < buckets:
+        found = self._in_buckets(projected, probes)
+        wanted = min(_CANDIDATES * k, len(everything))
+        if allowed is not None:
+            # Where far fewer pass than the filter's share, those that pass lie elsewhere.
+            usual = len(found) * len(everything) / len(allowed)
+            found = found[np.flatnonzero(allowed[found])]
+            if len(found) < _ENOUGH * usual:
+                return everything
+        while len(found) < wanted and probes < most:
+            probes *= 4
             found = self._in_buckets(projected, probes)
-            if allowed is not None:
-                # As many as there would be without a filter.
-                wanted = min(max(wanted, len(found)), int(np.count_nonzero(allowed)))
-                found = np.intersect1d(found, np.flatnonzero(allowed), assume_unique=True)
-            if len(found) >= wanted:
-                return found
-            probes = 4 * probes if probes < _ALL_FROM else "all"
-        return np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+            found = found if allowed is None else found[np.flatnonzero(allowed[found])]
+        return found if len(found) >= wanted else everything
 
     def _in_buckets(self, projected: npt.NDArray[np.float32], probes: int) -> Positions:
         """Positions in the `probes` nearest buckets of each table, ascending, each once."""
@@ -274,14 +290,23 @@ class _Tables:
 def planes_of(options: LSHOptions, dim: int) -> Planes:
     """The planes that these options name: of the store file, or drawn, and then kept there."""
     path = Path(options.store_file).expanduser() if options.store_file else None
+    there = path is not None and path.exists() and not options.overwrite
+    return _planes(options, dim, path, path.stat().st_mtime_ns if path and there else 0)
+
+
+@lru_cache(maxsize=8)
+def _planes(options: LSHOptions, dim: int, path: Path | None, modified_ns: int) -> Planes:
+    """`modified_ns`: of the store file that is to be read, 0 if planes are to be drawn."""
     shape = (options.num_hashtables, options.hash_size, dim)
-    if path is not None and path.exists() and not options.overwrite:
+    if path is not None and modified_ns:
         return _read_planes(path, shape)
     drawn = np.random.default_rng(options.seed).standard_normal(shape).astype(np.float32)
     if path is not None:
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         try:
-            with path.open("wb") as file:
+            with temporary.open("wb") as file:
                 np.savez_compressed(file, *drawn)
+            temporary.rename(path)
         except OSError as error:
             raise PlanesUnusable(path, error.strerror or str(error)) from error
     return drawn

@@ -79,10 +79,15 @@ class Refinement:
     @property
     def index(self) -> Any:
         """A flat FAISS index of all, mapped."""
-        if self._index is None:
-            self._finish()
-            self._index = faiss_calls.read(self._path, mapped=True)
-        return self._index
+        index = self._index
+        if index is None:
+            index = self._index = self.mapped()
+        return index
+
+    def mapped(self) -> Any:
+        """One more flat FAISS index of all, that is the caller's own."""
+        self._finish()
+        return faiss_calls.read(self._path, mapped=True)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""

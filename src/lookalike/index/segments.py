@@ -150,7 +150,8 @@ class SegmentedIndex:
     ) -> Neighbours:
         """All that the effort reaches for one query, float32 [1, dim]: best first, [1, n].
 
-        Of score `least` at the least. What is fresh is always reached. Linear in what is reached.
+        With `allowed`, or a `least` score, all that pass, wherever they lie. What is fresh is
+        always reached. Linear in what is looked at.
         """
         return self._all(self._view, self.prepared(query), None, allowed, effort, least)
 
@@ -326,21 +327,20 @@ class SegmentedIndex:
         least: float = -np.inf,
     ) -> Neighbours:
         """What is reached for one query, best first, [1, n]; the `k` best of it, or all."""
-        in_main = None if allowed is None else view.main.living(allowed)
-        there = len(view.main.rows) if in_main is None else len(in_main)
+        chosen = None if allowed is None else self._chosen_of(view, allowed)
+        mask = view.main.alive if chosen is None else chosen.main_mask
+        there = len(view.main.rows) if chosen is None else len(chosen.in_main)
         reached = None
-        if view.structure is not None and (k is None or not _few(there, view)):
-            reached = view.structure.reach(query, k, effort)
-        if reached is not None:
-            if in_main is not None:
-                reached = np.intersect1d(reached, in_main, assume_unique=True)
-            elif view.main.alive is not None:
-                reached = reached[view.main.alive[reached]]
-            if k is None or len(reached) >= min(k, there):
-                in_main = reached
-        if in_main is None:
-            in_main = view.main.living()
-        rows, scores = self._scored(view, query, in_main, view.fresh.living(allowed), least)
+        # All that pass a filter, or are near enough, are wanted wherever they lie.
+        wherever = k is None and (chosen is not None or least > -np.inf)
+        if view.structure is not None and not wherever and (k is None or not _few(there, view)):
+            reached = view.structure.reach(query, k, mask, effort)
+        if reached is not None and mask is not None:
+            reached = reached[np.flatnonzero(mask[reached])]
+        if reached is None or (k is not None and len(reached) < min(k, there)):
+            reached = view.main.living() if chosen is None else chosen.in_main
+        in_fresh = view.fresh.living() if chosen is None else chosen.in_fresh
+        rows, scores = self._scored(view, query, reached, in_fresh, least)
         return Neighbours(rows[:, :k], scores[:, :k])
 
     def _scored(

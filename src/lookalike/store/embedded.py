@@ -31,6 +31,8 @@ from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
+_LARGEST = 1e36
+"""Of a vector's squared length."""
 
 
 class Kept(NamedTuple):
@@ -385,8 +387,12 @@ def _checked(
                 f"{name} vectors of shape {matrix.shape} for {count} pictures, "
                 f"expected {(count, wanted[name].dim)}"
             )
-        if not np.isfinite(matrix).all():
-            raise BadQuery(f"{name} vectors hold NaN or infinity; nothing was stored")
+        # Squares are what an index computes, in single precision.
+        if not (np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64) < _LARGEST).all():
+            raise BadQuery(
+                f"{name} vectors hold NaN, infinity or values too large to be compared; "
+                "nothing was stored"
+            )
         checked[name] = matrix
     return checked
 

@@ -96,13 +96,16 @@ class EmbeddingIndex:
         def wanted() -> bool:
             return self._wants_compaction or (at_leisure and self._is_behind)
 
-        if time.monotonic() < self._not_before or not wanted():
+        if time.monotonic() < self._not_before:
             return
         try:
+            if not wanted():
+                return
             with self._compacting, self._alone() as alone:
                 # What another thread or process has published meanwhile may have settled it.
                 self._catch_up()
                 if alone and wanted():
+                    self._clean_up()
                     built = self._built()
                     if built is not None:
                         self._publish(built)
@@ -130,7 +133,7 @@ class EmbeddingIndex:
         stored = _size(self._folder / self._token) if self._token else 0
         return {
             "index": self._plan.index,
-            "structure": structure.kind if structure else "flat",
+            "structure": structure.kind if structure is not None else "flat",
             "dim": self._plan.dim,
             "pca": self.vectors.projection.components if self.vectors.projection else 0,
             "distance": self._plan.distance,
@@ -350,6 +353,7 @@ class EmbeddingIndex:
         return (
             self._unusable is not None
             or structure is None
+            or len(structure) == 0  # which may have had nothing to learn from
             or not self._kind.suits(structure, options, len(self.vectors))
             or self._wants_projection
             or self.vectors.wants_rebuild
@@ -434,6 +438,10 @@ class EmbeddingIndex:
         with self._catalogue.reading() as connection:
             embedding = embeddings.in_use(connection, self._number)
         self._catalogue.set_cache(embedding, token)
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Delete former index files, and what builds that were killed have left."""
         with self._catalogue.reading() as connection:
             kept = embeddings.caches(connection)
         cache.remove_others(self._folder, {"lock", *kept})
