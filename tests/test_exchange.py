@@ -515,7 +515,7 @@ def bad_vectors() -> Iterator[tuple[str, Any]]:
     yield "it is <U1, expected float32", np.full((3, 4), "1")
     yield "it is complex128", np.zeros((3, 4), complex)
     yield "row 2 holds NaN", np.where(np.arange(3)[:, None] == 1, np.nan, np.ones((3, 4)))
-    yield "row 1 holds NaN or infinity", np.full((3, 4), 1e300)
+    yield "row 1 holds NaN, infinity", np.full((3, 4), 1e300)
     yield "pickled Python objects", np.full((3, 4), None)
     yield "`vectors` has 2 rows, `ids` has more", vectors(2)
     yield "`ids` has 3 rows, `vectors` has more", vectors(5)
@@ -609,7 +609,7 @@ class TestBadInput:
         matrix[2999, 3] = np.inf
         paths = [f"/{number}" for number in range(3000)]
         np.savez(tmp_path / "f.npz", **by_hand(vectors=matrix, ids=ids(3000), paths=paths))
-        self.refused(ready, tmp_path / "f.npz", "row 3000 holds NaN or infinity")
+        self.refused(ready, tmp_path / "f.npz", "row 3000 holds NaN, infinity")
 
     @pytest.mark.parametrize("ending", FORMATS)
     @pytest.mark.parametrize("kept", [0, 1, 7, 60, 0.3, 0.6, 0.99, -1])

@@ -23,6 +23,8 @@ Norm = Literal["none", "euclidean", "sum"]
 Compared = npt.NDArray[np.floating[Any] | np.integer[Any]]
 Exact = Callable[[Vectors, Vectors], Compared]
 
+_LARGEST = 1e36
+"""Of a vector's squared length, so that those of differences are finite, too."""
 _BLOCK = 1 << 24
 """Values that are compared with a query at a time."""
 
@@ -152,6 +154,12 @@ _EXACT = (
     Distance("chi_squared", "squared euclidean", "sum", 0.0, exact=_chi_squared),
 )
 DISTANCES = {distance.name: distance for distance in (*_NATIVE, *_EXACT)}
+
+
+def comparable(vectors: Vectors) -> npt.NDArray[np.bool_]:
+    """Which of `vectors`, float32 [n, dim], are finite, and their squares in single precision."""
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return np.less(squares, _LARGEST)
 
 
 def distance_named(name: str) -> Distance:

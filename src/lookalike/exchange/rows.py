@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..distances import comparable
 from ..errors import BadFeatures, BadQuery
 from ..places import place_of
 from ..store import Arrival
@@ -123,9 +124,10 @@ def _matrices(features: FeatureFile, column: str, dim: int) -> Generator[Any, No
                 raise ValueError(f"it is {block.dtype}, expected float32")
             with np.errstate(over="ignore"):
                 matrix = np.ascontiguousarray(block, np.float32)
-            finite = np.isfinite(matrix).all(axis=1)
-            if not finite.all():
-                raise ValueError(f"row {start + int(np.argmin(finite)) + 1} holds NaN or infinity")
+            sound = comparable(matrix)
+            if not sound.all():
+                row = start + int(np.argmin(sound)) + 1
+                raise ValueError(f"row {row} holds NaN, infinity or values too large")
             yield matrix
             start += len(matrix)
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..distances import comparable
 from ..errors import (
     BadQuery,
     CannotWrite,
@@ -31,8 +32,6 @@ from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
-_LARGEST = 1e36
-"""Of a vector's squared length."""
 
 
 class Kept(NamedTuple):
@@ -387,8 +386,7 @@ def _checked(
                 f"{name} vectors of shape {matrix.shape} for {count} pictures, "
                 f"expected {(count, wanted[name].dim)}"
             )
-        # Squares are what an index computes, in single precision.
-        if not (np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64) < _LARGEST).all():
+        if not comparable(matrix).all():
             raise BadQuery(
                 f"{name} vectors hold NaN, infinity or values too large to be compared; "
                 "nothing was stored"
