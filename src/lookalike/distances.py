@@ -159,7 +159,8 @@ DISTANCES = {distance.name: distance for distance in (*_NATIVE, *_EXACT)}
 def comparable(vectors: Vectors) -> npt.NDArray[np.bool_]:
     """Which of `vectors`, float32 [n, dim], are finite, and their squares in single precision."""
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    return np.less(squares, _LARGEST)
+    sound: npt.NDArray[np.bool_] = squares < _LARGEST
+    return sound
 
 
 def distance_named(name: str) -> Distance:
