@@ -26,9 +26,6 @@ OnLearning = Callable[[str, float], None]
 """Told what is learned, and the share that is done, 0 to 1."""
 
 
-_NOTHING_SAID = (None, None, None, None)
-
-
 class Engine:
     """What answers for a collection under one recipe. Safe to use from several threads."""
 
@@ -118,7 +115,7 @@ class Engine:
         for matrix in vectors.values():
             if not math.isfinite(np.vdot(matrix, matrix)):
                 raise BadQuery("the query vector holds NaN, infinity or values too large")
-        look = self._look(question, vectors)
+        look = ANYWHERE if question.looks_anywhere else self._look(question, vectors)
         upto = None if question.k is None else int(question.k) + int(question.offset)
         if len(vectors) == 1:
             ((name, matrix),) = vectors.items()
@@ -144,8 +141,6 @@ class Engine:
 
     def _look(self, question: Question, names: Collection[str]) -> Look:
         effort, least = question.effort, question.threshold
-        if (effort, least, question.where, question.radius) == _NOTHING_SAID:
-            return ANYWHERE
         if effort is not None:
             for name in names:
                 self._check(effort, name)

@@ -108,6 +108,14 @@ class Question:
             raise BadQuery("the text to search with is empty")
 
     @property
+    def looks_anywhere(self) -> bool:
+        """Whether neither a filter nor a bound is asked for, nor another effort than usual."""
+        bounded = self.where is not None or self.threshold is not None or self.radius is not None
+        return (
+            not bounded and self.probes is None and self.ef_search is None and self.refine is None
+        )
+
+    @property
     def effort(self) -> Effort | None:
         """How far the index is to look, None for as far as usual; `BadQuery` if it is no number."""
         if self.probes is None and self.ef_search is None and self.refine is None:

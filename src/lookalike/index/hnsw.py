@@ -56,6 +56,7 @@ class HNSW:
         self._mapped = mapped
         self._storage = faiss.downcast_index(index.storage)
         self._ef_search = options.ef_search
+        self._count = int(index.ntotal)  # asking FAISS takes longer than all else here
         # Making FAISS's parameter object costs as much as a tenth of a search: made once.
         self._made: dict[int, Any] = {}
 
@@ -110,6 +111,7 @@ class HNSW:
         if self._mapped:
             raise TypeError("a mapped structure cannot be added to")
         self._index.add(vectors)
+        self._count = int(self._index.ntotal)
 
     def search(
         self, queries: Vectors, k: int, allowed: Mask | None, effort: Effort | None
@@ -122,8 +124,8 @@ class HNSW:
         few of them or strange ones, without a sign. Here a walk that ends too early comes up
         short, and that query is answered by looking at every allowed vector.
         """
-        ef = self._ef(effort)
-        if ef >= len(self):  # a walk could still miss what no link leads to
+        ef = self._ef_search if effort is None else self._ef(effort)
+        if ef >= self._count:  # a walk could still miss what no link leads to
             return faiss_calls.all_of(self._storage, queries, k, allowed)
         if allowed is None:
             found = faiss_calls.search(self._index, queries, k, self._parameters(max(k, ef)))
@@ -164,7 +166,7 @@ class HNSW:
         return len(self) * (4 * int(self._index.d) + int(links))
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return self._count
 
     def _ef(self, effort: Effort | None) -> int:
         if effort is None or effort.ef_search is None:
