@@ -192,8 +192,7 @@ class Compressed:
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
         metric = faiss_calls.metric_of(self._refinement.index)
-        found = faiss_calls.exact(queries, self.at(positions), k, metric)
-        return Neighbours(positions[found.rows], found.scores) if len(positions) else found
+        return faiss_calls.exact_among(queries, self.at(positions), positions, k, metric)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]; half precision where they have length 1."""
@@ -281,15 +280,14 @@ class IVFPQ(Compressed):
     @staticmethod
     def description(dim: int, clusters: int) -> str:
         """A rotation to four values a part, lists, codes in the order that is scanned fast."""
-        parts = max(1, min(max(dim // 8, 32), dim // 2))
-        values = parts * max(1, min(4, dim // parts))
+        parts, values = _parts(dim)
         return f"OPQ{parts}_{values},IVF{clusters},PQ{parts}x{_BITS}fsr"
 
     @staticmethod
     def coding(dim: int) -> tuple[int, int, int]:
         """Half a byte a part."""
-        parts = max(1, min(max(dim // 8, 32), dim // 2))
-        return (parts + 1) // 2, parts * max(1, min(4, dim // parts)), 32
+        parts, values = _parts(dim)
+        return (parts + 1) // 2, values, 32
 
 
 class IVFSQ(Compressed):
@@ -322,3 +320,9 @@ class RaBitQ(Compressed):
     def coding(dim: int) -> tuple[int, int, int]:
         """A bit a value, and two factors by which distances are estimated."""
         return (dim + 7) // 8 + 8, dim, 32
+
+
+def _parts(dim: int) -> tuple[int, int]:
+    """Into how many parts a product quantiser cuts a vector, and how many values these have."""
+    parts = max(1, min(max(dim // 8, 32), dim // 2))
+    return parts, parts * max(1, min(4, dim // parts))

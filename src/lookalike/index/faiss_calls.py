@@ -63,6 +63,14 @@ def exact(queries: Vectors, vectors: Vectors, k: int, metric: Metric) -> Neighbo
     return Neighbours(positions, distances)
 
 
+def exact_among(
+    queries: Vectors, vectors: Vectors, positions: Positions, k: int, metric: Metric
+) -> Neighbours:
+    """The same of `vectors` that lie at these positions."""
+    found = exact(queries, vectors, k, metric)
+    return Neighbours(positions[found.rows], found.scores) if len(positions) else found
+
+
 def all_of(flat: Any, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
     """The `k` nearest positions in a flat index, of those that are `allowed`, or of all."""
     parameters = None

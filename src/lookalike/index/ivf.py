@@ -153,8 +153,7 @@ class IVF:
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
         metric = faiss_calls.metric_of(self._index)
-        found = faiss_calls.exact(queries, self.at(positions), k, metric)
-        return Neighbours(positions[found.rows], found.scores) if len(positions) else found
+        return faiss_calls.exact_among(queries, self.at(positions), positions, k, metric)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""

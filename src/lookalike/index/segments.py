@@ -128,11 +128,11 @@ class SegmentedIndex:
         Few allowed rows are ranked exactly; many are left to the structure's own selection.
         """
         view, queries = self._view, self.prepared(queries)
-        if self._distance.exact is not None:
+        if not self._distance.native:
             return _stacked([self._all(view, q, k, allowed, effort) for q in _each(queries)], k)
         if allowed is None:
             found = self._nearest(view, queries, k, view.main.alive, view.fresh.alive, effort)
-            return found if self._distance.of_metric is None else self._in_its_scale(found)
+            return self._in_its_scale(found)
         chosen = self._chosen_of(view, allowed)
         if chosen.few:
             found = self._ranked(view, queries, k, chosen.in_main, chosen.in_fresh)
