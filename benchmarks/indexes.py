@@ -218,7 +218,7 @@ def bare_of(name: str, folder: Path, vectors: Array) -> Any:
     if "refine" not in EFFORTS[name][0]:
         return index
     both = faiss.IndexRefineFlat(index, faiss.swig_ptr(vectors))
-    both.kept = index, vectors
+    both.referenced_objects = [index, vectors]
     return both
 
 

@@ -538,3 +538,43 @@ def _mean_step(graph: Any) -> float:
     links = reordering._links(graph._index.hnsw, len(graph))
     apart = np.abs(links - np.arange(len(graph))[:, np.newaxis])
     return float(apart[links >= 0].mean())
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "inner_product"])
+@pytest.mark.parametrize("count", [1, 7])
+def test_candidates_are_ranked_by_their_own_vectors(
+    distance: str, count: int, tmp_path: Path
+) -> None:
+    wanted = distance_named(distance)
+    vectors, queries = (
+        wanted.prepared(random_vectors(each, DIM, seed)) for each, seed in ((500, 1), (count, 2))
+    )
+    refinement = Refinement.create(DIM, wanted, tmp_path)
+    refinement.add(vectors)
+    candidates = np.random.default_rng(3).integers(0, 500, (count, 30))
+    candidates[:, 20:] = -1
+    rows, scores = refinement.best(queries, candidates, 25)
+    for i in range(count):
+        apart = distances_between(queries[i : i + 1], vectors[candidates[i, :20]], distance)[0]
+        assert np.allclose(wanted.at_zero - scores[i, :20], np.sort(apart), atol=2e-3)
+        assert np.allclose(
+            apart[np.argsort(apart)], apart[_places(candidates[i], rows[i, :20])], atol=2e-3
+        )
+    assert (rows[:, 20:] == -1).all()
+    assert np.isneginf(scores[:, 20:]).all()
+
+
+def _places(candidates: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> list[int]:
+    """Where each of these stands among the candidates."""
+    return [int(np.flatnonzero(candidates == row)[0]) for row in rows]
+
+
+def test_one_vector_is_rotated_as_many_are(tmp_path: Path) -> None:
+    vectors = clustered_vectors(COUNT, 32)
+    kind = registry.load("index", "rabitq")
+    index = kind.create(32, distance_named("euclidean"), kind.Options(), COUNT, tmp_path)
+    index.train(vectors)
+    together = index._rotation.apply(vectors)
+    alone = np.concatenate([index._rotation.apply(vectors[i : i + 1]) for i in range(100)])
+    assert np.allclose(alone, together[:100], rtol=1e-4, atol=1e-4)
+    assert np.allclose(np.linalg.norm(alone, axis=1), np.linalg.norm(vectors[:100], axis=1))

@@ -18,8 +18,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from ..distances import Distance
-from ..types import Vectors
+from ..distances import Distance, Metric, Scores
+from ..types import Neighbours, Vectors
 from . import Positions, faiss_calls
 
 _NAME = "refinement.faiss"
@@ -37,6 +37,7 @@ class Refinement:
         self._header = header
         self._count = count
         self._index: Any = None
+        self._values: npt.NDArray[Any] | None = None
         if file is not None:
             weakref.finalize(self, _discard, path, file)
 
@@ -74,30 +75,72 @@ class Refinement:
         kind = np.float16 if self._halves else np.float32
         self._file.write(np.ascontiguousarray(vectors, kind).data)
         self._count += len(vectors)
-        self._index = None
+        self._index = self._values = None
 
     @property
     def index(self) -> Any:
         """A flat FAISS index of all, mapped."""
         index = self._index
         if index is None:
-            index = self._index = self.mapped()
+            self._finish()
+            index = self._index = faiss_calls.read(self._path, mapped=True)
         return index
-
-    def mapped(self) -> Any:
-        """One more flat FAISS index of all, that is the caller's own."""
-        self._finish()
-        return faiss_calls.read(self._path, mapped=True)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""
-        index = self.index
-        if index.ntotal == 0:
-            return np.empty((0, index.d), np.float32)
-        stored = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
-        kind = np.float16 if isinstance(index, faiss.IndexScalarQuantizer) else np.float32
-        values: npt.NDArray[Any] = stored.view(kind).reshape(index.ntotal, index.d)
-        return values[positions].astype(np.float32)
+        return self._vectors[positions].astype(np.float32)
+
+    def best(self, queries: Vectors, candidates: Positions, k: int) -> Neighbours:
+        """The `k` nearest of each query's candidates, int64 [q, c], -1 for none; -1 past the end.
+
+        `queries`: float32 [q, dim].
+        """
+        metric = faiss_calls.metric_of(self.index)
+        if self._vectors.dtype == np.float16:
+            scores = self._compared(queries, candidates, metric)
+        else:
+            scores = np.empty(candidates.shape, np.float32)
+            self.index.compute_distance_subset(
+                len(queries),
+                faiss.swig_ptr(np.ascontiguousarray(queries)),
+                candidates.shape[1],
+                faiss.swig_ptr(scores),
+                faiss.swig_ptr(candidates),
+            )
+            if metric == "squared euclidean":
+                np.negative(scores, out=scores)
+        if len(queries) == 1:  # numpy's general way takes longer than the comparing
+            first = np.negative(scores[0]).argsort(kind="stable")[:k]
+            return Neighbours(candidates[:, first], scores[:, first])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return Neighbours(
+            np.take_along_axis(candidates, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        )
+
+    def _compared(self, queries: Vectors, candidates: Positions, metric: Metric) -> Scores:
+        scores = np.empty(candidates.shape, np.float32)
+        for i, some in enumerate(candidates):
+            vectors = self.at(some)
+            if metric == "squared euclidean":
+                vectors -= queries[i]
+                np.negative(np.einsum("ij,ij->i", vectors, vectors), out=scores[i])
+            else:
+                np.einsum("ij,j->i", vectors, queries[i], out=scores[i])
+        scores[candidates < 0] = -np.inf
+        return scores
+
+    @property
+    def _vectors(self) -> npt.NDArray[Any]:
+        """All of them as they are stored, [n, dim]."""
+        values = self._values
+        if values is None:
+            index = self.index
+            kind = np.float16 if isinstance(index, faiss.IndexScalarQuantizer) else np.float32
+            if index.ntotal == 0:
+                return np.empty((0, index.d), kind)
+            stored = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+            values = self._values = stored.view(kind).reshape(index.ntotal, index.d)
+        return values
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
