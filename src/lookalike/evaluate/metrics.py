@@ -201,8 +201,15 @@ def pooled(answers: Sequence[Judged]) -> Judged:
         return Judged(np.zeros(0, np.bool_), 0, np.zeros(0, np.float32))
     relevant = np.concatenate([answer.relevant for answer in answers])
     scores = np.concatenate([answer.scores for answer in answers])
-    order = np.lexsort((relevant, -scores))
+    order = worst_order(relevant, scores)
     return Judged(relevant[order], sum(answer.total for answer in answers), scores[order])
+
+
+def worst_order(
+    relevant: npt.NDArray[np.bool_], scores: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int64]:
+    """Positions of hits by falling score, int64 [n]; wrong ones first among equal scores."""
+    return np.lexsort((relevant, -scores))
 
 
 def micro_average_precision(answers: Sequence[Judged]) -> float:
