@@ -126,23 +126,23 @@ def _randomisation(differences: Values, resamples: int, seed: int) -> float:
     count = len(differences)
     # Sums in another order differ in their last bits: what should be equal must count as such.
     least = abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
-    exact = 2**count <= resamples if count < 63 else False
+    exact = 2**count <= resamples
     signs = _every_sign(count) if exact else _random_signs(count, resamples, seed)
     as_large = sum(int(np.count_nonzero(np.abs(each @ differences) >= least)) for each in signs)
     return as_large / 2**count if exact else (as_large + 1) / (resamples + 1)
 
 
-def _every_sign(count: int) -> Iterator[npt.NDArray[np.float64]]:
-    """Every way to put plus or minus before `count` numbers, float64 [ways, count], in parts."""
+def _every_sign(count: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Every way to put plus or minus before `count` numbers, int64 [ways, count], in parts."""
     for start, end in _parts(2**count, count):
         numbers = np.arange(start, end)[:, None]
-        yield (numbers >> np.arange(count) & 1) * 2.0 - 1
+        yield 1 - 2 * (numbers >> np.arange(count) & 1)
 
 
-def _random_signs(count: int, ways: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+def _random_signs(count: int, ways: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     for start, end in _parts(ways, count):
-        yield rng.integers(0, 2, (end - start, count)) * 2.0 - 1
+        yield 1 - 2 * rng.integers(0, 2, (end - start, count))
 
 
 def _draws(count: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
