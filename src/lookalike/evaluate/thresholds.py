@@ -47,7 +47,7 @@ def threshold_for(
     """The lowest threshold at which at most a share `wanted` of these queries has a wrong hit.
 
     `wanted`: 0 to 1. With n queries, m of them allowed to go wrong, it is just above the (m+1)th
-    highest of the best wrong scores of each. The interval is Clopper and Pearson's ("The use of
+    highest of the best wrong scores of each, the next float32 there is; -inf if none is needed. The interval is Clopper and Pearson's ("The use of
     confidence or fiducial limits", Biometrika 1934); its upper end holds although the threshold was
     chosen by the same queries (Wilks, "Determination of sample sizes for setting tolerance limits",
     1941). A rate far below 1/n cannot be told from these queries: the upper end says so.
@@ -58,10 +58,10 @@ def threshold_for(
         raise ValueError("there are no queries")
     wrong = np.sort(best_wrong(answers))[::-1]
     allowed = math.floor(wanted * len(wrong) + 1e-9)  # 0.07 of 100 are 7
-    at = -math.inf
-    if allowed < len(wrong):
+    kept, at = int(np.count_nonzero(wrong > -math.inf)), -math.inf
+    if kept > allowed:
         at = float(np.nextafter(wrong[allowed], np.float32(math.inf)))
-    kept = int(np.count_nonzero(wrong >= at)) if at > -math.inf else _with_wrong(wrong)
+        kept = int(np.count_nonzero(wrong >= at))
     return Threshold(
         at,
         kept / len(wrong),
@@ -119,8 +119,3 @@ def _recall(
         return np.full(len(thresholds), math.nan)
     right = np.sort(np.concatenate([answer.scores[answer.relevant] for answer in answers]))
     return (len(right) - np.searchsorted(right, thresholds, side="left")) / total
-
-
-def _with_wrong(wrong: npt.NDArray[np.float32]) -> int:
-    """How many queries have any wrong hit."""
-    return int(np.count_nonzero(wrong > -math.inf))
