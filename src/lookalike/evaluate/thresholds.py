@@ -46,11 +46,12 @@ def threshold_for(
 ) -> Threshold:
     """The lowest threshold at which at most a share `wanted` of these queries has a wrong hit.
 
-    `wanted`: 0 to 1. With n queries, m of them allowed to go wrong, it is just above the (m+1)th
-    highest of the best wrong scores of each, the next float32 there is; -inf if none is needed. The interval is Clopper and Pearson's ("The use of
-    confidence or fiducial limits", Biometrika 1934); its upper end holds although the threshold was
-    chosen by the same queries (Wilks, "Determination of sample sizes for setting tolerance limits",
-    1941). A rate far below 1/n cannot be told from these queries: the upper end says so.
+    `wanted`: 0 to 1. With n queries, m of them allowed to go wrong, it is the next float32 above
+    the (m+1)th highest of their best wrong scores, or -inf where none is needed. The interval is
+    Clopper and Pearson's ("The use of confidence or fiducial limits", Biometrika 1934). Its upper
+    end holds although the threshold was chosen by the same queries (Wilks, "Determination of sample
+    sizes for setting tolerance limits", 1941). A rate far below 1/n cannot be told from n queries:
+    the upper end says so.
     """
     if not 0 <= wanted <= 1:
         raise ValueError(f"a rate must be 0 to 1, not {wanted}")

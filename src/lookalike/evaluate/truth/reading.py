@@ -108,7 +108,7 @@ class Draft:
         names = list(sides)
         for number, one in enumerate(names):
             for other in names[number + 1 :]:
-                for name in sides[one].keys() & sides[other].keys():
+                for name in (name for name in sides[one] if name in sides[other]):
                     problems.add(
                         sides[other][name],
                         f"`{name}` is {other} to `{self.name}`, but {one} in {sides[one][name]}",

@@ -73,7 +73,7 @@ class _Resolving:
             record,
             relevant,
             self._stored(query.junk, noted=True) - relevant,
-            self._ids(query.hard) - self._ids(query.relevant - query.hard),
+            self._hard(query),
             self._ignored,
             left_out,
             query.group,
@@ -91,7 +91,7 @@ class _Resolving:
         """What was odd, with what shows when all is resolved."""
         alone = sum(query.relevant <= {query.left_out} for query in queries)
         if alone:
-            self._note(f"nothing is relevant to {alone:,} of all queries: they have no value")
+            self._note(f"queries without a value, as nothing is relevant to them: {alone:,}")
         if self._second_names:
             self._note(f"second names of the same relevant picture: {self._second_names:,}")
         return self._notes.texts()
@@ -119,6 +119,12 @@ class _Resolving:
             matches = (self.one(name) for name in self._in_order(names))
             self._sets[names] = frozenset(match.id for match in matches if match)
         return self._sets[names]
+
+    def _hard(self, query: TruthQuery) -> frozenset[str]:
+        """The ids of hard pictures; one that has an easy name as well is easy."""
+        if not query.hard:  # else every query of a class would have a copy of it
+            return query.hard
+        return self._ids(query.hard) - self._ids(query.relevant - query.hard)
 
     def _stored(self, names: frozenset[str], *, noted: bool = False) -> frozenset[str]:
         """The ids of those that are stored; `noted`: it is odd that one is not."""
