@@ -62,7 +62,8 @@ class Names:
 
 def _exact(name: str, roots: Sequence[Path]) -> Iterator[str]:
     if name.startswith("/") or "://" in name:
-        yield from (name, place_of(name))
+        yield name
+        yield place_of(name)
     else:
         yield from (place_of(str(root / name)) for root in roots)
 
