@@ -10,9 +10,12 @@ from scipy import stats
 from lookalike.evaluate.metrics import (
     Judged,
     Values,
+    area,
     average_precision,
     micro_average_precision,
+    most_recall,
     pooled,
+    precision_recall,
     recall_at_precision,
 )
 from lookalike.evaluate.significance import (
@@ -90,8 +93,8 @@ def test_one_query_says_nothing_of_others() -> None:
         compared = compare(given, given)
         assert math.isnan(compared.p_value)
         assert np.isnan(compared.interval).all()
-    assert np.isnan(pooled_interval(answers(0, 1), average_precision)).all()
-    assert np.isnan(pooled_interval([], average_precision)).all()
+    assert np.isnan(pooled_interval(answers(0, 1), area)).all()
+    assert np.isnan(pooled_interval([], area)).all()
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another() -> None:
@@ -169,7 +172,7 @@ def test_values_of_other_queries_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="not of the same queries"):
         compare(np.array([0.5, math.nan]), np.array([math.nan, 0.5]))
     with pytest.raises(ValueError, match="3 and to 2"):
-        pooled_difference(answers(0, 3), answers(0, 2), average_precision)
+        pooled_difference(answers(0, 3), answers(0, 2), area)
 
 
 def test_the_interval_of_a_pooled_measure_is_that_of_pooling_each_draw_anew() -> None:
@@ -179,7 +182,7 @@ def test_the_interval_of_a_pooled_measure_is_that_of_pooling_each_draw_anew() ->
         micro_average_precision([given[each] for each in rng.integers(0, 31, 31)])
         for _ in range(1_000)
     ]
-    ours = pooled_interval(given, average_precision)
+    ours = pooled_interval(given, area)
     assert ours == pytest.approx(tuple(np.quantile(anew, [0.025, 0.975])), abs=0.02)
     assert ours.low < micro_average_precision(given) < ours.high
 
@@ -188,26 +191,46 @@ def test_the_same_draws_with_the_same_seed_are_exactly_the_same_pools() -> None:
     given = answers(13, 12, noise=0.5)
     rng = np.random.default_rng(0)
     draws = rng.integers(0, 12, (200, 12))
-    anew = [micro_average_precision([given[each] for each in draw]) for draw in draws]
+    anew = [area(precision_recall(pooled([given[each] for each in draw]))) for draw in draws]
     expected = np.quantile(anew, [0.025, 0.975])
-    ours = pooled_interval(given, average_precision, resamples=200)
-    assert ours == pytest.approx(tuple(expected), abs=1e-12)
+    ours = pooled_interval(given, area, resamples=200)
+    assert ours == pytest.approx(tuple(expected), abs=1e-6)
+
+
+def test_the_area_under_a_curve_of_different_scores_is_average_precision() -> None:
+    pool = pooled(answers(16, 40, noise=0.7))
+    assert len(np.unique(pool.scores)) == len(pool.scores)
+    assert area(precision_recall(pool)) == pytest.approx(average_precision(pool))
+
+
+def test_many_relevant_pictures_are_thinned_out_without_harm() -> None:
+    rng = np.random.default_rng(17)
+    given = []
+    for _ in range(40):
+        relevant = rng.random(400) < 0.25
+        scores = (relevant + rng.normal(0, 1, 400)).astype(np.float32)
+        order = np.argsort(-scores)
+        given.append(Judged(relevant[order], int(relevant.sum()), scores[order]))
+    assert sum(each.total for each in given) > 3_000
+    draws = np.random.default_rng(0).integers(0, 40, (100, 40))
+    anew = [micro_average_precision([given[each] for each in draw]) for draw in draws]
+    ours = pooled_interval(given, area, resamples=100)
+    assert ours == pytest.approx(tuple(np.quantile(anew, [0.025, 0.975])), abs=0.002)
 
 
 def test_a_clearly_better_system_is_better_in_a_pooled_measure() -> None:
     good, bad = answers(14, 60, noise=0.2), answers(14, 60, noise=2.0)
-    difference = pooled_difference(good, bad, average_precision)
+    difference = pooled_difference(good, bad, area)
     true = micro_average_precision(good) - micro_average_precision(bad)
     assert 0 < difference.low < true < difference.high
-    assert pooled_difference(good, good, average_precision) == (0, 0)
+    assert pooled_difference(good, good, area) == (0, 0)
 
 
-def test_any_pooled_measure_can_have_an_interval() -> None:
-    def recall(pool: Judged) -> float:
-        point = recall_at_precision(pool, 0.9)
-        return point.recall if point else 0.0
-
+def test_recall_at_a_precision_has_an_interval() -> None:
     given = answers(15, 60, noise=0.4)
-    found = pooled_interval(given, recall)
-    assert found.low <= recall(pooled(given)) <= found.high
+    point = recall_at_precision(pooled(given), 0.9)
+    assert point is not None
+    found = pooled_interval(given, most_recall)
+    assert most_recall(precision_recall(pooled(given))) == point.recall
+    assert found.low <= point.recall <= found.high
     assert found.high - found.low < 0.5

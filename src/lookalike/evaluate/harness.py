@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..collection import Collection
-from . import metrics
+from . import metrics, significance
 from .asking import Cost, OnQuery, Ranking, ask, cost
 from .metrics import Judged, Mean, Metric, Values, per_query, pooled
 from .significance import Interval, interval, pooled_interval
@@ -125,8 +125,8 @@ def judged(rankings: Sequence[Ranking], truth: Resolved, setup: Setup) -> Judgem
     values = {name: per_query(metric, answers) for name, metric in single.items()}
     measures = {name: _measure(each) for name, each in values.items()}
     together = pooled(answers)
-    for name, metric in _POOLED.items():
-        sure = pooled_interval(answers, metric)
+    for name, (metric, of_curve) in _POOLED.items():
+        sure = pooled_interval(answers, of_curve)
         measures[name] = Measure(metric(together), sure, len(answers))
     order = [*wanted, *(name for name in measures if name not in wanted)]
     classes = [each.query.group or "" for each in rankings]
@@ -162,10 +162,11 @@ _REPORTED: dict[str, Metric] = {
 }
 """Those that go with some ground truth only."""
 _SEVERAL = {"revisited_precision": ("mp@1", "mp@5", "mp@10")}
-_POOLED: dict[str, Metric] = {
-    "micro_ap": metrics.average_precision,
-    "recall_at_p90": _recall_at_p90,
+_POOLED: dict[str, tuple[Metric, significance.Measure]] = {
+    "micro_ap": (metrics.average_precision, metrics.area),
+    "recall_at_p90": (_recall_at_p90, metrics.most_recall),
 }
+"""Measures of the answers to all queries as one ranking, and the same of its curve."""
 
 
 def _measure(values: Values) -> Measure:

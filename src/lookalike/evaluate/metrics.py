@@ -245,6 +245,16 @@ def precision_recall(pool: Judged) -> PrecisionRecall:
     return PrecisionRecall(found / (ends + 1), recall, pool.scores[ends])
 
 
+def area(curve: PrecisionRecall) -> float:
+    """The mean of precision over recall, 0 to 1: average precision, if scores differ."""
+    return float(np.diff(curve.recall, prepend=0.0) @ curve.precision) if len(curve.recall) else 0.0
+
+
+def most_recall(curve: PrecisionRecall, precision: float = 0.9) -> float:
+    """The most recall with at least this precision, 0 where it is nowhere reached."""
+    return float(np.max(curve.recall[curve.precision >= precision], initial=0.0))
+
+
 class OperatingPoint(NamedTuple):
     """What one threshold on the score gives."""
 

@@ -7,16 +7,22 @@ seeded, so that the same numbers give the same answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import Judged, Metric, Values, worst_order
+from .metrics import Judged, PrecisionRecall, Values
 
 _AT_ONCE = 1 << 22
 """How many draws are in memory at once."""
+_THRESHOLDS = 1_000
+"""On the score, at which the curve of pooled answers is known; between them nothing is lost that
+would show beside how far resamples differ."""
+
+Measure = Callable[[PrecisionRecall], float]
+"""A number of the curve of pooled answers, such as `metrics.area`."""
 
 
 class Interval(NamedTuple):
@@ -54,7 +60,7 @@ def interval(
 
 def pooled_interval(
     answers: Sequence[Judged],
-    measure: Metric,
+    measure: Measure,
     *,
     resamples: int = 1_000,
     confidence: float = 0.95,
@@ -62,9 +68,9 @@ def pooled_interval(
 ) -> Interval:
     """The bootstrap percentile interval of a measure of the pooled answers, such as micro-AP.
 
-    `measure` is told pooled answers, as `metrics.pooled` makes them. Queries to which nothing is
-    relevant are drawn as well. Draws with no relevant picture in them have no value and are left
-    out.
+    `measure` is told the curve of the pooled answers, at 1,000 thresholds at most. Queries to which
+    nothing is relevant are drawn as well. Draws with no relevant picture in them have no value and
+    are left out.
     """
     return _middle([_Pool(answers).measured(measure, resamples, seed)], confidence)
 
@@ -72,7 +78,7 @@ def pooled_interval(
 def pooled_difference(
     first: Sequence[Judged],
     second: Sequence[Judged],
-    measure: Metric,
+    measure: Measure,
     *,
     resamples: int = 1_000,
     confidence: float = 0.95,
@@ -171,27 +177,41 @@ def _middle(values: Sequence[Values], confidence: float) -> Interval:
 
 
 class _Pool:
-    """Pooled answers, sorted once: a resample of queries has every hit as often as its query."""
+    """How many hits of each query reach each of some thresholds: a resample adds these up."""
 
     def __init__(self, answers: Sequence[Judged]) -> None:
-        relevant = np.concatenate([np.zeros(0, np.bool_), *(each.relevant for each in answers)])
-        scores = np.concatenate([np.zeros(0, np.float32), *(each.scores for each in answers)])
-        query = np.repeat(np.arange(len(answers)), [len(each.relevant) for each in answers])
-        order = worst_order(relevant, scores)
-        self.relevant, self.scores, self.query = relevant[order], scores[order], query[order]
-        self.totals = np.array([each.total for each in answers], np.int64)
+        found = [each.scores[each.relevant] for each in answers]
+        scores = np.sort(np.unique(np.concatenate([np.zeros(0, np.float32), *found])))[::-1]
+        chosen = np.linspace(0, len(scores) - 1, min(_THRESHOLDS, len(scores)), dtype=np.int64)
+        self.thresholds = scores[chosen]
+        self.hits = np.array([self._reaching(each.scores) for each in answers], np.float32)
+        self.rights = np.array([self._reaching(each) for each in found], np.float32)
+        self.totals = np.array([each.total for each in answers], np.float64)
 
-    def measured(self, measure: Metric, resamples: int, seed: int) -> Values:
-        """The measure of each resample."""
-        draws = _draws(len(self.totals), resamples, seed)
-        return np.array([measure(self._of(row)) for part in draws for row in part], np.float64)
+    def measured(self, measure: Measure, resamples: int, seed: int) -> Values:
+        """The measure of each resample that has a relevant picture in it; NaN of others."""
+        every = [np.zeros(0)]
+        count = len(self.totals)
+        for part in _draws(count, resamples, seed):
+            offsets = count * np.arange(len(part))[:, np.newaxis]
+            times = np.bincount((part + offsets).ravel(), minlength=count * len(part))
+            every.append(self._measured(measure, times.reshape(len(part), count)))
+        return np.concatenate(every)
 
-    def _of(self, chosen: npt.NDArray[np.int64]) -> Judged:
-        """The pooled answers to these queries, int64 [q], some of them several times."""
-        times = np.bincount(chosen, minlength=len(self.totals))
-        repeated = times[self.query]
-        return Judged(
-            np.repeat(self.relevant, repeated),
-            int(times @ self.totals),
-            np.repeat(self.scores, repeated),
+    def _measured(self, measure: Measure, times: npt.NDArray[np.int64]) -> Values:
+        """`times`: int64 [resamples, q], how often each query was drawn."""
+        hits, rights = (times.astype(np.float32) @ each for each in (self.hits, self.rights))
+        totals = times @ self.totals
+        precision = np.divide(rights, hits, out=np.ones(hits.shape), where=hits > 0)
+        return np.array(
+            [
+                measure(PrecisionRecall(precision[i], rights[i] / total, self.thresholds))
+                if total
+                else math.nan
+                for i, total in enumerate(totals)
+            ]
         )
+
+    def _reaching(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """How many of one query's scores are at least each threshold, int64 [t]."""
+        return len(scores) - np.searchsorted(np.sort(scores), self.thresholds, side="left")

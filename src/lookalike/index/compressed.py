@@ -189,8 +189,7 @@ class Compressed:
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
-        metric = faiss_calls.metric_of(self._refinement.index)
-        return faiss_calls.exact_among(queries, self.at(positions), positions, k, metric)
+        return self._refinement.among(queries, k, positions)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]; half precision where they have length 1."""
