@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .make_copies import Made
-from .quantities import written_bytes, written_time
+from .quantities import written_bytes
 
 
 def rows(made: Made) -> list[tuple[str, str]]:
@@ -35,20 +35,21 @@ def show(made: Made, path: str) -> None:
 
 
 def _counted(made: Made) -> list[tuple[str, str]]:
-    pictures = [f"{made.pictures:,} different ones"]
+    pictures = [f"{made.pictures:,} different"]
     if made.identical:
-        pictures.append(f"{made.identical:,} more have the content of one of them")
+        pictures.append(f"{made.identical:,} more with the content of another")
     if made.twins:
-        pictures.append(f"{made.twins:,} left out, as a chosen one shows the same")
+        pictures.append(f"{made.twins:,} of them left out, as a chosen one shows the same")
     if made.ignored:
-        pictures.append(f"{made.ignored:,} files are not pictures")
+        pictures.append(f"{made.ignored:,} not pictures")
     others = made.collection - made.originals
-    size = f"{written_bytes(made.bytes)} in {written_time(made.seconds)}, seed {made.wish.seed}"
+    size = f"{written_bytes(made.bytes)} in {made.seconds:.1f} s, seed {made.wish.seed}"
+    kept_out = f"{made.kept_out:,} pictures kept out of the collection"
     rows = [
         ("pictures", "; ".join(pictures)),
         ("collection", f"{made.originals:,} originals among {others:,} others"),
         ("with a copy", f"{made.with_copy:,} queries: the originals, edited"),
-        ("without", f"{made.without_copy:,} queries: {made.kept_out:,} kept out, edited likewise"),
+        ("without one", f"{made.without_copy:,} queries: {kept_out}, edited likewise"),
         ("written", size),
     ]
     if made.failures:

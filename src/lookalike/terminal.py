@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 
+_FAILURES = 10
+"""How many are told of one by one, where a command has no list of them to ask for."""
+
+
 def note(text: str) -> None:
     """A message, on standard error."""
     sys.stderr.write("\n".join(map(_visible, text.split("\n"))) + "\n")
@@ -456,11 +460,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def show_copies(made: Made, *, as_json: bool) -> None:
-    """The set that was made; pictures that failed are listed on standard error."""
+    """The set that was made; the first pictures that failed are told of on standard error."""
     from . import copies_table
 
-    for error in made.failures:
+    for error in made.failures[:_FAILURES]:
         fail(error)
+    if len(made.failures) > _FAILURES:
+        note(f"lookalike: and {len(made.failures) - _FAILURES:,} more; --json has them all")
     if as_json:
         _print_json(made.to_json())
         return
