@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
-from . import __version__, terminal
+from . import __version__, cli_evaluation, terminal
 from .cli_options import (
     MEGAPIXELS,
     UPLOAD_MB,
@@ -45,6 +45,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(cli_evaluation.app)
 
 SOME_FAILED = 1
 NOTHING_DONE = 2

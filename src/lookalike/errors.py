@@ -258,6 +258,10 @@ class BadFeatures(LookalikeError):
         super().__init__(f"{file}: {why}")
 
 
+class CannotMakeCopies(LookalikeError):
+    """No copy-detection set can be made: too few pictures, or a folder that is not to be filled."""
+
+
 class BadSource(LookalikeError):
     """Something to be indexed that does not exist, or a list of pictures that cannot be read."""
 

@@ -96,9 +96,12 @@ def thumbnail(picture: Picture, side: int) -> bytes:
     """A JPEG of the picture whose long side has at most `side` pixels; never enlarged."""
     image = Image.fromarray(picture.pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    encoded = BytesIO()
-    image.save(encoded, "JPEG", quality=85, optimize=True)
-    return encoded.getvalue()
+    return _jpeg(image, 85)
+
+
+def jpeg(pixels: Pixels, quality: int) -> bytes:
+    """The pixels, uint8 [h, w, 3], as a JPEG of this quality, 1 to 100, without EXIF."""
+    return _jpeg(Image.fromarray(pixels), quality)
 
 
 def from_pixels(pixels: npt.NDArray[Any]) -> Picture:
@@ -347,6 +350,12 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (OSError, ImageCms.PyCMSError, ValueError, TypeError):
         return None
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    encoded = BytesIO()
+    image.save(encoded, "JPEG", quality=quality, optimize=True)
+    return encoded.getvalue()
 
 
 def _array(image: Image.Image) -> Pixels:

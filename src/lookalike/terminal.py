@@ -33,7 +33,13 @@ from .types import Effort, Finding, Trial
 
 if TYPE_CHECKING:
     from .export_onnx import Exported as ExportedNetwork
+    from .make_copies import Made
+    from .make_copies import OnProgress as OnMaking
     from .plan import Plan
+
+
+_FAILURES = 10
+"""How many are told of one by one, where a command has no list of them to ask for."""
 
 
 def note(text: str) -> None:
@@ -103,6 +109,13 @@ def tune_progress() -> Iterator[OnTrial]:
             bar.update(f"measuring {embedding}: {trial.effort}", done)
 
         yield on_trial
+
+
+@contextlib.contextmanager
+def copies_progress() -> Iterator[OnMaking]:
+    """The same for making a set of edited copies."""
+    with _progress("reading") as bar:
+        yield bar.update
 
 
 class _Bar:
@@ -444,6 +457,25 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
             _print(f"\n{plan.scheme.fragment.rstrip()}")
     if plan.scheme is None:
         note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
+
+
+def show_copies(made: Made, *, as_json: bool) -> None:
+    """The set that was made; the first pictures that failed are told of on standard error."""
+    from . import copies_table
+
+    for error in made.failures[:_FAILURES]:
+        fail(error)
+    if len(made.failures) > _FAILURES:
+        note(f"lookalike: and {len(made.failures) - _FAILURES:,} more; --json has them all")
+    if as_json:
+        _print_json(made.to_json())
+        return
+    if sys.stdout.isatty():
+        copies_table.show(made, _visible(str(made.path)))
+    else:
+        _print_pairs([(name, _visible(text)) for name, text in copies_table.rows(made)])
+    pictures = made.path / "collection"
+    note(f"index it with `{command('index', pictures, '-c', f'{made.path}.lookalike')}`")
 
 
 def _table_of_hits(answer: Answer) -> None:

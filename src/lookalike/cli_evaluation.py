@@ -1,0 +1,55 @@
+"""The commands that say how good a collection is, or make what says it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import terminal
+from .cli_options import MEGAPIXELS, UPLOAD_MB, AsJson, MaxMegapixels, limits_of
+
+app = typer.Typer()
+
+_SOME_FAILED = 1
+_INTERRUPTED = 130
+
+
+@app.command("make-copies")
+def make_copies(
+    pictures: Annotated[
+        str, typer.Argument(metavar="PICTURES", help="A folder; nothing in it is changed.")
+    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="A new or empty folder for the set.")],
+    seed: Annotated[int, typer.Option(help="Another number gives another set.")] = 0,
+    originals: Annotated[
+        int, typer.Option(help="How many pictures are edited and are to be found.")
+    ] = 100,
+    edits: Annotated[
+        str | None, typer.Option(help="Only these, with commas between. Default: all of them.")
+    ] = None,
+    without_copy: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the pictures to keep out of the collection. Default: as many as "
+            "originals, at most a fifth.",
+            show_default=False,
+        ),
+    ] = None,
+    max_megapixels: MaxMegapixels = MEGAPIXELS,
+    as_json: AsJson = False,
+) -> None:
+    """Make a set of edited copies of your pictures that says how well copies are found."""
+    from . import make_copies as making
+
+    names = making.Wish().edits if edits is None else tuple(map(str.strip, edits.split(",")))
+    wish = making.Wish(seed, originals, names, without_copy)
+    limits = limits_of(max_megapixels, UPLOAD_MB)
+    try:
+        with terminal.copies_progress() as on_progress:
+            made = making.make_copies(pictures, out, wish, limits=limits, on_progress=on_progress)
+    except KeyboardInterrupt:
+        terminal.note("stopped; nothing of it was kept")
+        raise typer.Exit(_INTERRUPTED) from None
+    terminal.show_copies(made, as_json=as_json)
+    raise typer.Exit(_SOME_FAILED if made.failures else 0)
