@@ -28,7 +28,8 @@ from typer.main import get_command
 
 import lookalike as api
 from lookalike import cli
-from lookalike.cli import _served_name, app
+from lookalike.cli import app
+from lookalike.commands.opened import served_name
 
 COUNT = 12
 
@@ -441,10 +442,10 @@ class TestLedger:
 
 class TestServe:
     def test_is_named_after_its_folder(self, made: Path) -> None:
-        assert _served_name(made) == "c"
-        assert _served_name(Path("2024.05 Rome")) == "2024.05 Rome"
-        assert _served_name(made / "x" / "..") == "c"
-        assert _served_name(Path(".lookalike")) == ".lookalike"
+        assert served_name(made) == "c"
+        assert served_name(Path("2024.05 Rome")) == "2024.05 Rome"
+        assert served_name(made / "x" / "..") == "c"
+        assert served_name(Path(".lookalike")) == ".lookalike"
 
     @pytest.mark.parametrize("wrong", [["-p", "PORT"], ["-p", "70000"], ["--host", "0.0.0.0"]])
     def test_an_address_that_cannot_be_had_is_told_before_the_work(

@@ -12,11 +12,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "lookalike"
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"cli_evaluation"},
-    {"cli_options"},
+    {"commands"},
     {"serve"},
     {"terminal", "gallery", "curve"},
-    {"plan_table", "copies_table"},
+    {"plan_table", "copies_table", "evaluation_table"},
     {"doctor", "plan", "duplicates", "reindex", "tune", "evaluate", "exchange", "make_copies"},
     {"opening", "forecast", "trial", "copy_maker"},
     {"collection", "export_onnx"},

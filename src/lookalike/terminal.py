@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from .tune import OnTrial, Tuned
 from .types import Effort, Finding, Trial
 
 if TYPE_CHECKING:
+    from .evaluate.harness import Evaluation
     from .export_onnx import Exported as ExportedNetwork
     from .make_copies import Made
     from .make_copies import OnProgress as OnMaking
@@ -116,6 +117,13 @@ def copies_progress() -> Iterator[OnMaking]:
     """The same for making a set of edited copies."""
     with _progress("reading") as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def queries_progress() -> Iterator[Callable[[int, int], None]]:
+    """The same for asking every query of a ground truth."""
+    with _progress("asking") as bar:
+        yield lambda done, total: bar.update("asking", done, total)
 
 
 class _Bar:
@@ -457,6 +465,22 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
             _print(f"\n{plan.scheme.fragment.rstrip()}")
     if plan.scheme is None:
         note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
+
+
+def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+    """How good answers are; what was odd is told of on standard error."""
+    from . import evaluation_table
+
+    for text in evaluation.notes:
+        note(f"lookalike: {text}")
+    if as_json:
+        _print_json(evaluation.to_json())
+    elif sys.stdout.isatty():
+        evaluation_table.show(evaluation, _visible)
+    else:
+        _print_pairs(
+            [(_visible(name), _visible(text)) for name, text in evaluation_table.rows(evaluation)]
+        )
 
 
 def show_copies(made: Made, *, as_json: bool) -> None:

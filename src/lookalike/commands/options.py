@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands have, what their values must be, and exit codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .types import Limits
+from ..errors import BadQuantity, BadQuery
+from ..types import Limits
 
 CollectionPath = Annotated[
     Path | None,
@@ -38,6 +39,8 @@ MaxUploadMb = Annotated[
         envvar="LOOKALIKE_MAX_UPLOAD_MB", min=1, max=500, help="The largest picture that is sent."
     ),
 ]
+SOME_FAILED = 1
+NOTHING_DONE = 2
 _MEGA = 1_000_000
 USUAL = Limits()
 MEGAPIXELS = USUAL.pixels // _MEGA
@@ -47,3 +50,25 @@ UPLOAD_MB = USUAL.upload_bytes // _MEGA
 def limits_of(megapixels: int, upload_mb: int) -> Limits:
     """The limits that were asked for."""
     return Limits(pixels=megapixels * _MEGA, upload_bytes=upload_mb * _MEGA)
+
+
+def whole(option: str, text: str) -> int:
+    """A whole number, where an option also takes `all`."""
+    try:
+        return int(text)
+    except ValueError:
+        raise BadQuery(f"{option} must be a whole number, or all, not {text!r}") from None
+
+
+def share(option: str, value: float) -> float:
+    """A share, above 0 and up to 1."""
+    if not 0 < value <= 1:
+        raise BadQuantity(option, f"{value:g}", "above 0 and at most 1, such as 0.95")
+    return value
+
+
+def exit_code(done: int, failed: int) -> int:
+    """Of a command that does something to each of many."""
+    if not failed:
+        return 0
+    return SOME_FAILED if done else NOTHING_DONE

@@ -6,13 +6,61 @@ from typing import Annotated
 
 import typer
 
-from . import terminal
-from .cli_options import MEGAPIXELS, UPLOAD_MB, AsJson, MaxMegapixels, limits_of
+from .. import terminal
+from .opened import opened
+from .options import (
+    MEGAPIXELS,
+    SOME_FAILED,
+    UPLOAD_MB,
+    AsJson,
+    CollectionPath,
+    Device,
+    MaxMegapixels,
+    exit_code,
+    limits_of,
+)
 
 app = typer.Typer()
 
-_SOME_FAILED = 1
 _INTERRUPTED = 130
+
+
+@app.command()
+def evaluate(
+    truth: Annotated[
+        str,
+        typer.Option(help="What is right: class folders, a table, or what a data set comes with."),
+    ],
+    collection: CollectionPath = None,
+    queries: Annotated[
+        str | None, typer.Option(help="The folder of the pictures to ask with, if not in TRUTH.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Of TRUTH, such as csv, where it is not seen from it.")
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Hits of each query to look at. Default: all, or 1,000 of over 10,000 pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure how good answers are, against what is known to be right, and what they cost."""
+    from ..evaluate import truth as truths
+    from ..evaluate.harness import evaluate as measure
+
+    said = truths.read(truth, queries=queries, layout=layout)
+    with opened(collection, device=device) as c:
+        resolved = truths.against(said, c)
+        with terminal.queries_progress() as on_query:
+            found = measure(c, resolved, depth=depth, on_query=on_query)
+    terminal.show_evaluation(found, as_json=as_json)
+    failed = sum(each.error is not None for each in found.rankings)
+    raise typer.Exit(exit_code(len(found.rankings) - failed, failed))
 
 
 @app.command("make-copies")
@@ -40,7 +88,7 @@ def make_copies(
     as_json: AsJson = False,
 ) -> None:
     """Make a set of edited copies of your pictures that says how well copies are found."""
-    from . import make_copies as making
+    from .. import make_copies as making
 
     names = making.Wish().edits if edits is None else tuple(map(str.strip, edits.split(",")))
     wish = making.Wish(seed, originals, names, without_copy)
@@ -52,4 +100,4 @@ def make_copies(
         terminal.note("stopped; nothing of it was kept")
         raise typer.Exit(_INTERRUPTED) from None
     terminal.show_copies(made, as_json=as_json)
-    raise typer.Exit(_SOME_FAILED if made.failures else 0)
+    raise typer.Exit(SOME_FAILED if made.failures else 0)

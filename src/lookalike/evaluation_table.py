@@ -1,0 +1,117 @@
+"""How an evaluation looks in a terminal, and as plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .evaluate.harness import Evaluation, Judgement, Measure
+from .quantities import written_bytes
+
+NAMES = {
+    "map": "mAP",
+    "p@1": "P@1",
+    "p@10": "P@10",
+    "ndcg@10": "nDCG@10",
+    "mrr": "MRR",
+    "micro_ap": "micro-AP",
+    "recall_at_p90": "recall at precision 0.9",
+    "n_s": "N-S, of 4",
+    "mp@1": "mP@1",
+    "mp@5": "mP@5",
+    "mp@10": "mP@10",
+}
+"""What papers call a measure, where that is not its own name."""
+_GROUPS = 5
+"""How many of the worst are shown."""
+
+
+def rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Names, and what is to be said of each."""
+    measured = [
+        (_named(judgement, name), f"{_value(name, measure)} {_between(name, measure)}")
+        for judgement in evaluation.judgements
+        for name, measure in judgement.measures.items()
+    ]
+    return [*_asked(evaluation), *measured, *_worst(evaluation), *_cost(evaluation)]
+
+
+def show(evaluation: Evaluation, visible: Callable[[str], str]) -> None:
+    """Print it in a frame, for a terminal. `visible`: makes text from files fit to be printed."""
+    from rich.console import Console, Group
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("measure", style="cyan", no_wrap=True)
+    table.add_column("value", justify="right", style="bold")
+    table.add_column("95% of the time", justify="right", style="dim")
+    table.add_column("queries", justify="right", style="dim")
+    for judgement in evaluation.judgements:
+        for name, measure in judgement.measures.items():
+            counted = f"{measure.queries:,}"
+            value, between = _value(name, measure), _between(name, measure)
+            table.add_row(_named(judgement, name), value, between, counted)
+    about = Table(box=None, pad_edge=False, show_header=False)
+    about.add_column(style="bold", no_wrap=True)
+    about.add_column(overflow="fold")
+    for name, text in (*_worst(evaluation), *_cost(evaluation)):
+        about.add_row(name, Text(visible(text)))
+    asked = "\n".join(text for _, text in _asked(evaluation)[1:])
+    title = Text(visible(f"{evaluation.recipe} on {evaluation.truth.truth.path}"), style="bold")
+    parts = (Text(visible(asked), style="dim"), Text(), table, Text(), about)
+    Console().print(Panel(Group(*parts), title=title, expand=False))
+
+
+def _asked(evaluation: Evaluation) -> list[tuple[str, str]]:
+    truth = evaluation.truth.truth
+    depth = "the whole ranking of each"
+    if evaluation.depth < evaluation.pictures:
+        depth = f"the first {evaluation.depth:,} hits of each"
+    return [
+        ("recipe", evaluation.recipe),
+        (
+            "asked",
+            f"{len(evaluation.rankings):,} queries of {truth.layout}, "
+            f"{evaluation.pictures:,} pictures, {depth}",
+        ),
+    ]
+
+
+def _named(judgement: Judgement, name: str) -> str:
+    named = NAMES.get(name, name)
+    return named if judgement.setup == "all" else f"{judgement.setup} {named}"
+
+
+def _value(name: str, measure: Measure) -> str:
+    return f"{measure.value:.{_digits(name)}f}"
+
+
+def _between(name: str, measure: Measure) -> str:
+    low, high = measure.interval
+    return f"{low:.{_digits(name)}f} to {high:.{_digits(name)}f}"
+
+
+def _digits(name: str) -> int:
+    return 2 if name == "n_s" else 3
+
+
+def _worst(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Of several groups, those that are answered worst."""
+    groups = evaluation.judgements[-1].groups
+    if len(groups) < 2:
+        return []
+    ordered = sorted(groups.items(), key=lambda item: item[1].value)[:_GROUPS]
+    named = ", ".join(f"{name or 'no group'} {mean.value:.3f}" for name, mean in ordered)
+    return [("worst", f"{named}, of {len(groups):,}")]
+
+
+def _cost(evaluation: Evaluation) -> list[tuple[str, str]]:
+    cost = evaluation.cost
+    middle, most, nearly_all = (1e3 * each for each in (cost.p50, cost.p95, cost.p99))
+    return [
+        ("a search", f"p50 {middle:.1f} ms, p95 {most:.1f} ms, p99 {nearly_all:.1f} ms"),
+        ("many", f"{cost.rate:,.0f} queries a second"),
+        ("on disk", f"{cost.bytes_a_picture:,.0f} bytes a picture"),
+        ("in memory", f"{written_bytes(cost.peak_memory)} at most"),
+    ]
