@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ..distances import Distance
+from ..machine import memory_bytes
 from ..types import Footprint
 from . import Kind, Structure
 from .compressed import IVFPQ, CompressedOptions
@@ -82,12 +82,7 @@ def _chosen(
 ) -> tuple[type[Kind], FlatOptions | HNSWOptions | CompressedOptions]:
     if expected < options.flat_below:
         return Flat, FlatOptions()
-    memory = options.memory_gb * 1e9 or _SHARE * _memory()
+    memory = options.memory_gb * 1e9 or _SHARE * memory_bytes()
     if graph_bytes(dim, options.m, expected) <= memory:
         return HNSW, options.graph()
     return IVFPQ, options
-
-
-def _memory() -> int:
-    """Bytes of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -254,11 +254,11 @@ class SegmentedIndex:
         main = self._view.main
         return len(main.dead()) > _DEAD_SHARE * len(main.rows)
 
-    def fresh(self) -> tuple[Rows, Vectors]:
-        """The living vectors that the main structure does not hold, as the index holds them."""
-        view = self._view
-        positions = view.fresh.living()
-        return view.fresh.rows[positions], view.fresh_vectors[positions]
+    @property
+    def fresh_count(self) -> int:
+        """Living vectors that the main structure does not hold."""
+        fresh = self._view.fresh
+        return len(fresh.rows) - len(fresh.dead())
 
     def _chosen_of(self, view: _View, allowed: Rows) -> _Chosen:
         """What is allowed; kept, as many queries come with one filter."""

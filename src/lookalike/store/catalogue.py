@@ -269,6 +269,16 @@ class Catalogue:
         """How many pictures are stored."""
         return int(connection.execute("SELECT count(*) FROM pictures").fetchone()[0])
 
+    def count_after(self, connection: Connection, row: int) -> int:
+        """How many of them are above row `row`."""
+        query = "SELECT count(*) FROM pictures WHERE row > ?"
+        return int(connection.execute(query, (row,)).fetchone()[0])
+
+    def rows(self, connection: Connection) -> Rows:
+        """The rows of all pictures, ascending."""
+        cursor = connection.execute("SELECT row FROM pictures ORDER BY row")
+        return np.fromiter((row for (row,) in cursor), np.int64)
+
     def counts(self) -> dict[str, Any]:
         """What is stored, in numbers."""
         with self.reading() as connection:

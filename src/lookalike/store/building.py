@@ -1,0 +1,147 @@
+"""The main structure of an index, out of the catalogue: a block at a time, never all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..distances import Distance
+from ..index import Kind, Structure, cache
+from ..index.projection import Projection
+from ..index.segments import SegmentedIndex
+from ..machine import memory_bytes
+from ..types import Rows
+from . import EmbeddingPlan, embeddings
+from .catalogue import Catalogue
+from .connection import Connection
+from .embeddings import Embedding
+
+LEARN_FROM = 4
+"""Vectors for each principal component, before these are learned."""
+_LEARN_FROM_AT_MOST = 20_000
+_AT_ONCE = 50_000
+"""Vectors that may be taken into memory before the first index of a kind that spares it."""
+_MEMORY_SHARE = 0.125
+"""Of this machine's memory, that vectors which wait for an index may take at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Building:
+    """What is built of one embedding's vectors, and from where."""
+
+    catalogue: Catalogue
+    number: int
+    """Of the embedding."""
+    plan: EmbeddingPlan
+    kind: type[Kind]
+    distance: Distance
+    collection: str
+    """The uuid of the catalogue."""
+    folder: Path
+    """For files that are needed meanwhile."""
+
+    def comes_first(self, coming: int, *, beside: bool) -> bool:
+        """Whether so many vectors are too many to be searched one by one until they are built of.
+
+        `beside`: whether that would be beside an index of others. A few seconds of searches
+        that compare every vector are no harm; a machine that runs out of memory is.
+        """
+        dim = min(self.plan.pca or self.plan.dim, self.plan.dim)
+        held = 4 * dim * coming
+        if held > _MEMORY_SHARE * memory_bytes():
+            return True
+        if beside or coming <= _AT_ONCE:
+            return False
+        own = self.kind.bytes_for(dim, self.distance, self.plan.index_options, coming)
+        return own.memory < held / 2
+
+    def anew(self, go_on: Callable[[], bool]) -> cache.Cached | None:
+        """Of all that is stored; None once `go_on` says no."""
+        with self.catalogue.reading() as connection:
+            embedding = embeddings.in_use(connection, self.number)
+            every = self.catalogue.rows(connection)
+            projection = self._projection(connection, embedding, every)
+            last_removal, _ = self.catalogue.removals_after(connection, 0)
+            structure = self._trained(connection, embedding, every, projection)
+            begun = cache.Cached(
+                self._header(structure, 0, last_removal), structure, every[:0], projection
+            )
+            return self._filled(connection, embedding, begun, go_on)
+
+    def onto(self, begun: cache.Cached, go_on: Callable[[], bool]) -> cache.Cached | None:
+        """Of what there is, which may be added to, and all that was stored since."""
+        with self.catalogue.reading() as connection:
+            embedding = embeddings.in_use(connection, self.number)
+            return self._filled(connection, embedding, begun, go_on)
+
+    def _filled(
+        self,
+        connection: Connection,
+        embedding: Embedding,
+        begun: cache.Cached,
+        go_on: Callable[[], bool],
+    ) -> cache.Cached | None:
+        header, structure, rows, projection = begun
+        as_held = SegmentedIndex(self.plan.dim, self.distance, projection)
+        every = [rows]
+        for some, vectors in self.catalogue.vectors_after(connection, embedding, header.last_row):
+            if not go_on():
+                return None
+            structure.add(as_held.prepared(vectors))
+            every.append(some)
+        rows = np.concatenate(every)
+        last_row = int(rows[-1]) if len(rows) else 0
+        header = self._header(structure, last_row, header.last_removal)
+        return cache.Cached(header, structure, rows, projection)
+
+    def _trained(
+        self,
+        connection: Connection,
+        embedding: Embedding,
+        every: Rows,
+        projection: Projection | None,
+    ) -> Structure:
+        """An empty structure that has learned what it wants to of the collection's vectors."""
+        dim = projection.components if projection else self.plan.dim
+        structure = self.kind.create(
+            dim, self.distance, self.plan.index_options, len(every), self.folder
+        )
+        if structure.training_vectors:
+            rows = _spread(every, structure.training_vectors)
+            sample = self.catalogue.vectors_at(connection, embedding, rows)
+            if len(sample):
+                as_held = SegmentedIndex(self.plan.dim, self.distance, projection)
+                structure.train(as_held.prepared(sample))
+        return structure
+
+    def _projection(
+        self, connection: Connection, embedding: Embedding, every: Rows
+    ) -> Projection | None:
+        """The collection's own components, if the recipe wants them and there is enough."""
+        pca = self.plan.pca
+        if not pca or len(every) < LEARN_FROM * pca:
+            return None
+        rows = _spread(every, _LEARN_FROM_AT_MOST)
+        sample = self.catalogue.vectors_at(connection, embedding, rows)
+        return Projection.learn(self.distance.prepared(sample), pca)
+
+    def _header(self, structure: Structure, last_row: int, last_removal: int) -> cache.Header:
+        plan = self.plan
+        return cache.Header(
+            self.collection,
+            plan.index,
+            structure.kind,
+            plan.distance,
+            plan.dim,
+            plan.pca,
+            last_row,
+            last_removal,
+        )
+
+
+def _spread(rows: Rows, count: int) -> Rows:
+    """At most `count` of them, evenly spread, ascending."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=np.int64)]
