@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -447,6 +448,31 @@ def test_without_an_index_file_one_is_built_before_the_first_search_of_many(
     assert sum(taken_in) == 0
     assert caplog.messages[-1] == "The index is built from the catalogue first: 3,000 vectors"
     assert len(caplog.messages) == (1 if how == "never built" else 2)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_what_an_index_learns_from_is_in_memory_once(
+    folder: Path,
+    open_store: OpenStore,
+    taken_in: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    distance: str,
+) -> None:
+    monkeypatch.setattr("lookalike.store.building._BLOCK", 256)
+    monkeypatch.setattr("lookalike.index.cache._BLOCK", 1 << 20)
+    wanted = plan("ivfsq", distance, dim=128)
+    store = open_store(folder, wanted)
+    vectors = random_vectors(12_000, 128)  # 438 clusters learn from all of them
+    put(store, range(12_000), vectors)
+    tracemalloc.start()
+    try:
+        store.settle()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert store.stats()["embeddings"]["v"]["structure"] == "ivfsq"
+    assert sum(taken_in) == 0
+    assert peak < 1.5 * vectors.nbytes
 
 
 def test_many_that_came_since_are_added_to_the_index_first_where_memory_is_short(

@@ -86,8 +86,9 @@ class SegmentedIndex:
     def __init__(self, dim: int, distance: Distance, projection: Projection | None = None) -> None:
         self.projection = projection
         self._distance = distance
-        self._dim = projection.components if projection else dim
-        self._buffer = np.empty((0, self._dim), np.float32)
+        self.dim = projection.components if projection else dim
+        """Values of a vector as it is held."""
+        self._buffer = np.empty((0, self.dim), np.float32)
         self._buffer_rows = np.empty(0, np.int64)
         nothing = _Segment(self._buffer_rows, None)
         self._view = _View(nothing, None, nothing, self._buffer)
@@ -272,7 +273,7 @@ class SegmentedIndex:
         if wanted <= len(self._buffer):
             return
         capacity = max(wanted, 2 * len(self._buffer), 1024)
-        buffer = np.empty((capacity, self._dim), np.float32)
+        buffer = np.empty((capacity, self.dim), np.float32)
         rows = np.empty(capacity, np.int64)
         buffer[:used], rows[:used] = self._buffer[:used], self._buffer_rows[:used]
         self._buffer, self._buffer_rows = buffer, rows

@@ -13,7 +13,7 @@ from ..index import Kind, Structure, cache
 from ..index.projection import Projection
 from ..index.segments import SegmentedIndex
 from ..machine import memory_bytes
-from ..types import Rows
+from ..types import Rows, Vectors
 from . import EmbeddingPlan, embeddings
 from .catalogue import Catalogue
 from .connection import Connection
@@ -22,6 +22,7 @@ from .embeddings import Embedding
 LEARN_FROM = 4
 """Vectors for each principal component, before these are learned."""
 _LEARN_FROM_AT_MOST = 20_000
+_BLOCK = 4096
 _AT_ONCE = 50_000
 """Vectors that may be taken into memory before the first index of a kind that spares it."""
 _MEMORY_SHARE = 0.125
@@ -105,16 +106,15 @@ class Building:
         projection: Projection | None,
     ) -> Structure:
         """An empty structure that has learned what it wants to of the collection's vectors."""
-        dim = projection.components if projection else self.plan.dim
+        as_held = SegmentedIndex(self.plan.dim, self.distance, projection)
         structure = self.kind.create(
-            dim, self.distance, self.plan.index_options, len(every), self.folder
+            as_held.dim, self.distance, self.plan.index_options, len(every), self.folder
         )
-        if structure.training_vectors:
-            rows = _spread(every, structure.training_vectors)
-            sample = self.catalogue.vectors_at(connection, embedding, rows)
-            if len(sample):
-                as_held = SegmentedIndex(self.plan.dim, self.distance, projection)
-                structure.train(as_held.prepared(sample))
+        wanted = structure.training_vectors
+        if wanted and len(every):
+            sample = self._sample(connection, embedding, every, wanted, projection)
+            if len(sample):  # as long as not all have been removed meanwhile
+                structure.train(sample)
         return structure
 
     def _projection(
@@ -124,9 +124,31 @@ class Building:
         pca = self.plan.pca
         if not pca or len(every) < LEARN_FROM * pca:
             return None
-        rows = _spread(every, _LEARN_FROM_AT_MOST)
-        sample = self.catalogue.vectors_at(connection, embedding, rows)
-        return Projection.learn(self.distance.prepared(sample), pca)
+        sample = self._sample(connection, embedding, every, _LEARN_FROM_AT_MOST, None)
+        return Projection.learn(sample, pca)
+
+    def _sample(
+        self,
+        connection: Connection,
+        embedding: Embedding,
+        every: Rows,
+        count: int,
+        projection: Projection | None,
+    ) -> Vectors:
+        """At most `count` vectors, evenly spread, as the index holds them, float32 [n, dim].
+
+        They may be many: they are put where they belong a block at a time.
+        """
+        as_held = SegmentedIndex(self.plan.dim, self.distance, projection)
+        rows = every[np.linspace(0, len(every) - 1, min(count, len(every)), dtype=np.int64)]
+        sample = np.empty((len(rows), as_held.dim), np.float32)
+        end = 0
+        for start in range(0, len(rows), _BLOCK):
+            some = rows[start : start + _BLOCK]
+            there, vectors = self.catalogue.vectors_at(connection, embedding, some)
+            sample[end : end + len(there)] = as_held.prepared(vectors)
+            end += len(there)
+        return sample[:end]
 
     def _header(self, structure: Structure, last_row: int, last_removal: int) -> cache.Header:
         plan = self.plan
@@ -140,8 +162,3 @@ class Building:
             last_row,
             last_removal,
         )
-
-
-def _spread(rows: Rows, count: int) -> Rows:
-    """At most `count` of them, evenly spread, ascending."""
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=np.int64)]

@@ -317,12 +317,8 @@ class Catalogue:
             f"SELECT row, vector FROM vectors_{embedding.number} WHERE row > ? ORDER BY row LIMIT ?"
         )
         while found := connection.execute(query, (row, block)).fetchall():
-            rows, vectors = zip(*found, strict=True)
-            row = rows[-1]
-            with readable(self.folder):
-                matrix = np.frombuffer(b"".join(vectors), np.float32)
-                matrix = matrix.reshape(len(rows), embedding.dim)
-            yield np.array(rows, np.int64), matrix
+            row = found[-1][0]
+            yield self._matrix(embedding, found)
 
     def block(
         self, numbers: Mapping[str, int], after: int, size: int
@@ -341,7 +337,7 @@ class Catalogue:
                 tables = {n: embeddings.in_use(connection, number) for n, number in numbers.items()}
                 records = self.records(connection, rows)
                 vectors = {
-                    name: self.vectors_at(connection, table, np.array(rows, np.int64))
+                    name: self.vectors_at(connection, table, np.array(rows, np.int64))[1]
                     for name, table in tables.items()
                 }
             finally:
@@ -351,16 +347,18 @@ class Catalogue:
             raise CollectionDamaged(self.folder, "a picture in it lacks its vectors or its place")
         return (rows[-1], [records[row] for row in rows], vectors) if rows else None
 
-    def vectors_at(self, connection: Connection, embedding: Embedding, rows: Rows) -> Vectors:
-        """The stored vectors of `rows` (ascending), float32 [n, dim]; those gone are left out."""
-        found = [
-            vector
-            for row in rows.tolist()
-            for (vector,) in connection.execute(
-                f"SELECT vector FROM vectors_{embedding.number} WHERE row = ?", (row,)
-            )
-        ]
-        return np.frombuffer(b"".join(found), np.float32).reshape(len(found), embedding.dim)
+    def vectors_at(
+        self, connection: Connection, embedding: Embedding, rows: Rows
+    ) -> tuple[Rows, Vectors]:
+        """Those of `rows` that are still there, ascending, and their vectors, float32 [n, dim]."""
+        return self._matrix(
+            embedding,
+            connection.execute(
+                f"SELECT row, vector FROM vectors_{embedding.number} "
+                "WHERE row IN (SELECT value FROM json_each(?)) ORDER BY row",
+                (json.dumps(rows.tolist()),),
+            ).fetchall(),
+        )
 
     def removals_after(self, connection: Connection, number: int) -> tuple[int, Rows]:
         """The number of the last removal, and the rows removed after removal `number`."""
@@ -391,6 +389,15 @@ class Catalogue:
         with contextlib.suppress(IndexError):
             while True:
                 self._idle.pop().sqlite.close()
+
+    def _matrix(
+        self, embedding: Embedding, found: Sequence[tuple[int, bytes]]
+    ) -> tuple[Rows, Vectors]:
+        """Rows, and their vectors as one array, float32 [n, dim]."""
+        with readable(self.folder):
+            matrix = np.frombuffer(b"".join(vector for _, vector in found), np.float32)
+            vectors = matrix.reshape(len(found), embedding.dim)
+        return np.array([row for row, _ in found], np.int64), vectors
 
     def _check_format(self) -> None:
         with self.reading() as connection:

@@ -133,7 +133,7 @@ class EmbeddedStore:
             table = embeddings.in_use(connection, self._stored[embedding].number)
             row = self._catalogue.row_of(connection, id)
             rows = np.array([] if row is None else [row], np.int64)
-            found = self._catalogue.vectors_at(connection, table, rows)
+            _, found = self._catalogue.vectors_at(connection, table, rows)
             if len(found) == 0:  # none is, or it has just been removed
                 raise UnknownPicture(id)
             return found

@@ -166,12 +166,8 @@ class EmbeddingIndex:
         index, rows = self.vectors, self.vectors.sample(count)
         with self._catalogue.reading() as connection:
             embedding = embeddings.in_use(connection, self._number)
-            every = [
-                self._catalogue.vectors_at(connection, embedding, rows[i : i + 1])
-                for i in range(len(rows))
-            ]
-        there = np.array([len(each) > 0 for each in every], np.bool_)  # not removed meanwhile
-        return measuring.sampled(index, rows[there], np.concatenate(every), k)
+            there, queries = self._catalogue.vectors_at(connection, embedding, rows)
+        return measuring.sampled(index, there, queries, k)
 
     def tried(self, sample: measuring.Sample, effort: Effort) -> Trial:
         """How much of a sample's nearest searches with this effort find, and in what time."""
@@ -191,7 +187,7 @@ class EmbeddingIndex:
             return [Finding(f"{self._plan.name} index", sound=True, text="empty")]
         with self._catalogue.reading() as connection:
             embedding = embeddings.in_use(connection, self._number)
-            queries = self._catalogue.vectors_at(connection, embedding, rows)
+            _, queries = self._catalogue.vectors_at(connection, embedding, rows)
         found, exact = self.vectors.search(queries, k), self.vectors.exact(queries, k)
         tolerance = 1e-4 * np.maximum(1.0, np.abs(exact.scores))
         themselves = float(np.mean(found.scores[:, 0] >= exact.scores[:, 0] - tolerance[:, 0]))
