@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -19,7 +20,7 @@ import lookalike
 from lookalike import registry
 from lookalike.distances import distance_named
 from lookalike.errors import BadQuery, PlanesUnusable, RecipeError
-from lookalike.index import Kind, Structure
+from lookalike.index import Kind, Structure, faiss_calls
 from lookalike.index.lsh import LSHOptions, _nearest_keys
 from lookalike.index.refinement import Refinement
 from lookalike.types import Effort, Vectors
@@ -361,6 +362,70 @@ class TestThroughACollection:
 
 
 COMPRESSED = ("ivfpq", "ivfsq", "rabitq")
+
+
+@pytest.mark.parametrize("share", [None, 0.5, 0.9])
+@pytest.mark.parametrize("index", ["ivf", *COMPRESSED])
+def test_more_hits_than_the_probed_lists_hold_are_found_in_more_lists_not_in_all(
+    index: str, share: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = clustered_vectors(20_000, DIM)
+    cls: Any = registry.load("index", index)
+    built = made(index, vectors, cls.Options(probes=4), tmp_path)
+    allowed = None if share is None else np.random.default_rng(3).random(len(vectors)) < share
+    apart = distances_between(vectors[::2000], vectors, "euclidean")
+    if allowed is not None:
+        apart[:, ~allowed] = np.inf
+    scanned: list[bool] = []
+    monkeypatch.setattr(faiss_calls, "all_of", lambda *_: scanned.append(True))
+    faiss.cvar.indexIVF_stats.reset()
+    found = built.search(vectors[::2000], 300, allowed, None)
+    assert scanned == []
+    assert faiss.cvar.indexIVF_stats.nlist < 0.6 * len(found.rows) * built._probing._ivf.nlist
+    best = np.partition(apart, 299, axis=1)[:, 299:300]
+    own = np.take_along_axis(apart, found.rows, axis=1)
+    assert (found.rows >= 0).all()
+    assert np.mean(own <= best + 1e-4) >= 0.95
+
+
+@pytest.mark.parametrize("index", ["ivf", *COMPRESSED])
+def test_more_hits_by_a_distance_of_its_own_are_looked_for_in_more_lists_not_in_all(
+    opened: Open, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = opened(f'name = "{index}", probes = 4', "l1")
+    vectors = clustered_vectors(20_000, DIM)
+    fill(collection, vectors)
+    apart = distances_between(vectors[:1], vectors, "l1")[0]
+    structure = structure_of(collection)
+    looked_at, at = [], structure.at
+
+    def counted(positions: Any) -> Vectors:
+        vectors = at(positions)
+        looked_at.append(len(vectors))
+        return vectors
+
+    monkeypatch.setattr(structure, "at", counted)
+    found = numbers_of(collection.search(vectors[0], k=300))
+    assert 300 < sum(looked_at) < 10_000
+    assert len(found) == 300
+    assert np.mean(apart[found] <= np.partition(apart, 299)[299] + 1e-4) >= 0.95
+
+
+@pytest.mark.parametrize("index", ["ivf", *COMPRESSED])
+def test_all_of_few_allowed_are_found_however_many_are_asked_for(
+    index: str, tmp_path: Path
+) -> None:
+    vectors = clustered_vectors(COUNT, DIM)
+    built = made(index, vectors, registry.load("index", index).Options(probes=1), tmp_path)
+    allowed = np.arange(COUNT) % 10 == 7
+    for mask, count in ((allowed, COUNT // 10), (None, COUNT)):
+        found = built.search(vectors[:3], COUNT, mask, None)
+        assert (
+            np.sort(found.rows[:, :count], axis=1)
+            == np.flatnonzero(allowed if mask is not None else np.ones(COUNT))
+        ).all()
+        assert (found.rows[:, count:] == -1).all()
+        assert (found.scores[:, count:] == -np.inf).all()
 
 
 @pytest.mark.parametrize("index", COMPRESSED)
