@@ -26,6 +26,7 @@ from lookalike.index.refinement import Refinement
 from lookalike.types import Effort, Vectors
 
 COUNT, DIM = 3_000, 12
+COMPRESSED = ("ivfpq", "ivfsq", "rabitq")
 Open = Callable[..., lookalike.Collection]
 
 RECIPE = """
@@ -328,6 +329,45 @@ class TestThroughACollection:
             assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
         assert len(collection.search(query, k=3, radius=3.0, **effort)) == 3
 
+    @pytest.mark.parametrize(
+        "distance", ["cosine", "angular", "euclidean", "true_euclidean", "histogram_intersection"]
+    )
+    def test_a_picture_is_within_distance_zero_of_itself(
+        self, opened: Open, index: str, distance: str
+    ) -> None:
+        vectors = np.abs(clustered_vectors(700, DIM))
+        collection = opened(f'name = "{index}"', distance)
+        fill(collection, vectors[:600])
+        fill(collection, vectors[600:], 600)  # which stay beside the index, where it has one
+        best = 0.0 if "euclidean" in distance else 1.0
+        for wanted in ({"radius": 0.0}, {"threshold": best}):
+            for k in (None, 3):
+                asking: dict[str, Any] = {"k": k, **wanted}
+                answers = collection.search_many(vectors, **asking)
+                for number, answer in enumerate(answers):
+                    assert numbers_of(answer.hits) == [number]
+                    assert answer.hits[0].distance >= 0
+                    assert answer.hits[0].score <= best
+                for number in range(0, 700, 100):
+                    assert numbers_of(collection.search(vectors[number], **asking)) == [number]
+        assert collection.search(vectors[0], threshold=best + 0.01) == []
+
+    @pytest.mark.parametrize("distance", ["cosine", "angular"])
+    def test_a_bound_lets_in_what_misses_it_by_rounding_and_nothing_else(
+        self, opened: Open, index: str, distance: str
+    ) -> None:
+        vectors = clustered_vectors(900, DIM, clusters=3)
+        collection = opened(f'name = "{index}"', distance)
+        fill(collection, vectors)
+        apart = distances_between(vectors[:1].astype(float), vectors.astype(float), "cosine")[0]
+        room = 0.0005 if index in COMPRESSED else 0.000002
+        for number in np.argsort(apart)[3:300:50].tolist():
+            radius = float(apart[number])
+            bound = radius if distance == "cosine" else float(np.arccos(1 - radius) / np.pi)
+            found = numbers_of(collection.search(vectors[0], k=None, radius=bound))
+            assert set(np.flatnonzero(apart <= radius)) <= set(found)
+            assert apart[found].max() <= radius + 2 * room
+
     def test_what_is_removed_or_replaced_shows_at_once_also_after_reopening(
         self, opened: Open, index: str
     ) -> None:
@@ -359,9 +399,6 @@ class TestThroughACollection:
         collection.settle()
         for k in (3, None):
             assert collection.search(random_vectors(1, DIM)[0], k=k) == []
-
-
-COMPRESSED = ("ivfpq", "ivfsq", "rabitq")
 
 
 @pytest.mark.parametrize("share", [None, 0.5, 0.9])

@@ -202,6 +202,11 @@ class Compressed:
         self._refinement.save(folder)
 
     @property
+    def precision(self) -> float:
+        """Of the vectors by which candidates are ranked."""
+        return self._refinement.precision
+
+    @property
     def memory_bytes(self) -> int:
         """Codes, numbers and centroids; not the vectors."""
         width = 4 * int(self._ivf.d)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..distances import Distance
+from ..distances import Distance, Scores
 from ..types import Effort, Neighbours, Rows, Vectors
-from . import Mask, Positions, Structure, faiss_calls
+from . import Mask, Positions, Rounding, Structure, faiss_calls
 from .projection import Projection
 
 _EXACT_BELOW = 2_000
@@ -27,6 +27,8 @@ _EXACT_SHARE = 0.02
 _FRESH_LEAST = 10_000
 _FRESH_SHARE = 0.2
 _DEAD_SHARE = 0.2
+_SINGLE = 2.0**-19
+"""The precision of sums in single precision, as a share."""
 _BLOCK = 65_536
 """Vectors that are copied out of a structure at a time."""
 
@@ -198,6 +200,16 @@ class SegmentedIndex:
             return fresh
         return np.concatenate([view.structure.at(in_main), fresh])
 
+    def least(self, score: float, queries: Vectors) -> float:
+        """What comes out at the least, as all is rounded, for a picture of this true score.
+
+        `queries`: float32 [q, dim], one of which it answers.
+        """
+        structure = self._view.structure
+        precision = structure.precision if isinstance(structure, Rounding) else 0.0
+        size = float(np.einsum("ij,ij->i", queries, queries).max(initial=0))
+        return self._distance.least(score, max(precision, _SINGLE), size)
+
     def prepared(self, vectors: Vectors) -> Vectors:
         """`vectors` as they came, float32 [n, dim] -> as the index holds them."""
         vectors = self._distance.prepared(vectors)
@@ -365,15 +377,29 @@ class SegmentedIndex:
 
     def _in_its_scale(self, found: Neighbours) -> Neighbours:
         """Scores of the metric as scores of the distance."""
-        scale = self._distance.of_metric
-        if scale is None:
-            return found
-        return Neighbours(found.rows, np.where(found.rows < 0, -np.inf, scale(found.scores)))
+        distance = self._distance
+        if distance.of_metric is not None:
+            scaled = distance.of_metric(found.scores)
+            return Neighbours(found.rows, np.where(found.rows < 0, -np.inf, scaled))
+        if not _within(found.scores, distance.lowest, distance.highest):
+            np.minimum(found.scores, distance.highest, out=found.scores)
+            there = found.rows >= 0
+            np.maximum(found.scores, distance.lowest, out=found.scores, where=there)
+        return found
 
 
 def fresh_most(main: int) -> int:
     """How many may be fresh beside a main structure of so many, before it is to take them in."""
     return max(_FRESH_LEAST, int(_FRESH_SHARE * main))
+
+
+def _within(scores: Scores, lowest: float, highest: float) -> bool:
+    """Whether all of them, best first, [q, n], are. Every search asks: mostly, of one query."""
+    if scores.size == 0:
+        return True
+    if len(scores) == 1:
+        return scores.item(0) <= highest and scores.item(-1) >= lowest
+    return bool(scores[:, 0].max() <= highest and scores[:, -1].min() >= lowest)
 
 
 def _few(allowed: int, view: _View) -> bool:

@@ -188,6 +188,11 @@ class EmbeddedStore:
             scores[number] = list(compress(scores[number], there))
         return _with_records(records, rows, scores)
 
+    def least(self, embedding: str, score: float, queries: Vectors) -> float:
+        """What `nearest` gives at the least, as all is rounded, to a picture of this true score."""
+        self._current(embedding)
+        return self._indexes[embedding].vectors.least(score, queries)
+
     def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
         """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
         seen = self._current(embedding)
