@@ -36,6 +36,7 @@ from lookalike.errors import (
     ModelMismatch,
     NotACollection,
 )
+from lookalike.index.auto import AutoOptions
 from lookalike.index.segments import SegmentedIndex
 from lookalike.store import Look
 from lookalike.store.catalogue import FILE, Catalogue
@@ -397,6 +398,25 @@ def test_a_large_damaged_index_file_is_found_out_in_the_background(
     caplog.clear()
     assert_all_found(open_store(copied))
     assert caplog.messages == []
+
+
+def test_a_collection_that_hovers_about_a_bound_of_auto_is_not_rebuilt_each_time(
+    folder: Path, open_store: OpenStore
+) -> None:
+    wanted = replace(plan("auto"), index_options=AutoOptions(flat_below=500))
+    store = open_store(folder, wanted)
+    put(store, range(510), random_vectors(510))
+    store.settle()
+    first = index_folder(folder)
+    for turn in range(3):
+        store.forget([f"http://pictures/{i}" for i in range(15 * turn, 15 * turn + 15)])
+        store.settle()
+        put(store, range(510 + 15 * turn, 525 + 15 * turn), random_vectors(15, seed=turn))
+        store.settle()
+    assert index_folder(folder) == first
+    store.forget([f"http://pictures/{i}" for i in range(100, 400)])
+    store.settle()
+    assert store.stats()["embeddings"]["v"]["structure"] == "flat"
 
 
 # Kinds that keep vectors out of memory never have all of them there

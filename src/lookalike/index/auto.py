@@ -58,10 +58,13 @@ class Auto:
 
     @classmethod
     def suits(cls, structure: Structure, options: AutoOptions, expected: int) -> bool:
-        """Whether it is of the kind, and the size, that would be made now."""
+        """Whether it is of the kind, and the size, that would be made now, or for twice as many.
+
+        So a collection that hovers about a bound is not rebuilt time and again.
+        """
         dim = structure.at(slice(0, 0)).shape[1]
-        kind, own = _chosen(dim, options, expected)
-        return kind.suits(structure, own, expected)
+        suitable = (_chosen(dim, options, count) for count in (expected, 2 * expected))
+        return any(kind.suits(structure, own, expected) for kind, own in suitable)
 
     @classmethod
     def bytes_for(
