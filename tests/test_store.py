@@ -632,6 +632,24 @@ def test_another_distance_does_not_use_the_same_index_file(
     assert -score == pytest.approx(expected.min(), rel=1e-5)
 
 
+def test_the_scores_of_many_pictures_take_few_queries(folder: Path, open_store: OpenStore) -> None:
+    store = open_store(folder)
+    vectors = random_vectors(1_200)
+    put(store, range(1_200), vectors)
+    store.forget(["http://pictures/7"])
+    wanted = [sha(number).hex() for number in (*range(5, 1_200), "unknown")]
+    store.scores("v", vectors[:1], wanted)
+    asked: list[str] = []
+    for connection in store._catalogue._idle:
+        connection.sqlite.set_trace_callback(asked.append)
+    found = store.scores("v", vectors[:1], wanted)
+    assert len(asked) < 10
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = {sha(i).hex(): float(units[i] @ units[0]) for i in range(5, 1_200) if i != 7}
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert store.scores("v", vectors[:1], []) == {}
+
+
 # What a disk, a folder or a file may do
 
 

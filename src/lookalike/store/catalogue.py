@@ -35,6 +35,8 @@ from .writes import metadata_text, put_one, put_place, remove_if_nowhere, row_at
 FILE = "catalogue.sqlite"
 VERSION = 1
 _APPLICATION_ID = 0x6C6F6F6B  # "look"
+_AT_ONCE = 500
+"""Ids in one query."""
 
 
 class Catalogue:
@@ -219,6 +221,16 @@ class Catalogue:
             "SELECT row FROM pictures WHERE id BETWEEN ? AND ? LIMIT 2", (first, last)
         ).fetchall()
         return found[0][0] if len(found) == 1 else None
+
+    def rows_of(self, connection: Connection, ids: Sequence[str]) -> dict[int, str]:
+        """The id at each row that has one of these whole ids; few queries for many."""
+        found: dict[int, str] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            some = [bytes.fromhex(id) for id in ids[start : start + _AT_ONCE]]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT row, id FROM pictures WHERE id IN ({marks})"
+            found.update((row, id.hex()) for row, id in connection.execute(query, some))
+        return found
 
     def newest(self, connection: Connection, offset: int, limit: int) -> list[int]:
         """Rows, the newest first."""

@@ -195,14 +195,12 @@ class EmbeddedStore:
 
     def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
         """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
-        seen = self._current(embedding)
+        self._current(embedding)
         with self._catalogue.reading() as connection:
-            rows = {self._catalogue.row_of(connection, id) for id in ids} - {None}
-        allowed = np.array(sorted(row for row in rows if row is not None), np.int64)
-        found = self._indexes[embedding].vectors.among(query, allowed)
-        records = self._records(seen, found.rows.tolist())
+            id_at = self._catalogue.rows_of(connection, ids)
+        found = self._indexes[embedding].vectors.among(query, np.array(sorted(id_at), np.int64))
         scored = zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True)
-        return {records[row].id: score for row, score in scored if row in records}
+        return {id_at[row]: score for row, score in scored}
 
     def learned(self) -> dict[str, bytes]:
         """What extractors have learned from the collection's pictures, by embedding."""
