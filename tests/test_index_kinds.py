@@ -19,7 +19,7 @@ from conftest import clustered_vectors, distances_between, random_vectors
 import lookalike
 from lookalike import registry
 from lookalike.distances import distance_named
-from lookalike.errors import BadQuery, PlanesUnusable, RecipeError
+from lookalike.errors import BadQuery, PlanesUnusable, RecipeError, TooManyHits
 from lookalike.index import Kind, Structure, faiss_calls
 from lookalike.index.lsh import LSHOptions, _nearest_keys
 from lookalike.index.refinement import Refinement
@@ -537,6 +537,35 @@ def test_all_hits_under_a_filter_or_within_a_radius_are_all(opened: Open, index:
     apart = distances_between(vectors[:1], vectors, "true_euclidean")[0]
     found = collection.search(vectors[0], k=None, radius=6.0)
     assert sorted(numbers_of(found)) == np.flatnonzero(apart <= 6.0).tolist()
+
+
+@pytest.mark.parametrize("index", registry.names("index"))
+def test_more_hits_than_an_answer_may_hold_are_refused(opened: Open, index: str) -> None:
+    collection = opened(f'name = "{index}"', "true_euclidean")
+    vectors = clustered_vectors(COUNT, DIM)
+    fill(collection, vectors[:-50])
+    fill(collection, vectors[-50:], COUNT - 50)
+    collection.remove(*[hit.id for hit in collection.search(vectors[5], k=9)])
+    asked: list[dict[str, Any]]
+    asked = [{}, {"where": "label=1"}, {"radius": 4.0}, {"threshold": -5.0, "where": "label=2"}]
+    if index not in ("flat", "hnsw", "auto"):
+        asked += [{"probes": 2}, {"probes": "all"}]
+    for each in asked:
+        collection.most_hits = None
+        count = len(collection.search(vectors[0], k=None, **each))
+        assert 1 < count <= COUNT - 9
+        collection.most_hits = count
+        assert len(collection.search(vectors[0], k=None, **each)) == count
+        collection.most_hits = count - 1
+        with pytest.raises(TooManyHits, match=f"more than {count - 1:,} pictures"):
+            collection.search(vectors[0], k=None, **each)
+        if "probes" not in each:
+            with pytest.raises(TooManyHits):
+                list(collection.search_many(vectors[:1], k=None, **each))
+    collection.most_hits = 3
+    assert len(collection.search(vectors[0], k=50)) == 50
+    with pytest.raises(TooManyHits):
+        collection.more_like(collection.search(vectors[0], k=1)[0].id, k=None)
 
 
 def test_a_distance_of_its_own_keeps_its_recall_under_a_filter(opened: Open) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from . import filters, fusion, ingest, registry
 from . import recipe as recipes
 from .distances import distance_named
-from .errors import BadQuery, CollectionClosed, LookalikeError, UnknownName
+from .errors import BadQuery, CollectionClosed, LookalikeError, TooManyHits, UnknownName
 from .extract import Extractor, Trainable
 from .features import FeaturePipeline
 from .queries import Question
@@ -134,6 +134,16 @@ class Engine:
         if look.least is not None:
             hits = [[hit for hit in each if hit.score >= look.least] for each in hits]
         return hits
+
+    def check_number(self, vectors: Mapping[str, Vectors], question: Question, most: int) -> None:
+        """`TooManyHits` if all hits are wanted, and they are more of one kind of vectors."""
+        if question.k is not None:
+            return
+        look = ANYWHERE if question.looks_anywhere else self._look(question, vectors)
+        if len(vectors) > 1:
+            look = replace(look, least=None)  # which is of the fused scores
+        if any(self.store.exceeds(most, name, matrix, look) for name, matrix in vectors.items()):
+            raise TooManyHits(most)
 
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""

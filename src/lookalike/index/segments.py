@@ -158,6 +158,24 @@ class SegmentedIndex:
         """
         return self._all(self._view, self.prepared(query), None, allowed, effort, least)
 
+    def exceeds(
+        self,
+        most: int,
+        query: Vectors,
+        allowed: Rows | None = None,
+        effort: Effort | None = None,
+        least: float = -np.inf,
+    ) -> bool:
+        """Whether `everything` would give more than so many."""
+        if len(self) <= most:
+            return False
+        view, query = self._view, self.prepared(query)
+        in_main, in_fresh = self._reached(view, query, None, allowed, effort, least)
+        count = len(in_main) + len(in_fresh)
+        if least > -np.inf and count > most:
+            count = self._scored(view, query, in_main, in_fresh, least).rows.size
+        return count > most
+
     def among(self, query: Vectors, rows: Rows) -> Neighbours:
         """All of these `rows`, ascending, that live here, ranked exactly for one query [1, dim]."""
         view, query = self._view, self.prepared(query)
@@ -340,6 +358,20 @@ class SegmentedIndex:
         least: float = -np.inf,
     ) -> Neighbours:
         """What is reached for one query, best first, [1, n]; the `k` best of it, or all."""
+        in_main, in_fresh = self._reached(view, query, k, allowed, effort, least)
+        rows, scores = self._scored(view, query, in_main, in_fresh, least)
+        return Neighbours(rows[:, :k], scores[:, :k])
+
+    def _reached(
+        self,
+        view: _View,
+        query: Vectors,
+        k: int | None,
+        allowed: Rows | None,
+        effort: Effort | None,
+        least: float,
+    ) -> tuple[Positions, Positions]:
+        """What is ranked for one query: where in the main structure, and where beside it."""
         chosen = None if allowed is None else self._chosen_of(view, allowed)
         mask = view.main.alive if chosen is None else chosen.main_mask
         there = len(view.main.rows) if chosen is None else len(chosen.in_main)
@@ -352,9 +384,7 @@ class SegmentedIndex:
             reached = reached[np.flatnonzero(mask[reached])]
         if reached is None or (k is not None and len(reached) < min(k, there)):
             reached = view.main.living() if chosen is None else chosen.in_main
-        in_fresh = view.fresh.living() if chosen is None else chosen.in_fresh
-        rows, scores = self._scored(view, query, reached, in_fresh, least)
-        return Neighbours(rows[:, :k], scores[:, :k])
+        return reached, view.fresh.living() if chosen is None else chosen.in_fresh
 
     def _scored(
         self,

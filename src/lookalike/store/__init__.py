@@ -147,6 +147,10 @@ class Store(Protocol):
         """
         ...
 
+    def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
+        """Whether `nearest` without `k` would give more than so many to one of the queries."""
+        ...
+
     def least(self, embedding: str, score: float, queries: Vectors) -> float:
         """What `nearest` gives at the least, as all is rounded, to a picture of this true score.
 

@@ -188,6 +188,18 @@ class EmbeddedStore:
             scores[number] = list(compress(scores[number], there))
         return _with_records(records, rows, scores)
 
+    def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
+        """Whether `nearest` without `k` would give more than so many to one of the queries."""
+        seen = self._current(embedding)
+        index = self._indexes[embedding]
+        allowed = None if look.where is None else self._allowed(seen, look.where)
+        effort = index.usual if look.effort is None else look.effort.or_else(index.usual)
+        least = -math.inf if look.least is None else look.least
+        return any(
+            index.vectors.exceeds(most, queries[i : i + 1], allowed, effort, least)
+            for i in range(len(queries))
+        )
+
     def least(self, embedding: str, score: float, queries: Vectors) -> float:
         """What `nearest` gives at the least, as all is rounded, to a picture of this true score."""
         self._current(embedding)
