@@ -255,8 +255,14 @@ class EmbeddedStore:
         with self._catalogue.writing() as connection:
             embeddings.begin(connection, recipe, plans, learned)
 
+    def models(self) -> set[tuple[str, int]]:
+        """Of the vectors in use: the fingerprint of what made them, and their length."""
+        with self._catalogue.reading() as connection:
+            every = embeddings.current(connection).values()
+        return {(each.fingerprint, each.dim) for each in every}
+
     def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
-        """Pictures that have no vectors of the recipe to come yet, by row, those above `after`."""
+        """Pictures that have yet to be described for the recipe to come, by row, above `after`."""
         with self._catalogue.reading() as connection:
             rows = embeddings.lacking(connection, after, limit)
             records = self._catalogue.records(connection, rows)
