@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from conftest import distances_between, random_vectors
@@ -73,6 +75,31 @@ def test_identical_vectors_are_at_distance_zero(name: str) -> None:
     for vector in ready:
         (score,) = distance.scores(vector, vector[None])
         assert distance.at_zero - score == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cosine", "angular", "histogram_intersection"])
+def test_rounding_takes_no_score_out_of_its_range(name: str) -> None:
+    distance = distance_named(name)
+    ready = distance.prepared(np.abs(random_vectors(2_000, 96)))
+    lowest = {"cosine": -1, "angular": 0, "histogram_intersection": -np.inf}[name]
+    for vector in ready:
+        scores = distance.scores(vector, np.stack([vector, -vector]))
+        assert lowest <= scores.min()
+        assert scores.max() <= 1
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_bound_leaves_rounding_room_and_no_more(name: str) -> None:
+    distance = distance_named(name)
+    for score in (distance.at_zero, distance.at_zero - 0.3):
+        least = distance.least(score, 2**-19, 4.0)
+        assert least <= score
+        room = {"angular": 7e-4, "true_euclidean": 3e-3}.get(name, 1e-5)
+        assert score - least <= room
+    beyond = distance.at_zero + 0.1
+    if name != "inner_product":
+        assert distance.least(beyond, 0.2, 4.0) == beyond
+    assert distance.least(-math.inf, 2**-19, 4.0) == -math.inf
 
 
 @pytest.mark.parametrize("name", DISTANCES)

@@ -138,6 +138,33 @@ def test_auto_is_exact_while_few_a_graph_while_memory_allows_and_compressed_beyo
     assert [kind(count) for count in (99, 100, 1_000, 1_001)] == ["flat", "hnsw", "hnsw", "ivfpq"]
 
 
+def test_auto_goes_back_only_at_half_of_where_a_kind_begins(tmp_path: Path) -> None:
+    options = AutoOptions(flat_below=100, memory_gb=1e-6 * graph_bytes(DIM, 24, 1))
+    distance = distance_named("cosine")
+    there = {
+        count: Auto.create(DIM, distance, options, count, tmp_path) for count in (99, 100, 1_001)
+    }
+
+    def suitable(made_for: int) -> list[int]:
+        counts = (10, 49, 50, 99, 100, 499, 500, 501, 1_000, 1_001, 2_000)
+        return [count for count in counts if Auto.suits(there[made_for], options, count)]
+
+    assert suitable(99) == [10, 49, 50, 99]
+    assert suitable(100) == [50, 99, 100, 499, 500, 501, 1_000]
+    assert suitable(1_001) == [501, 1_000, 1_001, 2_000]
+
+
+def test_auto_counts_the_memory_that_a_container_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distance, options = distance_named("cosine"), AutoOptions()
+    kinds = []
+    for limit in (10**12, 10**6):
+        monkeypatch.setattr("lookalike.index.auto.memory_bytes", lambda limit=limit: limit)
+        kinds.append(Auto.create(DIM, distance, options, 30_000, tmp_path).kind)
+    assert kinds == ["hnsw", "ivfpq"]
+
+
 @pytest.mark.parametrize("wrong", [{"m": 1}, {"m": -3}, {"ef_construction": 0}, {"ef_search": 0}])
 def test_knobs_that_would_hang_or_crash_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):

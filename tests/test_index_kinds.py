@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -18,13 +19,14 @@ from conftest import clustered_vectors, distances_between, random_vectors
 import lookalike
 from lookalike import registry
 from lookalike.distances import distance_named
-from lookalike.errors import BadQuery, PlanesUnusable, RecipeError
-from lookalike.index import Kind, Structure, reordering
+from lookalike.errors import BadQuery, PlanesUnusable, RecipeError, TooManyHits
+from lookalike.index import Kind, Structure, faiss_calls, reordering
 from lookalike.index.lsh import LSHOptions, _nearest_keys
 from lookalike.index.refinement import Refinement
 from lookalike.types import Effort, Vectors
 
 COUNT, DIM = 3_000, 12
+COMPRESSED = ("ivfpq", "ivfsq", "rabitq")
 Open = Callable[..., lookalike.Collection]
 
 RECIPE = """
@@ -327,6 +329,45 @@ class TestThroughACollection:
             assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
         assert len(collection.search(query, k=3, radius=3.0, **effort)) == 3
 
+    @pytest.mark.parametrize(
+        "distance", ["cosine", "angular", "euclidean", "true_euclidean", "histogram_intersection"]
+    )
+    def test_a_picture_is_within_distance_zero_of_itself(
+        self, opened: Open, index: str, distance: str
+    ) -> None:
+        vectors = np.abs(clustered_vectors(700, DIM))
+        collection = opened(f'name = "{index}"', distance)
+        fill(collection, vectors[:600])
+        fill(collection, vectors[600:], 600)  # which stay beside the index, where it has one
+        best = 0.0 if "euclidean" in distance else 1.0
+        for wanted in ({"radius": 0.0}, {"threshold": best}):
+            for k in (None, 3):
+                asking: dict[str, Any] = {"k": k, **wanted}
+                answers = collection.search_many(vectors, **asking)
+                for number, answer in enumerate(answers):
+                    assert numbers_of(answer.hits) == [number]
+                    assert answer.hits[0].distance >= 0
+                    assert answer.hits[0].score <= best
+                for number in range(0, 700, 100):
+                    assert numbers_of(collection.search(vectors[number], **asking)) == [number]
+        assert collection.search(vectors[0], threshold=best + 0.01) == []
+
+    @pytest.mark.parametrize("distance", ["cosine", "angular"])
+    def test_a_bound_lets_in_what_misses_it_by_rounding_and_nothing_else(
+        self, opened: Open, index: str, distance: str
+    ) -> None:
+        vectors = clustered_vectors(900, DIM, clusters=3)
+        collection = opened(f'name = "{index}"', distance)
+        fill(collection, vectors)
+        apart = distances_between(vectors[:1].astype(float), vectors.astype(float), "cosine")[0]
+        room = 0.0005 if index in COMPRESSED else 0.000002
+        for number in np.argsort(apart)[3:300:50].tolist():
+            radius = float(apart[number])
+            bound = radius if distance == "cosine" else float(np.arccos(1 - radius) / np.pi)
+            found = numbers_of(collection.search(vectors[0], k=None, radius=bound))
+            assert set(np.flatnonzero(apart <= radius)) <= set(found)
+            assert apart[found].max() <= radius + 2 * room
+
     def test_what_is_removed_or_replaced_shows_at_once_also_after_reopening(
         self, opened: Open, index: str
     ) -> None:
@@ -360,7 +401,68 @@ class TestThroughACollection:
             assert collection.search(random_vectors(1, DIM)[0], k=k) == []
 
 
-COMPRESSED = ("ivfpq", "ivfsq", "rabitq")
+@pytest.mark.parametrize("share", [None, 0.5, 0.9])
+@pytest.mark.parametrize("index", ["ivf", *COMPRESSED])
+def test_more_hits_than_the_probed_lists_hold_are_found_in_more_lists_not_in_all(
+    index: str, share: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = clustered_vectors(20_000, DIM)
+    cls: Any = registry.load("index", index)
+    built = made(index, vectors, cls.Options(probes=4), tmp_path)
+    allowed = None if share is None else np.random.default_rng(3).random(len(vectors)) < share
+    apart = distances_between(vectors[::2000], vectors, "euclidean")
+    if allowed is not None:
+        apart[:, ~allowed] = np.inf
+    scanned: list[bool] = []
+    monkeypatch.setattr(faiss_calls, "all_of", lambda *_: scanned.append(True))
+    faiss.cvar.indexIVF_stats.reset()
+    found = built.search(vectors[::2000], 300, allowed, None)
+    assert scanned == []
+    assert faiss.cvar.indexIVF_stats.nlist < 0.6 * len(found.rows) * built._probing._ivf.nlist
+    best = np.partition(apart, 299, axis=1)[:, 299:300]
+    own = np.take_along_axis(apart, found.rows, axis=1)
+    assert (found.rows >= 0).all()
+    assert np.mean(own <= best + 1e-4) >= 0.95
+
+
+@pytest.mark.parametrize("index", ["ivf", *COMPRESSED])
+def test_more_hits_by_a_distance_of_its_own_are_looked_for_in_more_lists_not_in_all(
+    opened: Open, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = opened(f'name = "{index}", probes = 4', "l1")
+    vectors = clustered_vectors(20_000, DIM)
+    fill(collection, vectors)
+    apart = distances_between(vectors[:1], vectors, "l1")[0]
+    structure = structure_of(collection)
+    looked_at, at = [], structure.at
+
+    def counted(positions: Any) -> Vectors:
+        vectors = at(positions)
+        looked_at.append(len(vectors))
+        return vectors
+
+    monkeypatch.setattr(structure, "at", counted)
+    found = numbers_of(collection.search(vectors[0], k=300))
+    assert 300 < sum(looked_at) < 10_000
+    assert len(found) == 300
+    assert np.mean(apart[found] <= np.partition(apart, 299)[299] + 1e-4) >= 0.95
+
+
+@pytest.mark.parametrize("index", ["ivf", *COMPRESSED])
+def test_all_of_few_allowed_are_found_however_many_are_asked_for(
+    index: str, tmp_path: Path
+) -> None:
+    vectors = clustered_vectors(COUNT, DIM)
+    built = made(index, vectors, registry.load("index", index).Options(probes=1), tmp_path)
+    allowed = np.arange(COUNT) % 10 == 7
+    for mask, count in ((allowed, COUNT // 10), (None, COUNT)):
+        found = built.search(vectors[:3], COUNT, mask, None)
+        assert (
+            np.sort(found.rows[:, :count], axis=1)
+            == np.flatnonzero(allowed if mask is not None else np.ones(COUNT))
+        ).all()
+        assert (found.rows[:, count:] == -1).all()
+        assert (found.scores[:, count:] == -np.inf).all()
 
 
 @pytest.mark.parametrize("index", COMPRESSED)
@@ -435,6 +537,35 @@ def test_all_hits_under_a_filter_or_within_a_radius_are_all(opened: Open, index:
     apart = distances_between(vectors[:1], vectors, "true_euclidean")[0]
     found = collection.search(vectors[0], k=None, radius=6.0)
     assert sorted(numbers_of(found)) == np.flatnonzero(apart <= 6.0).tolist()
+
+
+@pytest.mark.parametrize("index", registry.names("index"))
+def test_more_hits_than_an_answer_may_hold_are_refused(opened: Open, index: str) -> None:
+    collection = opened(f'name = "{index}"', "true_euclidean")
+    vectors = clustered_vectors(COUNT, DIM)
+    fill(collection, vectors[:-50])
+    fill(collection, vectors[-50:], COUNT - 50)
+    collection.remove(*[hit.id for hit in collection.search(vectors[5], k=9)])
+    asked: list[dict[str, Any]]
+    asked = [{}, {"where": "label=1"}, {"radius": 4.0}, {"threshold": -5.0, "where": "label=2"}]
+    if index not in ("flat", "hnsw", "auto"):
+        asked += [{"probes": 2}, {"probes": "all"}]
+    for each in asked:
+        collection.most_hits = None
+        count = len(collection.search(vectors[0], k=None, **each))
+        assert 1 < count <= COUNT - 9
+        collection.most_hits = count
+        assert len(collection.search(vectors[0], k=None, **each)) == count
+        collection.most_hits = count - 1
+        with pytest.raises(TooManyHits, match=f"more than {count - 1:,} pictures"):
+            collection.search(vectors[0], k=None, **each)
+        if "probes" not in each:
+            with pytest.raises(TooManyHits):
+                list(collection.search_many(vectors[:1], k=None, **each))
+    collection.most_hits = 3
+    assert len(collection.search(vectors[0], k=50)) == 50
+    with pytest.raises(TooManyHits):
+        collection.more_like(collection.search(vectors[0], k=1)[0].id, k=None)
 
 
 def test_a_distance_of_its_own_keeps_its_recall_under_a_filter(opened: Open) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import random_vectors
 from samples import environment, lookalike, pixels, write
 
 import lookalike as package
-from lookalike.errors import ReindexUnderWay, TooLittleToLearnFrom, UnknownName
+from lookalike.errors import RecipeError, ReindexUnderWay, TooLittleToLearnFrom, UnknownName
 from lookalike.reindex import Reindexed, reindex
+from lookalike.store.embedded import EmbeddedStore
 from lookalike.types import Vectors
 
 COUNT = 20
@@ -275,6 +279,152 @@ def test_from_the_command_line(collection: package.Collection, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "recipe default-fp16 now" in done.stdout
     assert lookalike("reindex", "--recipe", "nope", "-c", tmp_path / "c").returncode == 2
+
+
+READY = """
+[embeddings.ready]
+distance = "{distance}"
+pca = {pca}
+extractor = {{ name = "vectors", dim = {dim}, made_by = "{made_by}" }}
+index = {{ name = "{index}" }}
+"""
+
+
+def ready(
+    folder: Path,
+    index: str = "flat",
+    distance: str = "cosine",
+    *,
+    pca: int = 0,
+    dim: int = 32,
+    made_by: str = "a test",
+    more: str = "",
+) -> str:
+    """A recipe of vectors that were made elsewhere."""
+    text = READY.format(index=index, distance=distance, pca=pca, dim=dim, made_by=made_by)
+    path = folder / f"ready-{hashlib.sha256((text + more).encode()).hexdigest()}.toml"
+    path.write_text(text + more)
+    return str(path)
+
+
+def brought(collection: package.Collection, vectors: Vectors, start: int = 0) -> None:
+    numbers = range(start, start + len(vectors))
+    collection.add_vectors(
+        vectors,
+        [hashlib.sha256(bytes([number % 256, number // 256])).digest() for number in numbers],
+        [package.Place(f"http://pictures/{number}") for number in numbers],
+    )
+
+
+class TestVectorsMadeElsewhere:
+    @pytest.mark.parametrize(
+        ("index", "distance", "pca"),
+        [
+            ("hnsw", "cosine", 0),
+            ("ivfpq", "euclidean", 0),
+            ("lsh", "l1", 0),
+            ("flat", "angular", 0),
+            ("rabitq", "cosine", 16),
+        ],
+    )
+    def test_are_taken_over_to_another_index_distance_or_projection(
+        self, tmp_path: Path, index: str, distance: str, pca: int
+    ) -> None:
+        vectors = random_vectors(400, 32)
+        with package.open(tmp_path / "c", recipe=ready(tmp_path)) as collection:
+            brought(collection, vectors)
+            recipe = ready(tmp_path, index, distance, pca=pca)
+            report = reindex(collection, recipe)
+            assert (report.swapped, report.done, report.unreadable) == (True, 0, [])
+            about = collection.stats()["embeddings"]["ready"]
+            assert (about["index"], about["distance"], about["vectors"]) == (index, distance, 400)
+            for number in range(0, 400, 40):
+                (hit,) = collection.search(vectors[number], k=1)
+                assert hit.path == f"http://pictures/{number}"
+                np.testing.assert_array_equal(collection.vector(hit.id)[0], vectors[number])
+            brought(collection, random_vectors(5, 32, seed=1), 400)
+            assert len(collection) == 405
+
+    def test_what_is_brought_or_removed_meanwhile_is_not_lost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        vectors = random_vectors(120, 32)
+        with (
+            package.open(tmp_path / "c", recipe=ready(tmp_path)) as collection,
+            package.open(tmp_path / "c") as other,
+        ):
+            brought(collection, vectors[:100])
+            begin = EmbeddedStore.begin_reindex
+
+            def meanwhile(*given: Any) -> None:
+                begin(*given)
+                brought(other, vectors[100:], 100)
+                other.remove(other.search(vectors[3], k=1)[0].id)
+
+            monkeypatch.setattr(EmbeddedStore, "begin_reindex", meanwhile)
+            assert reindex(collection, ready(tmp_path, "hnsw", "euclidean")).swapped
+            for opened in (collection, other):
+                assert len(opened) == 119
+                for number in (0, 99, 100, 119):
+                    (hit,) = opened.search(vectors[number], k=1)
+                    assert hit.path == f"http://pictures/{number}"
+                assert opened.search(vectors[3], k=1)[0].path != "http://pictures/3"
+
+    @pytest.mark.parametrize("other", [{"made_by": "another"}, {"dim": 16}])
+    def test_others_are_refused_and_nothing_changes(
+        self, tmp_path: Path, other: dict[str, Any]
+    ) -> None:
+        vectors = random_vectors(50, 32)
+        with package.open(tmp_path / "c", recipe=ready(tmp_path)) as collection:
+            brought(collection, vectors)
+            with pytest.raises(RecipeError, match="has no vectors for ready: it wants"):
+                reindex(collection, ready(tmp_path, **other))
+            assert collection.search(vectors[7], k=1)[0].path == "http://pictures/7"
+            assert collection.recipe.embeddings[0].extractor.options.made_by == "a test"
+
+    def test_an_empty_collection_takes_any(self, tmp_path: Path) -> None:
+        with package.open(tmp_path / "c", recipe=ready(tmp_path)) as collection:
+            assert reindex(collection, ready(tmp_path, dim=16)).swapped
+            brought(collection, random_vectors(5, 16))
+
+    def test_are_taken_over_while_a_network_describes_the_pictures_anew(
+        self, tmp_path: Path, photos: Path
+    ) -> None:
+        def network(name: str, model: str) -> str:
+            return (
+                f'[embeddings.{name}]\nextractor = {{ name = "onnx", model = "{model}" }}\n'
+                'index = { name = "flat" }\n'
+            )
+
+        files = sorted(photos.iterdir())
+        vectors = random_vectors(len(files), 32)
+        first = ready(tmp_path, more=network("small", "efficientnet-lite0-int8"))
+        with package.open(tmp_path / "c", recipe=first) as collection:
+            dim = collection.stats()["embeddings"]["small"]["dim"]
+            collection.add_vectors(
+                {"ready": vectors, "small": random_vectors(len(files), dim)},
+                [hashlib.sha256(file.read_bytes()).digest() for file in files],
+                [package.Place(str(file)) for file in files],
+            )
+            second = ready(tmp_path, "hnsw", more=network("half", "efficientnet-lite0-fp16"))
+            report = reindex(collection, second)
+            assert (report.swapped, report.done) == (True, len(files))
+            for vector, file in zip(vectors, files, strict=True):
+                (hit,) = collection.search(vector, k=1, embedding="ready")
+                assert hit.path == str(file)
+                described = collection.vector(hit.id, "half")[0]
+                assert collection.search(described, k=1, embedding="half")[0].id == hit.id
+
+    def test_from_the_command_line(self, tmp_path: Path) -> None:
+        with package.open(tmp_path / "c", recipe=ready(tmp_path)) as collection:
+            brought(collection, random_vectors(50, 32))
+        done = lookalike("reindex", "--recipe", ready(tmp_path, "hnsw"), "-c", tmp_path / "c")
+        assert done.returncode == 0, done.stderr
+        other = ready(tmp_path, made_by="another")
+        done = lookalike("reindex", "--recipe", other, "-c", tmp_path / "c")
+        assert done.returncode == 2
+        assert done.stderr.startswith("lookalike: the collection has no vectors for ready")
+        assert done.stderr.count("\n") == 1
 
 
 def cosine(a: Vectors, b: Vectors) -> float:

@@ -137,6 +137,23 @@ class TestSearch:
         picture = (SAMPLES / "chelsea.png").read_bytes()
         assert len(search(client, picture, threshold=0.99).json()["hits"]) == 1
 
+    def test_all_hits_are_all_or_refused_where_they_are_more_than_an_answer_holds(
+        self, client: httpx.Client, collection: Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert collection.most_hits == 100_000
+        picture = (SAMPLES / "coins.png").read_bytes()
+        same = f"{V1}/pictures/{record_of(collection, 'coins.png').id}/similar"
+        assert len(search(client, picture, k="all").json()["hits"]) == len(collection)
+        monkeypatch.setattr(collection, "most_hits", 4)
+        refusals = [search(client, picture, k="all"), client.get(same, params={"k": "all"})]
+        refusals.append(search(client, picture, k="all", offset=len(collection) - 1))
+        for refusal in refusals:
+            assert_problem(refusal, 400, "more than 4 pictures", "where, radius or threshold")
+            assert refusal.json()["type"].endswith(":too-many-hits")
+        few = search(client, picture, k="all", where="label=plain").json()["hits"]
+        assert [hit["label"] for hit in few] == ["plain"] * 4
+        assert len(search(client, picture, k=6).json()["hits"]) == 6
+
     @pytest.mark.parametrize("wish", [{"k": 0}, {"k": 1001}, {"offset": -1}, {"threshold": "nan"}])
     def test_names_the_wish_that_is_out_of_range(
         self, client: httpx.Client, wish: dict[str, Any]

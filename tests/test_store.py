@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import random
@@ -13,7 +14,10 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +36,12 @@ from lookalike.errors import (
     ModelMismatch,
     NotACollection,
 )
+from lookalike.index.auto import AutoOptions
+from lookalike.index.segments import SegmentedIndex
 from lookalike.store import Look
 from lookalike.store.catalogue import FILE, Catalogue
 from lookalike.store.embedded import EmbeddedStore
-from lookalike.types import Vectors
+from lookalike.types import Rows, Vectors
 
 MANY = 10_500
 """Enough for an index file."""
@@ -394,6 +400,194 @@ def test_a_large_damaged_index_file_is_found_out_in_the_background(
     assert caplog.messages == []
 
 
+def test_a_collection_that_hovers_about_a_bound_of_auto_is_not_rebuilt_each_time(
+    folder: Path, open_store: OpenStore
+) -> None:
+    wanted = replace(plan("auto"), index_options=AutoOptions(flat_below=500))
+    store = open_store(folder, wanted)
+    put(store, range(510), random_vectors(510))
+    store.settle()
+    first = index_folder(folder)
+    for turn in range(3):
+        store.forget([f"http://pictures/{i}" for i in range(15 * turn, 15 * turn + 15)])
+        store.settle()
+        put(store, range(510 + 15 * turn, 525 + 15 * turn), random_vectors(15, seed=turn))
+        store.settle()
+    assert index_folder(folder) == first
+    store.forget([f"http://pictures/{i}" for i in range(100, 400)])
+    store.settle()
+    assert store.stats()["embeddings"]["v"]["structure"] == "flat"
+
+
+# Kinds that keep vectors out of memory never have all of them there
+
+VECTORS = random_vectors(3_000, 64)
+EVERY_97TH = [[sha(i).hex()] for i in range(0, 3_000, 97)]
+
+
+@pytest.fixture
+def taken_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many vectors were taken into memory each time; more than 1,000 are many here."""
+    monkeypatch.setattr("lookalike.store.building._AT_ONCE", 1_000)
+    counts: list[int] = []
+    add = SegmentedIndex.add
+
+    def counted(self: SegmentedIndex, rows: Rows, vectors: Vectors) -> None:
+        counts.append(len(rows))
+        add(self, rows, vectors)
+
+    monkeypatch.setattr(SegmentedIndex, "add", counted)
+    return counts
+
+
+@pytest.mark.parametrize("pca", [0, 32])
+@pytest.mark.parametrize("index", ["ivfpq", "ivfsq", "rabitq"])
+@pytest.mark.parametrize("how", ["never built", "deleted", "without header"])
+def test_without_an_index_file_one_is_built_before_the_first_search_of_many(
+    folder: Path,
+    open_store: OpenStore,
+    caplog: pytest.LogCaptureFixture,
+    taken_in: list[int],
+    index: str,
+    pca: int,
+    how: str,
+) -> None:
+    wanted = replace(plan(index, dim=64), pca=pca)
+    store = open_store(folder, wanted)
+    put(store, range(3_000), VECTORS)
+    if how != "never built":
+        store.settle()
+        damage(index_folder(folder), how)
+    store.close()
+    caplog.clear()
+    store = open_store(folder, wanted)
+    assert found(store, VECTORS[::97]) == EVERY_97TH
+    described = store.stats()["embeddings"]["v"]
+    assert (described["vectors"], described["fresh"]) == (3_000, 0)
+    assert described["structure"] == index
+    assert sum(taken_in) == 0
+    assert caplog.messages[-1] == "The index is built from the catalogue first: 3,000 vectors"
+    assert len(caplog.messages) == (1 if how == "never built" else 2)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_what_an_index_learns_from_is_in_memory_once(
+    folder: Path,
+    open_store: OpenStore,
+    taken_in: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    distance: str,
+) -> None:
+    monkeypatch.setattr("lookalike.store.building._BLOCK", 256)
+    monkeypatch.setattr("lookalike.index.cache._BLOCK", 1 << 20)
+    wanted = plan("ivfsq", distance, dim=128)
+    store = open_store(folder, wanted)
+    vectors = random_vectors(12_000, 128)  # 438 clusters learn from all of them
+    put(store, range(12_000), vectors)
+    tracemalloc.start()
+    try:
+        store.settle()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert store.stats()["embeddings"]["v"]["structure"] == "ivfsq"
+    assert sum(taken_in) == 0
+    assert peak < 1.5 * vectors.nbytes
+
+
+def test_many_that_came_since_are_added_to_the_index_first_where_memory_is_short(
+    folder: Path, open_store: OpenStore, taken_in: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = plan("rabitq", dim=64)
+    store = open_store(folder, wanted)
+    put(store, range(2_500), VECTORS[:2_500])
+    store.settle()
+    put(store, range(2_500, 3_000), VECTORS[2_500:])
+    monkeypatch.setattr("lookalike.store.building.memory_bytes", lambda: 8 * 4 * 64 * 400)
+    assert found(store, VECTORS[-1:]) == [[sha(2_999).hex()]]
+    described = store.stats()["embeddings"]["v"]
+    assert (described["vectors"], described["fresh"]) == (3_000, 0)
+    assert sum(taken_in) == 0
+
+
+def test_a_large_damaged_index_file_is_replaced_without_taking_all_into_memory(
+    folder: Path,
+    open_store: OpenStore,
+    caplog: pytest.LogCaptureFixture,
+    taken_in: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = plan("rabitq", dim=64)
+    store = open_store(folder, wanted)
+    put(store, range(3_000), VECTORS)
+    store.settle()
+    store.close()
+    damage(index_folder(folder), "bit flipped")
+    monkeypatch.setattr("lookalike.store.embedding_index._VERIFY_AT_ONCE", 0)
+    store = open_store(folder, wanted)
+    store.stats()
+    for thread in threading.enumerate():
+        if thread.name == "lookalike-verify":
+            thread.join()
+    assert found(store, VECTORS[::97]) == EVERY_97TH
+    assert sum(taken_in) == 0
+    store.close()
+    caplog.clear()
+    monkeypatch.undo()
+    assert found(open_store(folder, wanted), VECTORS[::97]) == EVERY_97TH
+    assert caplog.messages == []
+
+
+def test_what_another_process_builds_is_waited_for_not_built_twice(
+    folder: Path, open_store: OpenStore, taken_in: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = plan("rabitq", dim=64)
+    first, second = open_store(folder, wanted), open_store(folder, wanted)
+    put(first, range(3_000), VECTORS)
+    (folder / "index").mkdir()
+    with (folder / "index" / "lock").open("w") as lock, ThreadPoolExecutor(2) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        searches = [pool.submit(found, store, VECTORS[::97]) for store in (first, second)]
+        while len(caplog.messages) < 2:  # until both want to build
+            time.sleep(0.001)
+        assert not any(each.done() for each in searches)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        for each in searches:
+            assert each.result() == EVERY_97TH
+    assert sum(taken_in) == 0
+    tokens = {store._indexes["v"]._token for store in (first, second)}
+    assert tokens == {index_folder(folder).name}
+
+
+def test_where_no_index_can_be_built_many_are_searched_all_the_same(
+    folder: Path, open_store: OpenStore, taken_in: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = plan("rabitq", dim=64)
+    store = open_store(folder, wanted)
+    put(store, range(3_000), VECTORS)
+    (folder / "index").write_text("not a folder")
+    assert found(store, VECTORS[::97]) == [[sha(i).hex()] for i in range(0, 3_000, 97)]
+    assert sum(taken_in) == 3_000
+    assert "cannot be written" in caplog.messages[-1]
+
+
+def test_a_store_that_is_closed_while_it_builds_ends(
+    folder: Path, open_store: OpenStore, taken_in: list[int]
+) -> None:
+    store = open_store(folder, plan("rabitq", dim=64))
+    put(store, range(3_000), VECTORS)
+    (folder / "index").mkdir()
+    with (folder / "index" / "lock").open("w") as lock, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        search = pool.submit(found, store, VECTORS[:1])
+        while not store._indexes["v"]._waiting:
+            time.sleep(0.001)
+        store.close()
+        with pytest.raises(CollectionClosed):
+            search.result()
+    assert sum(taken_in) == 0
+
+
 def test_an_older_copy_of_the_catalogue_is_searched_as_it_was(
     copied: Path, open_store: OpenStore
 ) -> None:
@@ -436,6 +630,24 @@ def test_another_distance_does_not_use_the_same_index_file(
     expected = ((3 * random_vectors(1) - random_vectors(MANY)).astype(float) ** 2).sum(axis=1)
     assert record.id == sha(int(expected.argmin())).hex()
     assert -score == pytest.approx(expected.min(), rel=1e-5)
+
+
+def test_the_scores_of_many_pictures_take_few_queries(folder: Path, open_store: OpenStore) -> None:
+    store = open_store(folder)
+    vectors = random_vectors(1_200)
+    put(store, range(1_200), vectors)
+    store.forget(["http://pictures/7"])
+    wanted = [sha(number).hex() for number in (*range(5, 1_200), "unknown")]
+    store.scores("v", vectors[:1], wanted)
+    asked: list[str] = []
+    for connection in store._catalogue._idle:
+        connection.sqlite.set_trace_callback(asked.append)
+    found = store.scores("v", vectors[:1], wanted)
+    assert len(asked) < 10
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = {sha(i).hex(): float(units[i] @ units[0]) for i in range(5, 1_200) if i != 7}
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert store.scores("v", vectors[:1], []) == {}
 
 
 # What a disk, a folder or a file may do

@@ -98,6 +98,8 @@ class Collection:
     ) -> None:
         self.path = folder
         self.limits = limits
+        self.most_hits: int | None = None
+        """Of a search for all of them; None for any number. The service sets it: `TooManyHits`."""
         self._device = device
         self._uploads = Uploads(folder / "uploads")
         self._thumbnails = Thumbnails(folder / "thumbnails")
@@ -350,6 +352,8 @@ class Collection:
         vectors = {name: engine.store.vectors(name, record.id) for name in engine.dims(embedding)}
         upto = None if k is None else k + offset
         with_itself = replace(asked, k=None if upto is None else upto + 1, offset=0)
+        if self.most_hits is not None:
+            engine.check_number(vectors, with_itself, self.most_hits)
         (hits,) = engine.hits(vectors, with_itself, page=k)
         return [hit for hit in hits if hit.id != record.id][offset:upto]
 
@@ -503,11 +507,20 @@ class Collection:
         self, engine: Engine, question: Question, pictures: Mapping[str, Vectors]
     ) -> list[list[Hit]]:
         """`pictures`: by embedding, float32 [q, dim]; empty where only words are asked with."""
+        vectors = self._asked(engine, question, pictures)
+        if self.most_hits is not None:
+            engine.check_number(vectors, question, self.most_hits)
+        return engine.hits(vectors, question)
+
+    def _asked(
+        self, engine: Engine, question: Question, pictures: Mapping[str, Vectors]
+    ) -> Mapping[str, Vectors]:
+        """All that is asked, as vectors of the embeddings that can answer."""
         if question.only_pictures and question.embedding is None:
-            return engine.hits(pictures, question)
+            return pictures
         names = engine.dims(question.embedding)
         if question.only_pictures:
-            return engine.hits({name: pictures[name] for name in names}, question)
+            return {name: pictures[name] for name in names}
         extractors = {name: engine.extractors[name] for name in names}
         check_text(question, extractors, engine.recipe.name)
         away = [vectors_of(each, engine.pipeline, names, self.limits) for each in question.unlike]
@@ -515,9 +528,7 @@ class Collection:
             name: combined(pictures.get(name), question, [each[name] for each in away], extractor)
             for name, extractor in extractors.items()
         }
-        return engine.hits(
-            {name: each for name, each in vectors.items() if each is not None}, question
-        )
+        return {name: each for name, each in vectors.items() if each is not None}
 
     def _features_of_upload(self, data: bytes, name: str) -> Features:
         (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])

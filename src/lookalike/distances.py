@@ -7,6 +7,7 @@ would serve better.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -42,6 +43,11 @@ class Distance:
     """The score at distance 0: a distance is this less the score."""
     of_metric: Callable[[Scores], Scores] | None = None
     """The metric's score -> the score, rising with it; None where the two are the same."""
+    to_metric: Callable[[float], float] | None = None
+    """The other way round."""
+    lowest: float = -math.inf
+    """No score is below this, nor above the next, but for rounding, which is taken away."""
+    highest: float = math.inf
     exact: Exact | None = None
     """(query [dim], vectors [n, dim]) -> scores [n], where they order otherwise than the metric."""
 
@@ -77,7 +83,26 @@ class Distance:
         step = max(1, _BLOCK // max(1, len(query)))
         for start in range(0, len(vectors), step):
             every[start : start + step] = self._scored(query, vectors[start : start + step])
-        return every
+        return np.clip(every, self.lowest, self.highest, out=every)
+
+    def least(self, score: float, precision: float, size: float) -> float:
+        """What comes out at the least where the true score is `score`, as all is rounded.
+
+        `precision`: to which values are compared, as a share of them; `size`: the squared length
+        of the query as it came.
+        """
+        if not self.lowest < score <= self.highest or math.isinf(score):
+            return score
+        if self.exact is not None:
+            return score - precision * max(abs(score), self.at_zero)
+        own = score if self.to_metric is None else self.to_metric(score)
+        if self.normalised:
+            own -= precision
+        elif self.metric == "inner product":
+            own -= precision * max(abs(own), size)
+        else:
+            own -= precision * (abs(own) + size)
+        return own if self.of_metric is None else float(self.of_metric(np.array([own]))[0])
 
     def _scored(self, query: Vectors, vectors: Vectors) -> Compared:
         if self.exact is not None:
@@ -98,6 +123,14 @@ def _minus_root(scores: Scores) -> Scores:
 def _part_of_half_turn(cosines: Scores) -> Scores:
     """1 for the same direction, 0 for the opposite."""
     return np.subtract(1, np.arccos(np.clip(cosines, -1, 1)) / np.float32(np.pi))
+
+
+def _cosine_of_part(score: float) -> float:
+    return math.cos(math.pi * (1 - score))
+
+
+def _minus_square(score: float) -> float:
+    return -score * score
 
 
 def _between_means(query: Vectors, vectors: Vectors) -> Compared:
@@ -131,27 +164,51 @@ def differing_bits(query: Vectors, vectors: Vectors) -> Compared:
 
 _NATIVE = (
     # 1 - cosine of the angle: 0 same direction, 1 at right angles, 2 opposite.
-    Distance("cosine", "inner product", "euclidean", 1.0),
+    Distance("cosine", "inner product", "euclidean", 1.0, lowest=-1.0, highest=1.0),
     # The angle, as a share of half a turn: 0 same direction, 0.5 at right angles, 1 opposite.
-    Distance("angular", "inner product", "euclidean", 1.0, of_metric=_part_of_half_turn),
+    Distance(
+        "angular",
+        "inner product",
+        "euclidean",
+        1.0,
+        of_metric=_part_of_half_turn,
+        to_metric=_cosine_of_part,
+        lowest=0.0,
+        highest=1.0,
+    ),
     # Minus the inner product: any number, and the longer of two vectors is the nearer.
     Distance("inner_product", "inner product", "none", 0.0),
     # The sum of squared differences, from 0 up, as FAISS and lshash mean `euclidean`.
-    Distance("euclidean", "squared euclidean", "none", 0.0),
+    Distance("euclidean", "squared euclidean", "none", 0.0, highest=0.0),
     # Its square root, from 0 up: the length of a ruler.
-    Distance("true_euclidean", "squared euclidean", "none", 0.0, of_metric=_minus_root),
+    Distance(
+        "true_euclidean",
+        "squared euclidean",
+        "none",
+        0.0,
+        of_metric=_minus_root,
+        to_metric=_minus_square,
+        highest=0.0,
+    ),
 )
+
+
+def _with_exact(name: str, norm: Norm, at_zero: float, exact: Exact) -> Distance:
+    """One for which an index finds candidates by L2, which are ranked exactly."""
+    return Distance(name, "squared euclidean", norm, at_zero, exact=exact, highest=at_zero)
+
+
 _EXACT = (
     # The squared difference of the two means, from 0 up.
-    Distance("centred_euclidean", "squared euclidean", "none", 0.0, exact=_between_means),
+    _with_exact("centred_euclidean", "none", 0.0, _between_means),
     # The sum of absolute differences, from 0 up.
-    Distance("l1", "squared euclidean", "none", 0.0, exact=_absolute),
+    _with_exact("l1", "none", 0.0, _absolute),
     # How many bits of two codes differ, 0 to their number: of the signs, or of an LSH's keys.
-    Distance("hamming", "squared euclidean", "none", 0.0, exact=differing_bits),
+    _with_exact("hamming", "none", 0.0, differing_bits),
     # Of histograms that sum to 1, what they do not share: 0 identical, 1 nothing in common.
-    Distance("histogram_intersection", "squared euclidean", "sum", 1.0, exact=_shared),
+    _with_exact("histogram_intersection", "sum", 1.0, _shared),
     # Half the squared differences, each over its sum; histograms sum to 1: 0 identical, 1 disjoint.
-    Distance("chi_squared", "squared euclidean", "sum", 0.0, exact=_chi_squared),
+    _with_exact("chi_squared", "sum", 0.0, _chi_squared),
 )
 DISTANCES = {distance.name: distance for distance in (*_NATIVE, *_EXACT)}
 

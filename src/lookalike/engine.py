@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from . import filters, fusion, ingest, registry
 from . import recipe as recipes
 from .distances import distance_named
-from .errors import BadQuery, CollectionClosed, LookalikeError, UnknownName
+from .errors import BadQuery, CollectionClosed, LookalikeError, TooManyHits, UnknownName
 from .extract import Extractor, Trainable
 from .features import FeaturePipeline
 from .queries import Question
@@ -24,6 +24,10 @@ from .types import Effort, Hit, Limits, Record, Vectors
 
 OnLearning = Callable[[str, float], None]
 """Told what is learned, and the share that is done, 0 to 1."""
+
+
+_ROUNDING = 1e-6
+"""Of a fused score, which is from 0 to 1."""
 
 
 class Engine:
@@ -131,6 +135,16 @@ class Engine:
             hits = [[hit for hit in each if hit.score >= look.least] for each in hits]
         return hits
 
+    def check_number(self, vectors: Mapping[str, Vectors], question: Question, most: int) -> None:
+        """`TooManyHits` if all hits are wanted, and they are more of one kind of vectors."""
+        if question.k is not None:
+            return
+        look = ANYWHERE if question.looks_anywhere else self._look(question, vectors)
+        if len(vectors) > 1:
+            look = replace(look, least=None)  # which is of the fused scores
+        if any(self.store.exceeds(most, name, matrix, look) for name, matrix in vectors.items()):
+            raise TooManyHits(most)
+
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""
         with self._starting:
@@ -139,20 +153,29 @@ class Engine:
                 self._started.close()
         self.store.close()
 
-    def _look(self, question: Question, names: Collection[str]) -> Look:
+    def _look(self, question: Question, vectors: Mapping[str, Vectors]) -> Look:
         effort, least = question.effort, question.threshold
         if effort is not None:
-            for name in names:
+            for name in vectors:
                 self._check(effort, name)
         if question.radius is not None:
-            if len(names) > 1:
+            if len(vectors) > 1:
                 raise BadQuery("a radius goes with one kind of vectors: name it with embedding")
-            at_zero = self._at_zero[next(iter(names))]
+            at_zero = self._at_zero[next(iter(vectors))]
             if question.radius < 0 and at_zero > 0:
                 raise BadQuery(f"radius must be 0 or more, not {question.radius:g}")
             least = max(at_zero - question.radius, -math.inf if least is None else least)
+        if least is not None:
+            least = self._with_room(least, vectors)
         where = filters.parse(question.where) if question.where is not None else None
         return Look(where, effort, least)
+
+    def _with_room(self, least: float, vectors: Mapping[str, Vectors]) -> float:
+        """A bound that what misses it by rounding alone keeps to."""
+        if len(vectors) > 1:
+            return least - _ROUNDING
+        ((name, matrix),) = vectors.items()
+        return self.store.least(name, least, matrix)
 
     def _check(self, effort: Effort, embedding: str) -> None:
         """`BadQuery` if the index of this embedding has no such knob."""

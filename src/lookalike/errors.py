@@ -234,6 +234,16 @@ class BadQuery(LookalikeError):
     """A query that cannot be answered: no picture in it, k below 1, a vector of another length."""
 
 
+class TooManyHits(BadQuery):
+    """A search for all hits has more of them than one answer may hold."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"more than {most:,} pictures answer this, which is the most that one answer holds: "
+            "ask for fewer by k, where, radius or threshold"
+        )
+
+
 class BadQuantity(LookalikeError):
     """A count, size or time on the command line that cannot be read."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from . import forecast, registry, trial
 from .engine import extractors_of, plans_for
 from .forecast import Way
+from .machine import memory_bytes
 from .recipe import Recipe
 from .store import EmbeddingPlan, sizes
 
@@ -200,7 +201,7 @@ def make(recipe: Recipe, wish: Wish, device: str = "auto") -> Plan:
     scan = trial.scan_seconds()
     hits = forecast.K if len(plans) == 1 else recipe.fusion.candidates
     if wish.memory is None:
-        wish = replace(wish, memory=_usual_memory())
+        wish = replace(wish, memory=int(_SHARE * memory_bytes()))
 
     def offered(memory: int | None) -> list[list[Choice]]:
         return [list(_choices(each, wish.pictures, memory, scan, hits)) for each in plans]
@@ -323,7 +324,3 @@ def _ingest_seconds(scheme: Scheme, pictures: int, tried: trial.Trial | str) -> 
         return None
     building = sum(each.way.building for each in scheme.choices) / (os.cpu_count() or 1)
     return pictures * (1 / tried.pictures_per_second + _STORED_SECONDS) + building
-
-
-def _usual_memory() -> int:
-    return int(_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from .decoding import Encoded
 from .engine import OnLearning, extractors_of, learned_by, plans_for, restore
 from .errors import PictureError, RecipeError
 from .extract import Extractor
+from .extract.ready import ReadyVectors
 from .features import FeaturePipeline, Features
 from .sources import Item
 from .store.embedded import EmbeddedStore
@@ -73,18 +74,22 @@ def reindex(
 ) -> Reindexed:
     """Describe every picture anew by `recipe`, then let it take over.
 
-    If some pictures cannot be read any more it does not take over, unless `forget_unreadable`:
-    then they are forgotten. `on_progress` is called after each commit. Pictures that others add
-    meanwhile get their new vectors before it takes over.
+    Vectors of the very same model, also such as were made elsewhere, are taken over. If some
+    pictures cannot be read any more it does not take over, unless `forget_unreadable`: then they
+    are forgotten. `on_progress` is called after each commit. Pictures that others add meanwhile
+    get their new vectors before it takes over.
     """
     chosen = recipes.load(recipe)
     store, tell = collection.store, on_progress or (lambda _: None)
     report = Reindexed(chosen.name, len(collection))
     with store.reindexing(), contextlib.ExitStack() as stack:
         extractors, learned = _with_what_they_learned(chosen, device, store)
-        pipeline = FeaturePipeline(extractors, collection.limits)
-        stack.callback(pipeline.close)
-        if report.total:
+        described = _described(extractors, learned, store) if report.total else extractors
+        pipeline = None
+        if described:
+            pipeline = FeaturePipeline(described, collection.limits)
+            stack.callback(pipeline.close)
+        if pipeline is not None and report.total:
             found = _every_picture(collection)
             for name in restore(extractors, learned):
                 _, learned[name] = learned_by(name, extractors[name], pipeline, found, on_learning)
@@ -92,7 +97,8 @@ def reindex(
         store.begin_reindex(chosen.text, plans_for(chosen, extractors), learned)
         unreadable: dict[int, PictureError] = {}
         while not report.swapped:
-            _fill(collection, store, pipeline, unreadable, report, tell)
+            if pipeline is not None:
+                _fill(collection, store, pipeline, unreadable, report, tell)
             report.unreadable = list(unreadable.values())
             if report.unreadable and not forget_unreadable:
                 return report
@@ -100,6 +106,30 @@ def reindex(
     collection.take_up_recipe()
     collection.settle()
     return report
+
+
+def _described(
+    extractors: Mapping[str, Extractor], learned: Mapping[str, bytes], store: EmbeddedStore
+) -> dict[str, Extractor]:
+    """Those whose vectors are not of the very same model as some in use, which are taken over.
+
+    `RecipeError` if one of them cannot describe pictures.
+    """
+    there, untrained = store.models(), restore(extractors, learned)
+    described = {
+        name: each
+        for name, each in extractors.items()
+        if name in untrained or (each.fingerprint, each.dim) not in there
+    }
+    for name, each in described.items():
+        if isinstance(each, ReadyVectors):
+            raise RecipeError(
+                f"the collection has no vectors for {name}: it wants {each.dim} values made by "
+                f"{each.made_by!r}, which cannot be made here. Give dim and made_by as they are in "
+                "the collection's recipe, or bring other vectors into a new collection "
+                "(`lookalike import`)"
+            )
+    return described
 
 
 def _with_what_they_learned(

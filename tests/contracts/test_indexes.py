@@ -167,6 +167,24 @@ def test_scores_are_the_true_ones_best_first(
     assert (np.diff(found.scores, axis=1) <= 0).all()
 
 
+@pytest.mark.parametrize("way", ["cosine", "angular", "euclidean"])
+def test_no_score_is_out_of_range(name: str, vectors: Vectors, way: str, tmp_path: Path) -> None:
+    distance = distance_named(way)
+    some = np.concatenate([vectors[:600], -vectors[:600]])
+    index = SegmentedIndex(DIM, distance)
+    index.replace_main(structure_of(name, some, distance, tmp_path), np.arange(len(some)))
+    index.add(np.arange(1200, 1500), vectors[600:900])
+    for queries in (vectors[:300], vectors[:1]):
+        many = [index.search(queries, k, None, EVERY_EFFORT) for k in (3, 2_000)]
+        many += [index.search(queries, 3, np.arange(0, 1500, 2)), index.exact(queries, 1500)]
+        many += [index.everything(queries[:1]), index.among(queries[:1], np.arange(1500))]
+        for found in many:
+            there = found.scores[found.rows >= 0]
+            assert there.max() <= distance.at_zero
+            assert there.min() >= {"cosine": -1, "angular": 0, "euclidean": -np.inf}[way]
+            assert (found.scores[found.rows < 0] == -np.inf).all()
+
+
 @pytest.mark.parametrize("probes", [1, 2, 5])
 def test_hits_are_there_and_in_order_however_little_is_looked_at(
     name: str, index: SegmentedIndex, queries: Vectors, scores: np.ndarray[Any, Any], probes: int

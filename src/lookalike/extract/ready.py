@@ -31,6 +31,7 @@ class ReadyVectors:
 
     def __init__(self, options: ReadyOptions, device: str) -> None:  # noqa: ARG002
         self.dim = options.dim
+        self.made_by = options.made_by
         self.fingerprint = f"vectors:{options.made_by}:{options.dim}"
         self.shortest_side = 0
 

@@ -119,3 +119,13 @@ class Coding(Protocol):
     def coded(cls, distance: Distance, options: Any, dim: int) -> Distance:
         """The distance, between these codes if it is of codes; what cannot be coded is refused."""
         ...
+
+
+@runtime_checkable
+class Rounding(Protocol):
+    """A structure that ranks by vectors of less than single precision."""
+
+    @property
+    def precision(self) -> float:
+        """How far a value may be from what was added, as a share of it."""
+        ...

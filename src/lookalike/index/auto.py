@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ..distances import Distance
+from ..machine import memory_bytes
 from ..types import Footprint
 from . import Kind, Structure
 from .compressed import IVFPQ, CompressedOptions
@@ -58,10 +58,13 @@ class Auto:
 
     @classmethod
     def suits(cls, structure: Structure, options: AutoOptions, expected: int) -> bool:
-        """Whether it is of the kind, and the size, that would be made now."""
+        """Whether it is of the kind, and the size, that would be made now, or for twice as many.
+
+        So a collection that hovers about a bound is not rebuilt time and again.
+        """
         dim = structure.at(slice(0, 0)).shape[1]
-        kind, own = _chosen(dim, options, expected)
-        return kind.suits(structure, own, expected)
+        suitable = (_chosen(dim, options, count) for count in (expected, 2 * expected))
+        return any(kind.suits(structure, own, expected) for kind, own in suitable)
 
     @classmethod
     def bytes_for(
@@ -82,12 +85,7 @@ def _chosen(
 ) -> tuple[type[Kind], FlatOptions | HNSWOptions | CompressedOptions]:
     if expected < options.flat_below:
         return Flat, FlatOptions()
-    memory = options.memory_gb * 1e9 or _SHARE * _memory()
+    memory = options.memory_gb * 1e9 or _SHARE * memory_bytes()
     if graph_bytes(dim, options.m, expected) <= memory:
         return HNSW, options.graph()
     return IVFPQ, options
-
-
-def _memory() -> int:
-    """Bytes of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

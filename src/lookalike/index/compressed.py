@@ -15,7 +15,7 @@ import faiss
 from ..distances import Distance
 from ..types import Effort, Footprint, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
-from .ivf import MOST_TRAINING, TRAIN_EACH, IVFOptions, Probing, enough, right_clusters
+from .ivf import MOST_TRAINING, TRAIN_EACH, IVFOptions, Probing, enough, right_clusters, short_ones
 from .refinement import Refinement
 from .rotation import Rotation
 
@@ -159,33 +159,31 @@ class Compressed:
         """The best candidates of the nearest clusters by their codes, ranked by their vectors."""
         if self._count == 0:
             return faiss_calls.none(len(queries), k)
-        probes = self._probing.count(effort)
+        probes: int | None
+        probes = usual = self._probing.count(effort)
+        if allowed is not None:
+            if len(queries) > 1:  # each looks as far as it has to
+                return faiss_calls.one_by_one(self.search, queries, k, allowed, effort)
+            probes = self._probing.restricted(self._rotated(queries), usual, allowed)
+        if probes is None:
+            return faiss_calls.all_of(self._refinement.index, queries, k, allowed)
         candidates = self._candidates(k, effort)
-        if allowed is None:
-            found = self._looked_at(queries, k, candidates, probes, None)
-        elif len(queries) > 1:  # each looks as far as it has to
-            return faiss_calls.one_by_one(self.search, queries, k, allowed, effort)
-        else:
-            farther = self._probing.restricted(self._rotated(queries), probes, allowed)
-            if farther is None:
-                return faiss_calls.all_of(self._refinement.index, queries, k, allowed)
-            found = self._looked_at(queries, k, candidates, farther, faiss_calls.selector(allowed))
-        if faiss_calls.is_short(found):
-            short = found.rows[:, -1] < 0
-            flat = self._refinement.index
-            rows, scores = faiss_calls.all_of(flat, queries[short], k, allowed)
-            found.rows[short], found.scores[short] = rows, scores
+        selector = None if allowed is None else faiss_calls.selector(allowed)
+        found = self._looked_at(queries, k, candidates, probes, selector)
+        for i in short_ones(found):
+            query = queries[i : i + 1]
+            wider = self._probing.reaching(self._rotated(query), k, allowed)
+            one = None if wider is None else self._looked_at(query, k, candidates, wider, selector)
+            if one is None or faiss_calls.is_short(one):  # as a query of zeros makes codes useless
+                one = faiss_calls.all_of(self._refinement.index, query, k, allowed)
+            found.rows[i], found.scores[i] = one.rows[0], one.scores[0]
         return found
 
     def reach(
-        self,
-        query: Vectors,
-        k: int | None,  # noqa: ARG002
-        allowed: Mask | None,  # noqa: ARG002
-        effort: Effort | None,
+        self, query: Vectors, k: int | None, allowed: Mask | None, effort: Effort | None
     ) -> Positions | None:
-        """All members of the nearest clusters."""
-        return self._probing.members(self._rotated(query), effort)
+        """All members of the nearest clusters; of more of these where they are too few."""
+        return self._probing.members(self._rotated(query), k, allowed, effort)
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
@@ -199,6 +197,11 @@ class Compressed:
         """Write it into an empty folder."""
         faiss.write_index(self._base, str(folder / faiss_calls.FILE))
         self._refinement.save(folder)
+
+    @property
+    def precision(self) -> float:
+        """Of the vectors by which candidates are ranked."""
+        return self._refinement.precision
 
     @property
     def memory_bytes(self) -> int:

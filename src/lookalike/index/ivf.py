@@ -26,6 +26,8 @@ _NEARLY_ALL = 0.75
 """The allowed share from which on it does not matter which are not."""
 _FAR = 2.0
 """Times the lists that a filter's share explains, from which on every allowed vector is seen."""
+_MEMBERS = 10
+"""Of lists for each hit, where those looked into first hold fewer than there are to be hits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,32 +125,27 @@ class IVF:
         self, queries: Vectors, k: int, allowed: Mask | None, effort: Effort | None
     ) -> Neighbours:
         """The nearest members of the nearest clusters; of more of these, the fewer are allowed."""
-        probes = self._probing.count(effort)
-        if allowed is None:
-            found = faiss_calls.search(self._index, queries, k, self._probing.parameters(probes))
-        else:
+        probes: int | None
+        probes = usual = self._probing.count(effort)
+        if allowed is not None:
             if len(queries) > 1:  # each looks as far as it has to
                 return faiss_calls.one_by_one(self.search, queries, k, allowed, effort)
-            farther = self._probing.restricted(queries, probes, allowed)
-            if farther is None:
-                return self._everywhere(queries, k, allowed)
-            parameters = self._probing.parameters(farther, faiss_calls.selector(allowed))
-            found = faiss_calls.search(self._index, queries, k, parameters)
-        if faiss_calls.is_short(found):
-            short = found.rows[:, -1] < 0
-            rows, scores = self._everywhere(queries[short], k, allowed)
-            found.rows[short], found.scores[short] = rows, scores
+            probes = self._probing.restricted(queries, usual, allowed)
+        selector = None if allowed is None else faiss_calls.selector(allowed)
+        found = self._looked_at(queries, k, probes, selector)
+        for i in short_ones(found):
+            query = queries[i : i + 1]
+            wider = self._probing.reaching(query, k, allowed)
+            rows, scores = self._looked_at(query, k, wider, selector)
+            scores[rows < 0] = -np.inf
+            found.rows[i], found.scores[i] = rows[0], scores[0]
         return found
 
     def reach(
-        self,
-        query: Vectors,
-        k: int | None,  # noqa: ARG002
-        allowed: Mask | None,  # noqa: ARG002
-        effort: Effort | None,
+        self, query: Vectors, k: int | None, allowed: Mask | None, effort: Effort | None
     ) -> Positions | None:
-        """All members of the nearest clusters."""
-        return self._probing.members(query, effort)
+        """All members of the nearest clusters; of more of these where they are too few."""
+        return self._probing.members(query, k, allowed, effort)
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
@@ -164,12 +161,11 @@ class IVF:
         vectors: Vectors = self._index.reconstruct_batch(positions)
         return vectors
 
-    def _everywhere(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
-        selector = None if allowed is None else faiss_calls.selector(allowed)
-        parameters = self._probing.parameters(int(self._index.nlist), selector)
-        found = faiss_calls.search(self._index, queries, k, parameters)
-        found.scores[found.rows < 0] = -np.inf
-        return found
+    def _looked_at(self, queries: Vectors, k: int, probes: int | None, selector: Any) -> Neighbours:
+        """The `k` nearest in so many lists, or in all; past the end -1, and any score."""
+        lists = int(self._index.nlist) if probes is None else probes
+        parameters = self._probing.parameters(lists, selector)
+        return faiss_calls.search(self._index, queries, k, parameters)
 
     def save(self, folder: Path) -> None:
         """Write it into an empty folder."""
@@ -219,6 +215,22 @@ class Probing:
         needed = int(np.count_nonzero(seen < probes * len(allowed) / lists)) + 1
         return None if needed > min(_FAR * probes / share + 1, lists) else needed
 
+    def reaching(self, query: Vectors, k: int, allowed: Mask | None) -> int | None:
+        """How many lists hold members enough for `k` hits of a query, float32 [1, dim].
+
+        From the nearest on; None if it takes all of them.
+        """
+        lists = int(self._ivf.nlist)
+        if allowed is None:
+            sizes = self._ivf.invlists
+            counts = np.array([sizes.list_size(number) for number in range(lists)], np.int64)
+        else:
+            counts = self._allowed_in_lists(allowed)
+        if _MEMBERS * k >= counts.sum():
+            return None
+        nearest = self._ivf.quantizer.search(query, lists)[1][0]
+        return int(np.searchsorted(np.cumsum(counts[nearest]), _MEMBERS * k)) + 1
+
     def _allowed_in_lists(self, allowed: Mask) -> npt.NDArray[np.int64]:
         """How many are allowed in each list; kept, as many queries come with one filter."""
         counted = self._counted
@@ -239,11 +251,26 @@ class Probing:
             made = self._made[probes] = faiss.SearchParametersIVF(nprobe=probes)
         return made
 
-    def members(self, query: Vectors, effort: Effort | None) -> Positions | None:
-        """The positions in the lists nearest to a query, float32 [1, dim]; None for all."""
+    def members(
+        self, query: Vectors, k: int | None, allowed: Mask | None, effort: Effort | None
+    ) -> Positions | None:
+        """The positions in the lists nearest to a query, float32 [1, dim]; None for all.
+
+        Where `k` hits are wanted and fewer are there, in as many lists as hold enough.
+        """
         probes = self.count(effort)
         if probes >= self._ivf.nlist:
             return None
+        members = self._members(query, probes)
+        if k is None:
+            return members
+        those = len(members) if allowed is None else int(np.count_nonzero(allowed[members]))
+        wider = probes if those >= k else self.reaching(query, k, allowed)
+        if wider == probes:
+            return members
+        return None if wider is None else self._members(query, wider)
+
+    def _members(self, query: Vectors, probes: int) -> Positions:
         return faiss_calls.list_members(self._ivf, self._ivf.quantizer.search(query, probes)[1][0])
 
 
@@ -251,6 +278,14 @@ def right_clusters(ivf: Any, options: IVFOptions, expected: int) -> bool:
     """Whether there are as many as wanted; where nobody said, not far fewer than would be now."""
     wanted, lists = options.clusters_for(expected), int(ivf.nlist)
     return lists == wanted if options.clusters else wanted <= _OUTGROWN * lists
+
+
+def short_ones(found: Neighbours) -> list[int]:
+    """The queries that have found fewer than were asked for."""
+    if not faiss_calls.is_short(found):
+        return []
+    short: list[int] = np.flatnonzero(found.rows[:, -1] < 0).tolist()
+    return short
 
 
 def enough(sample: Vectors, least: int) -> Vectors:

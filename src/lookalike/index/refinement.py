@@ -66,6 +66,12 @@ class Refinement:
             shutil.copyfileobj(source, file)
         return cls(copy, file, header, count)
 
+    @property
+    def precision(self) -> float:
+        """How far a value may be from what was added, as a share of it."""
+        halves = isinstance(self.index, faiss.IndexScalarQuantizer)
+        return float(np.finfo(np.float16 if halves else np.float32).eps) / 2
+
     def add(self, vectors: Vectors) -> None:
         """Append `vectors`: float32 [n, dim]."""
         assert self._file is not None

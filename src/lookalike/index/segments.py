@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..distances import Distance
+from ..distances import Distance, Scores
 from ..types import Effort, Neighbours, Rows, Vectors
-from . import Mask, Positions, Structure, faiss_calls
+from . import Mask, Positions, Rounding, Structure, faiss_calls
 from .projection import Projection
 
 _EXACT_BELOW = 2_000
@@ -27,6 +27,8 @@ _EXACT_SHARE = 0.02
 _FRESH_LEAST = 10_000
 _FRESH_SHARE = 0.2
 _DEAD_SHARE = 0.2
+_SINGLE = 2.0**-19
+"""The precision of sums in single precision, as a share."""
 _BLOCK = 65_536
 """Vectors that are copied out of a structure at a time."""
 
@@ -86,8 +88,9 @@ class SegmentedIndex:
     def __init__(self, dim: int, distance: Distance, projection: Projection | None = None) -> None:
         self.projection = projection
         self._distance = distance
-        self._dim = projection.components if projection else dim
-        self._buffer = np.empty((0, self._dim), np.float32)
+        self.dim = projection.components if projection else dim
+        """Values of a vector as it is held."""
+        self._buffer = np.empty((0, self.dim), np.float32)
         self._buffer_rows = np.empty(0, np.int64)
         nothing = _Segment(self._buffer_rows, None)
         self._view = _View(nothing, None, nothing, self._buffer)
@@ -155,6 +158,24 @@ class SegmentedIndex:
         """
         return self._all(self._view, self.prepared(query), None, allowed, effort, least)
 
+    def exceeds(
+        self,
+        most: int,
+        query: Vectors,
+        allowed: Rows | None = None,
+        effort: Effort | None = None,
+        least: float = -np.inf,
+    ) -> bool:
+        """Whether `everything` would give more than so many."""
+        if len(self) <= most:
+            return False
+        view, query = self._view, self.prepared(query)
+        in_main, in_fresh = self._reached(view, query, None, allowed, effort, least)
+        count = len(in_main) + len(in_fresh)
+        if least > -np.inf and count > most:
+            count = self._scored(view, query, in_main, in_fresh, least).rows.size
+        return count > most
+
     def among(self, query: Vectors, rows: Rows) -> Neighbours:
         """All of these `rows`, ascending, that live here, ranked exactly for one query [1, dim]."""
         view, query = self._view, self.prepared(query)
@@ -196,6 +217,16 @@ class SegmentedIndex:
         if view.structure is None or len(in_main) == 0:
             return fresh
         return np.concatenate([view.structure.at(in_main), fresh])
+
+    def least(self, score: float, queries: Vectors) -> float:
+        """What comes out at the least, as all is rounded, for a picture of this true score.
+
+        `queries`: float32 [q, dim], one of which it answers.
+        """
+        structure = self._view.structure
+        precision = structure.precision if isinstance(structure, Rounding) else 0.0
+        size = float(np.einsum("ij,ij->i", queries, queries).max(initial=0))
+        return self._distance.least(score, max(precision, _SINGLE), size)
 
     def prepared(self, vectors: Vectors) -> Vectors:
         """`vectors` as they came, float32 [n, dim] -> as the index holds them."""
@@ -254,11 +285,11 @@ class SegmentedIndex:
         main = self._view.main
         return len(main.dead()) > _DEAD_SHARE * len(main.rows)
 
-    def fresh(self) -> tuple[Rows, Vectors]:
-        """The living vectors that the main structure does not hold, as the index holds them."""
-        view = self._view
-        positions = view.fresh.living()
-        return view.fresh.rows[positions], view.fresh_vectors[positions]
+    @property
+    def fresh_count(self) -> int:
+        """Living vectors that the main structure does not hold."""
+        fresh = self._view.fresh
+        return len(fresh.rows) - len(fresh.dead())
 
     def _chosen_of(self, view: _View, allowed: Rows) -> _Chosen:
         """What is allowed; kept, as many queries come with one filter."""
@@ -272,7 +303,7 @@ class SegmentedIndex:
         if wanted <= len(self._buffer):
             return
         capacity = max(wanted, 2 * len(self._buffer), 1024)
-        buffer = np.empty((capacity, self._dim), np.float32)
+        buffer = np.empty((capacity, self.dim), np.float32)
         rows = np.empty(capacity, np.int64)
         buffer[:used], rows[:used] = self._buffer[:used], self._buffer_rows[:used]
         self._buffer, self._buffer_rows = buffer, rows
@@ -327,6 +358,20 @@ class SegmentedIndex:
         least: float = -np.inf,
     ) -> Neighbours:
         """What is reached for one query, best first, [1, n]; the `k` best of it, or all."""
+        in_main, in_fresh = self._reached(view, query, k, allowed, effort, least)
+        rows, scores = self._scored(view, query, in_main, in_fresh, least)
+        return Neighbours(rows[:, :k], scores[:, :k])
+
+    def _reached(
+        self,
+        view: _View,
+        query: Vectors,
+        k: int | None,
+        allowed: Rows | None,
+        effort: Effort | None,
+        least: float,
+    ) -> tuple[Positions, Positions]:
+        """What is ranked for one query: where in the main structure, and where beside it."""
         chosen = None if allowed is None else self._chosen_of(view, allowed)
         mask = view.main.alive if chosen is None else chosen.main_mask
         there = len(view.main.rows) if chosen is None else len(chosen.in_main)
@@ -339,9 +384,7 @@ class SegmentedIndex:
             reached = reached[np.flatnonzero(mask[reached])]
         if reached is None or (k is not None and len(reached) < min(k, there)):
             reached = view.main.living() if chosen is None else chosen.in_main
-        in_fresh = view.fresh.living() if chosen is None else chosen.in_fresh
-        rows, scores = self._scored(view, query, reached, in_fresh, least)
-        return Neighbours(rows[:, :k], scores[:, :k])
+        return reached, view.fresh.living() if chosen is None else chosen.in_fresh
 
     def _scored(
         self,
@@ -364,15 +407,29 @@ class SegmentedIndex:
 
     def _in_its_scale(self, found: Neighbours) -> Neighbours:
         """Scores of the metric as scores of the distance."""
-        scale = self._distance.of_metric
-        if scale is None:
-            return found
-        return Neighbours(found.rows, np.where(found.rows < 0, -np.inf, scale(found.scores)))
+        distance = self._distance
+        if distance.of_metric is not None:
+            scaled = distance.of_metric(found.scores)
+            return Neighbours(found.rows, np.where(found.rows < 0, -np.inf, scaled))
+        if not _within(found.scores, distance.lowest, distance.highest):
+            np.minimum(found.scores, distance.highest, out=found.scores)
+            there = found.rows >= 0
+            np.maximum(found.scores, distance.lowest, out=found.scores, where=there)
+        return found
 
 
 def fresh_most(main: int) -> int:
     """How many may be fresh beside a main structure of so many, before it is to take them in."""
     return max(_FRESH_LEAST, int(_FRESH_SHARE * main))
+
+
+def _within(scores: Scores, lowest: float, highest: float) -> bool:
+    """Whether all of them, best first, [q, n], are. Every search asks: mostly, of one query."""
+    if scores.size == 0:
+        return True
+    if len(scores) == 1:
+        return scores.item(0) <= highest and scores.item(-1) >= lowest
+    return bool(scores[:, 0].max() <= highest and scores[:, -1].min() >= lowest)
 
 
 def _few(allowed: int, view: _View) -> bool:

@@ -18,6 +18,8 @@ from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAGE = Path(__file__).parent / "page"
+MOST_HITS = 100_000
+"""Of an answer to a search for all of them: some 50 MB of JSON."""
 
 
 def create_app(
@@ -32,6 +34,8 @@ def create_app(
     `roots`: the folders in which clients may have folders indexed. `hosts`: the only names that
     it answers to, without ports. `ending`: once set, long work stops where it can be resumed.
     """
+    for collection in collections.values():
+        collection.most_hits = MOST_HITS
     limits = [collection.limits.upload_bytes for collection in collections.values()]
     app = FastAPI(
         title="lookalike",

@@ -33,7 +33,8 @@ class Wanted(_Strict):
     """Which hits of a search."""
 
     k: Annotated[int, Field(ge=1, le=1000)] | Literal["all"] = Field(
-        24, description="How many hits; `all` that the index reaches."
+        24,
+        description="How many hits; `all` that the index reaches, refused if over 100,000.",
     )
     offset: int = Field(0, ge=0, le=1_000_000, description="How many of the best to leave out.")
     where: str | None = Field(

@@ -147,6 +147,17 @@ class Store(Protocol):
         """
         ...
 
+    def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
+        """Whether `nearest` without `k` would give more than so many to one of the queries."""
+        ...
+
+    def least(self, embedding: str, score: float, queries: Vectors) -> float:
+        """What `nearest` gives at the least, as all is rounded, to a picture of this true score.
+
+        `queries`: float32 [q, dim], one of which it answers.
+        """
+        ...
+
     def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
         """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
         ...

@@ -35,6 +35,8 @@ from .writes import metadata_text, put_one, put_place, remove_if_nowhere, row_at
 FILE = "catalogue.sqlite"
 VERSION = 1
 _APPLICATION_ID = 0x6C6F6F6B  # "look"
+_AT_ONCE = 500
+"""Ids in one query."""
 
 
 class Catalogue:
@@ -220,6 +222,16 @@ class Catalogue:
         ).fetchall()
         return found[0][0] if len(found) == 1 else None
 
+    def rows_of(self, connection: Connection, ids: Sequence[str]) -> dict[int, str]:
+        """The id at each row that has one of these whole ids; few queries for many."""
+        found: dict[int, str] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            some = [bytes.fromhex(id) for id in ids[start : start + _AT_ONCE]]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT row, id FROM pictures WHERE id IN ({marks})"
+            found.update((row, id.hex()) for row, id in connection.execute(query, some))
+        return found
+
     def newest(self, connection: Connection, offset: int, limit: int) -> list[int]:
         """Rows, the newest first."""
         found = connection.execute(
@@ -269,6 +281,16 @@ class Catalogue:
         """How many pictures are stored."""
         return int(connection.execute("SELECT count(*) FROM pictures").fetchone()[0])
 
+    def count_after(self, connection: Connection, row: int) -> int:
+        """How many of them are above row `row`."""
+        query = "SELECT count(*) FROM pictures WHERE row > ?"
+        return int(connection.execute(query, (row,)).fetchone()[0])
+
+    def rows(self, connection: Connection) -> Rows:
+        """The rows of all pictures, ascending."""
+        cursor = connection.execute("SELECT row FROM pictures ORDER BY row")
+        return np.fromiter((row for (row,) in cursor), np.int64)
+
     def counts(self) -> dict[str, Any]:
         """What is stored, in numbers."""
         with self.reading() as connection:
@@ -311,12 +333,8 @@ class Catalogue:
             f"SELECT row, vector FROM vectors_{embedding.number} WHERE row > ? ORDER BY row LIMIT ?"
         )
         while found := connection.execute(query, (row, block)).fetchall():
-            rows, vectors = zip(*found, strict=True)
-            row = rows[-1]
-            with readable(self.folder):
-                matrix = np.frombuffer(b"".join(vectors), np.float32)
-                matrix = matrix.reshape(len(rows), embedding.dim)
-            yield np.array(rows, np.int64), matrix
+            row = found[-1][0]
+            yield self._matrix(embedding, found)
 
     def block(
         self, numbers: Mapping[str, int], after: int, size: int
@@ -335,7 +353,7 @@ class Catalogue:
                 tables = {n: embeddings.in_use(connection, number) for n, number in numbers.items()}
                 records = self.records(connection, rows)
                 vectors = {
-                    name: self.vectors_at(connection, table, np.array(rows, np.int64))
+                    name: self.vectors_at(connection, table, np.array(rows, np.int64))[1]
                     for name, table in tables.items()
                 }
             finally:
@@ -345,16 +363,18 @@ class Catalogue:
             raise CollectionDamaged(self.folder, "a picture in it lacks its vectors or its place")
         return (rows[-1], [records[row] for row in rows], vectors) if rows else None
 
-    def vectors_at(self, connection: Connection, embedding: Embedding, rows: Rows) -> Vectors:
-        """The stored vectors of `rows` (ascending), float32 [n, dim]; those gone are left out."""
-        found = [
-            vector
-            for row in rows.tolist()
-            for (vector,) in connection.execute(
-                f"SELECT vector FROM vectors_{embedding.number} WHERE row = ?", (row,)
-            )
-        ]
-        return np.frombuffer(b"".join(found), np.float32).reshape(len(found), embedding.dim)
+    def vectors_at(
+        self, connection: Connection, embedding: Embedding, rows: Rows
+    ) -> tuple[Rows, Vectors]:
+        """Those of `rows` that are still there, ascending, and their vectors, float32 [n, dim]."""
+        return self._matrix(
+            embedding,
+            connection.execute(
+                f"SELECT row, vector FROM vectors_{embedding.number} "
+                "WHERE row IN (SELECT value FROM json_each(?)) ORDER BY row",
+                (json.dumps(rows.tolist()),),
+            ).fetchall(),
+        )
 
     def removals_after(self, connection: Connection, number: int) -> tuple[int, Rows]:
         """The number of the last removal, and the rows removed after removal `number`."""
@@ -385,6 +405,15 @@ class Catalogue:
         with contextlib.suppress(IndexError):
             while True:
                 self._idle.pop().sqlite.close()
+
+    def _matrix(
+        self, embedding: Embedding, found: Sequence[tuple[int, bytes]]
+    ) -> tuple[Rows, Vectors]:
+        """Rows, and their vectors as one array, float32 [n, dim]."""
+        with readable(self.folder):
+            matrix = np.frombuffer(b"".join(vector for _, vector in found), np.float32)
+            vectors = matrix.reshape(len(found), embedding.dim)
+        return np.array([row for row, _ in found], np.int64), vectors
 
     def _check_format(self) -> None:
         with self.reading() as connection:

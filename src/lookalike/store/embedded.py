@@ -133,7 +133,7 @@ class EmbeddedStore:
             table = embeddings.in_use(connection, self._stored[embedding].number)
             row = self._catalogue.row_of(connection, id)
             rows = np.array([] if row is None else [row], np.int64)
-            found = self._catalogue.vectors_at(connection, table, rows)
+            _, found = self._catalogue.vectors_at(connection, table, rows)
             if len(found) == 0:  # none is, or it has just been removed
                 raise UnknownPicture(id)
             return found
@@ -188,16 +188,31 @@ class EmbeddedStore:
             scores[number] = list(compress(scores[number], there))
         return _with_records(records, rows, scores)
 
+    def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
+        """Whether `nearest` without `k` would give more than so many to one of the queries."""
+        seen = self._current(embedding)
+        index = self._indexes[embedding]
+        allowed = None if look.where is None else self._allowed(seen, look.where)
+        effort = index.usual if look.effort is None else look.effort.or_else(index.usual)
+        least = -math.inf if look.least is None else look.least
+        return any(
+            index.vectors.exceeds(most, queries[i : i + 1], allowed, effort, least)
+            for i in range(len(queries))
+        )
+
+    def least(self, embedding: str, score: float, queries: Vectors) -> float:
+        """What `nearest` gives at the least, as all is rounded, to a picture of this true score."""
+        self._current(embedding)
+        return self._indexes[embedding].vectors.least(score, queries)
+
     def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
         """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
-        seen = self._current(embedding)
+        self._current(embedding)
         with self._catalogue.reading() as connection:
-            rows = {self._catalogue.row_of(connection, id) for id in ids} - {None}
-        allowed = np.array(sorted(row for row in rows if row is not None), np.int64)
-        found = self._indexes[embedding].vectors.among(query, allowed)
-        records = self._records(seen, found.rows.tolist())
+            id_at = self._catalogue.rows_of(connection, ids)
+        found = self._indexes[embedding].vectors.among(query, np.array(sorted(id_at), np.int64))
         scored = zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True)
-        return {records[row].id: score for row, score in scored if row in records}
+        return {id_at[row]: score for row, score in scored}
 
     def learned(self) -> dict[str, bytes]:
         """What extractors have learned from the collection's pictures, by embedding."""
@@ -240,8 +255,14 @@ class EmbeddedStore:
         with self._catalogue.writing() as connection:
             embeddings.begin(connection, recipe, plans, learned)
 
+    def models(self) -> set[tuple[str, int]]:
+        """Of the vectors in use: the fingerprint of what made them, and their length."""
+        with self._catalogue.reading() as connection:
+            every = embeddings.current(connection).values()
+        return {(each.fingerprint, each.dim) for each in every}
+
     def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
-        """Pictures that have no vectors of the recipe to come yet, by row, those above `after`."""
+        """Pictures that have yet to be described for the recipe to come, by row, above `after`."""
         with self._catalogue.reading() as connection:
             rows = embeddings.lacking(connection, after, limit)
             records = self._catalogue.records(connection, rows)

@@ -12,32 +12,30 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from .. import registry
 from ..distances import distance_named
 from ..errors import CollectionClosed, LookalikeError, RecipeChanged, RecipeError
-from ..index import Coding, Kind, Structure, cache
+from ..index import Coding, Kind, cache
 from ..index.flat import Flat, FlatOptions
-from ..index.projection import Projection
 from ..index.segments import SegmentedIndex
-from ..types import Effort, Finding, Rows, Trial, Tuning
+from ..types import Effort, Finding, Trial, Tuning
 from . import EmbeddingPlan, embeddings, measuring
+from .building import LEARN_FROM, Building
 from .catalogue import Catalogue
 from .connection import Connection
-from .embeddings import Embedding
 
 _log = logging.getLogger(__name__)
 
 _VERIFY_AT_ONCE = 64 << 20
 """A cache up to this many bytes is checksummed when it is opened; a larger one meanwhile."""
-_LEARN_FROM = 4
-"""Vectors for each principal component, before these are learned."""
-_LEARN_FROM_AT_MOST = 20_000
 _PAUSE_SECONDS = 600.0
 """After an index file could not be written, before that is tried again."""
+_LOOK_AGAIN_SECONDS = 0.1
+"""While another process builds what this one needs."""
 
 
 class EmbeddingIndex:
@@ -48,13 +46,16 @@ class EmbeddingIndex:
         self._plan = plan
         self._number = number
         self._folder = catalogue.folder / "index"
-        self._collection = catalogue.about()["uuid"]
         self._kind: type[Kind] = registry.load("index", plan.index)
         self._distance = distance_named(plan.distance)
         if isinstance(self._kind, Coding):
             if plan.pca:
                 raise RecipeError(f"{plan.name}: an index that codes vectors goes without pca")
             self._distance = self._kind.coded(self._distance, plan.index_options, plan.dim)
+        uuid = catalogue.about()["uuid"]
+        self._building = Building(
+            catalogue, number, plan, self._kind, self._distance, uuid, self._folder
+        )
         self._following = threading.Lock()
         self._compacting = threading.Lock()
         self._not_before = 0.0
@@ -64,6 +65,8 @@ class EmbeddingIndex:
         self._token: str | None = None
         self._unusable: str | None = None
         """Why the cache that the catalogue names cannot be used, until it is replaced."""
+        self._waiting = 0
+        """Vectors that are left out until an index has been built of them."""
         self._last_row = 0
         self._last_removal = 0
         self._tuned: str | None = None
@@ -77,12 +80,24 @@ class EmbeddingIndex:
         self.vectors = SegmentedIndex(plan.dim, self._distance)
 
     def follow(self, connection: Connection, change: int) -> None:
-        """Take in all that has been committed up to the caller's count of changes."""
+        """Take in all that has been committed up to the caller's count of changes.
+
+        Where that is too much to be held in memory, an index is built of it first.
+        """
         with self._following:
             if self.followed >= change:
                 return
             self._take_in(connection)
-            self.followed = change
+            waiting = self._waiting
+            if not waiting:
+                self.followed = change
+        if waiting:
+            self.compact()
+            if self._stop.is_set():
+                raise CollectionClosed(self._catalogue.folder)
+            with self._following:  # all of it, also if nothing could be built
+                self._take_in(connection, at_any_cost=True)
+                self.followed = max(self.followed, change)
         if self._wants_compaction and not self._compacting.locked():
             self._in_background("compact", self.compact)
 
@@ -101,7 +116,7 @@ class EmbeddingIndex:
         try:
             if not wanted():
                 return
-            with self._compacting, self._alone() as alone:
+            with self._compacting, self._alone(wait=self._waiting > 0) as alone:
                 # What another thread or process has published meanwhile may have settled it.
                 self._catch_up()
                 if alone and wanted():
@@ -139,7 +154,7 @@ class EmbeddingIndex:
             "distance": self._plan.distance,
             "fingerprint": self._plan.fingerprint,
             "vectors": len(self.vectors),
-            "fresh": len(self.vectors.fresh()[0]),
+            "fresh": self.vectors.fresh_count,
             "cache_bytes": stored,
             "memory_bytes": structure.memory_bytes if structure else 0,
             "bytes_per_vector": round(stored / len(self.vectors), 1) if len(self.vectors) else 0.0,
@@ -151,12 +166,8 @@ class EmbeddingIndex:
         index, rows = self.vectors, self.vectors.sample(count)
         with self._catalogue.reading() as connection:
             embedding = embeddings.in_use(connection, self._number)
-            every = [
-                self._catalogue.vectors_at(connection, embedding, rows[i : i + 1])
-                for i in range(len(rows))
-            ]
-        there = np.array([len(each) > 0 for each in every], np.bool_)  # not removed meanwhile
-        return measuring.sampled(index, rows[there], np.concatenate(every), k)
+            there, queries = self._catalogue.vectors_at(connection, embedding, rows)
+        return measuring.sampled(index, there, queries, k)
 
     def tried(self, sample: measuring.Sample, effort: Effort) -> Trial:
         """How much of a sample's nearest searches with this effort find, and in what time."""
@@ -176,7 +187,7 @@ class EmbeddingIndex:
             return [Finding(f"{self._plan.name} index", sound=True, text="empty")]
         with self._catalogue.reading() as connection:
             embedding = embeddings.in_use(connection, self._number)
-            queries = self._catalogue.vectors_at(connection, embedding, rows)
+            _, queries = self._catalogue.vectors_at(connection, embedding, rows)
         found, exact = self.vectors.search(queries, k), self.vectors.exact(queries, k)
         tolerance = 1e-4 * np.maximum(1.0, np.abs(exact.scores))
         themselves = float(np.mean(found.scores[:, 0] >= exact.scores[:, 0] - tolerance[:, 0]))
@@ -192,7 +203,12 @@ class EmbeddingIndex:
 
     @property
     def _wants_compaction(self) -> bool:
-        return self._unusable is not None or self.vectors.wants_compaction or self._wants_projection
+        return (
+            self._unusable is not None
+            or self._waiting > 0
+            or self.vectors.wants_compaction
+            or self._wants_projection
+        )
 
     @property
     def _is_behind(self) -> bool:
@@ -209,15 +225,18 @@ class EmbeddingIndex:
     @property
     def _wants_projection(self) -> bool:
         """Whether the collection has grown large enough to learn its own components."""
-        enough = len(self.vectors) >= _LEARN_FROM * self._plan.pca
+        enough = len(self.vectors) >= LEARN_FROM * self._plan.pca
         return bool(self._plan.pca) and enough and self.vectors.projection is None
 
     def _catch_up(self) -> None:
         with self._following, self._catalogue.reading() as connection:
             self._take_in(connection)
 
-    def _take_in(self, connection: Connection) -> None:
-        """Every commit that there is. After an error part of them is taken in, each only once."""
+    def _take_in(self, connection: Connection, *, at_any_cost: bool = False) -> None:
+        """Every commit that there is. After an error part of them is taken in, each only once.
+
+        Vectors that are too many to be held in memory are left `_waiting`, unless `at_any_cost`.
+        """
         embedding = embeddings.in_use(connection, self._number)
         while embedding.cache is not None and embedding.cache != self._token:
             self._adopt(embedding.cache, connection)
@@ -231,6 +250,16 @@ class EmbeddingIndex:
         last, removed = self._catalogue.removals_after(connection, self._last_removal)
         self.vectors.remove(removed)
         self._last_removal = last
+        coming = self._catalogue.count_after(connection, self._last_row)
+        beside = self.vectors.structure is not None
+        if not at_any_cost and self._building.comes_first(coming, beside=beside):
+            if not self._waiting:
+                _log.warning(
+                    "The index is built from the catalogue first: %s vectors", f"{coming:,}"
+                )
+            self._waiting = coming
+            return
+        self._waiting = 0
         for rows, vectors in self._catalogue.vectors_after(connection, embedding, self._last_row):
             self.vectors.add(rows, vectors)
             self._last_row = int(rows[-1])
@@ -290,7 +319,7 @@ class EmbeddingIndex:
         self._last_row = max(self._last_row, header.last_row)
 
     def _start_from(self, cached: cache.Cached, connection: Connection) -> None:
-        """Make a new index of a cache and all that came after it, and only then go over to it."""
+        """Make a new index of a cache and what is here beside it, and only then go over to it."""
         vectors = SegmentedIndex(self._plan.dim, self._distance, cached.projection)
         vectors.replace_main(cached.structure, cached.rows)
         embedding = embeddings.in_use(connection, self._number)
@@ -300,6 +329,8 @@ class EmbeddingIndex:
         vectors.remove(removed)
         last_row = cached.header.last_row
         for rows, block in self._catalogue.vectors_after(connection, embedding, last_row):
+            if last_row >= self._last_row:  # the rest is taken in as ever
+                break
             vectors.add(rows, block)
             last_row = int(rows[-1])
         self.vectors, self._last_row, self._last_removal = vectors, last_row, last_removal
@@ -308,7 +339,7 @@ class EmbeddingIndex:
         """The cache in this folder, if it was made for this very index."""
         header, plan = cache.header_of(folder), self._plan
         made_for = (header.collection, header.index, header.distance, header.dim, header.pca)
-        if made_for != (self._collection, plan.index, plan.distance, plan.dim, plan.pca):
+        if made_for != (self._building.collection, plan.index, plan.distance, plan.dim, plan.pca):
             raise cache.CacheUnusable("it belongs to another collection or recipe")
         return cache.read(folder, plan.index_options, mapped=mapped)
 
@@ -321,32 +352,48 @@ class EmbeddingIndex:
 
     def _abandon(self, token: str, why: str) -> None:
         """Start anew from the catalogue alone, while the old index goes on answering."""
-        vectors, last_row = SegmentedIndex(self._plan.dim, self._distance), 0
         try:
             with self._following, self._catalogue.reading() as connection:
                 if self._token != token:  # replaced meanwhile, and so deleted
                     return
                 _log.warning("The index file is not used, it is rebuilt: %s", why)
-                embedding = embeddings.in_use(connection, self._number)
-                last_removal, _ = self._catalogue.removals_after(connection, 0)
-                for rows, block in self._catalogue.vectors_after(connection, embedding, 0):
-                    if self._stop.is_set():
-                        return
-                    vectors.add(rows, block)
-                    last_row = int(rows[-1])
-                self.vectors, self._unusable = vectors, why
-                self._last_row, self._last_removal = last_row, last_removal
+                self._unusable = why
+                stored = self._catalogue.count(connection)
+            if self._building.comes_first(stored, beside=False):
+                self.compact()
+            self._forget_structure(token)
         except LookalikeError as error:
             _log.warning("The catalogue cannot be read: %s", error)
             return
         self.compact()
 
+    def _forget_structure(self, token: str) -> None:
+        """Search all vectors one by one, unless there is another index by now."""
+        vectors, last_row = SegmentedIndex(self._plan.dim, self._distance), 0
+        with self._following, self._catalogue.reading() as connection:
+            if self._token != token:
+                return
+            embedding = embeddings.in_use(connection, self._number)
+            last_removal, _ = self._catalogue.removals_after(connection, 0)
+            for rows, block in self._catalogue.vectors_after(connection, embedding, 0):
+                if self._stop.is_set():
+                    return
+                vectors.add(rows, block)
+                last_row = int(rows[-1])
+            self.vectors = vectors
+            self._last_row, self._last_removal = last_row, last_removal
+
     def _built(self) -> cache.Cached | None:
         """The structure to come, None if told to stop."""
-        if not self._must_rebuild():
+
+        def go_on() -> bool:
+            return not self._stop.is_set()
+
+        token = self._token
+        if token is not None and not self._must_rebuild():
             with contextlib.suppress(cache.CacheUnusable):
-                return self._extended()
-        return self._rebuilt()
+                return self._building.onto(self._cached(self._folder / token, mapped=False), go_on)
+        return self._building.anew(go_on)
 
     def _must_rebuild(self) -> bool:
         structure, options = self.vectors.structure, self._plan.index_options
@@ -354,82 +401,9 @@ class EmbeddingIndex:
             self._unusable is not None
             or structure is None
             or len(structure) == 0  # which may have had nothing to learn from
-            or not self._kind.suits(structure, options, len(self.vectors))
+            or not self._kind.suits(structure, options, len(self.vectors) + self._waiting)
             or self._wants_projection
             or self.vectors.wants_rebuild
-        )
-
-    def _trained(
-        self, connection: Connection, embedding: Embedding, index: SegmentedIndex
-    ) -> Structure:
-        """An empty structure that has learned what it wants to of the collection's vectors.
-
-        `index`: prepares vectors as the structure is to hold them.
-        """
-        dim = index.projection.components if index.projection else self._plan.dim
-        structure = self._kind.create(
-            dim, self._distance, self._plan.index_options, len(self.vectors), self._folder
-        )
-        if structure.training_vectors:
-            rows = self.vectors.sample(structure.training_vectors)
-            sample = self._catalogue.vectors_at(connection, embedding, rows)
-            if len(sample):
-                structure.train(index.prepared(sample))
-        return structure
-
-    def _rebuilt(self) -> cache.Cached | None:
-        """From the catalogue alone, a block at a time: needs no more memory than the result."""
-        every = [np.empty(0, np.int64)]
-        with self._catalogue.reading() as connection:
-            embedding = embeddings.in_use(connection, self._number)
-            projection = self._learned(connection, embedding)
-            empty = SegmentedIndex(self._plan.dim, self._distance, projection)
-            structure = self._trained(connection, embedding, empty)
-            last_removal, _ = self._catalogue.removals_after(connection, 0)
-            for rows, vectors in self._catalogue.vectors_after(connection, embedding, 0):
-                if self._stop.is_set():
-                    return None
-                structure.add(empty.prepared(vectors))
-                every.append(rows)
-        rows = np.concatenate(every)
-        header = self._header(structure, rows, last_removal)
-        return cache.Cached(header, structure, rows, projection)
-
-    def _learned(self, connection: Connection, embedding: Embedding) -> Projection | None:
-        """The collection's own components, if the recipe wants them and there is enough."""
-        pca = self._plan.pca
-        if not pca or len(self.vectors) < _LEARN_FROM * pca:
-            return None
-        rows = self.vectors.sample(_LEARN_FROM_AT_MOST)
-        sample = self._catalogue.vectors_at(connection, embedding, rows)
-        return Projection.learn(self._distance.prepared(sample), pca)
-
-    def _extended(self) -> cache.Cached | None:
-        """The current cache with the fresh vectors added to it."""
-        with self._following:  # so that the two fit together
-            token, (rows, vectors) = self._token, self.vectors.fresh()
-        assert token is not None
-        header, structure, main, projection = self._cached(self._folder / token, mapped=False)
-        for start in range(0, len(rows), 4096):
-            if self._stop.is_set():
-                return None
-            structure.add(vectors[start : start + 4096])
-        rows = np.concatenate([main, rows])
-        header = self._header(structure, rows, header.last_removal)
-        return cache.Cached(header, structure, rows, projection)
-
-    def _header(self, structure: Structure, rows: Rows, last_removal: int) -> cache.Header:
-        plan = self._plan
-        last = int(rows[-1]) if len(rows) else 0
-        return cache.Header(
-            self._collection,
-            plan.index,
-            structure.kind,
-            plan.distance,
-            plan.dim,
-            plan.pca,
-            last,
-            last_removal,
         )
 
     def _publish(self, cached: cache.Cached) -> None:
@@ -447,16 +421,14 @@ class EmbeddingIndex:
         cache.remove_others(self._folder, {"lock", *kept})
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Whether no other process is compacting this collection."""
+    def _alone(self, *, wait: bool) -> Iterator[bool]:
+        """Whether no other process is compacting this collection, or is any more once we `wait`."""
         self._folder.mkdir(exist_ok=True)
         with (self._folder / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            alone = _locked(file)
+            while wait and not alone and not self._stop.wait(_LOOK_AGAIN_SECONDS):
+                alone = _locked(file)
+            yield alone
 
     def _in_background(self, name: str, work: Callable[[], None]) -> None:
         with self._starting:
@@ -465,6 +437,15 @@ class EmbeddingIndex:
             thread = threading.Thread(target=work, name=f"lookalike-{name}", daemon=True)
             thread.start()
             self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether the lock on this file is ours now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _size(folder: Path) -> int:

@@ -105,7 +105,7 @@ def begin(
 ) -> None:
     """Make tables for the embeddings of another recipe; the very same are gone on with.
 
-    Vectors of the very same model are taken over from those in use. `learned`: by embedding.
+    `learned`: by embedding.
     """
     building = {name: each.fingerprint for name, each in coming(connection).items()}
     wanted = {plan.name: plan.fingerprint for plan in plans}
@@ -113,15 +113,34 @@ def begin(
         return
     give_up(connection)
     connection.execute("INSERT INTO about VALUES ('coming', ?)", (recipe,))
-    same = {each.fingerprint: each for each in current(connection).values()}
     for plan in plans:
         number = add(connection, plan, coming=True)
         connection.execute(
             "UPDATE embeddings SET learned = ? WHERE number = ?", (learned.get(plan.name), number)
         )
-        there = same.get(plan.fingerprint)
-        if there is not None and there.dim == plan.dim:
-            connection.execute(f"INSERT INTO vectors_{number} SELECT * FROM vectors_{there.number}")
+    take_over(connection)
+
+
+def take_over(connection: Connection) -> None:
+    """Bring the coming vectors of the very same model as some in use up to date with these."""
+    for each, same in _with_the_same(connection):
+        if same is not None:
+            connection.execute(
+                f"INSERT INTO vectors_{each.number} SELECT * FROM vectors_{same.number} "
+                f"WHERE row > (SELECT coalesce(max(row), 0) FROM vectors_{each.number})"
+            )
+
+
+def _with_the_same(connection: Connection) -> list[tuple[Embedding, Embedding | None]]:
+    """Those coming, each with the one in use whose vectors come from the very same model."""
+    used = {(each.fingerprint, each.dim): each for each in current(connection).values()}
+    every = coming(connection).values()
+    return [(each, used.get((each.fingerprint, each.dim))) for each in every]
+
+
+def _described(connection: Connection) -> list[Embedding]:
+    """Those coming whose vectors have to be made of the pictures."""
+    return [each for each, same in _with_the_same(connection) if same is None]
 
 
 def begun(connection: Connection, recipe: str) -> dict[str, bytes]:
@@ -138,13 +157,13 @@ def give_up(connection: Connection) -> None:
 
 
 def lacking(connection: Connection, after: int, limit: int) -> list[int]:
-    """Rows above `after` of pictures that have no vector in some coming table, ascending."""
+    """Rows above `after` of pictures that have yet to be described for some coming table."""
     missing = " OR ".join(
         f"NOT EXISTS (SELECT 1 FROM vectors_{each.number} AS v WHERE v.row = pictures.row)"
-        for each in coming(connection).values()
+        for each in _described(connection)
     )
     rows = connection.execute(
-        f"SELECT row FROM pictures WHERE row > ? AND ({missing}) ORDER BY row LIMIT ?",
+        f"SELECT row FROM pictures WHERE row > ? AND ({missing or 'FALSE'}) ORDER BY row LIMIT ?",
         (after, limit),
     )
     return [row for (row,) in rows]
@@ -152,8 +171,8 @@ def lacking(connection: Connection, after: int, limit: int) -> list[int]:
 
 def put_coming(connection: Connection, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
     """Store vectors of pictures that are still there; by embedding, float32 [len(rows), dim]."""
-    for name, each in coming(connection).items():
-        for row, vector in zip(rows, vectors[name], strict=True):
+    for each in _described(connection):
+        for row, vector in zip(rows, vectors[each.name], strict=True):
             connection.execute(
                 f"INSERT OR REPLACE INTO vectors_{each.number} "
                 "SELECT row, ? FROM pictures WHERE row = ?",
@@ -163,6 +182,7 @@ def put_coming(connection: Connection, rows: Sequence[int], vectors: Mapping[str
 
 def swap(connection: Connection) -> None:
     """Make the coming embeddings the ones in use, and their recipe the collection's."""
+    take_over(connection)
     for each in current(connection).values():
         _drop(connection, each)
     connection.execute("UPDATE embeddings SET coming = 0")
