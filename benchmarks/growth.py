@@ -7,8 +7,8 @@ Vectors are the default model's of the pictures in FOLDER, extended by interpola
 `extended.py`), and with `--dim` projected as the recipe `default-pca` does. The structures stand
 alone, without the catalogue that has the records. Each is built with all cores in a process of its
 own, then opened in another, mapped, and searched at its default effort: k = 10, one query a call,
-one thread, 1,000 queries, after as many that warm it up. Memory is what that process then holds
-more than before it opened. Recall is the share of the true ten, found by brute force, of 200.
+1,000 queries, after as many that warm it up. Memory is what that process then holds more than
+before it opened. Recall is the share of the true ten, found by brute force, of 200.
 
 A filter passes one vector in a hundred: either any, or those of one region, such as a class is,
 which most queries lie outside of. 4 and 10 million take `--structures ivfpq rabitq`: vectors are
@@ -179,7 +179,6 @@ def measure(real: Path, count: int, name: str, folder: Path, truth: Path) -> dic
     extended = Extended(np.load(real))
     queries = extended.queries(TIMED)
     allowed = filters(extended, count)
-    faiss.omp_set_num_threads(1)
     kind = registry.load("index", name)
     before = resident()
     index = SegmentedIndex(extended.dim, COSINE)
