@@ -21,7 +21,7 @@ READY   := .venv/ready
 DEV     := .venv/ready-dev
 TORCH   := .venv/ready-torch
 
-.PHONY: run test lint types unit test-torch test-slow test-browser bench clean
+.PHONY: run test lint types unit test-torch test-slow test-browser bench bench-compare clean
 
 # One collection for each folder, whichever way its path is written, and of the same name.
 run: $(READY)
@@ -62,6 +62,10 @@ test-browser: $(DEV)
 bench: $(DEV)
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(VENV)/python benchmarks --data '$(DATA)'
+
+# What the figures that `make bench` has kept say that those of the last commit do not.
+bench-compare: $(READY)
+	$(VENV)/python benchmarks/compare.py
 
 clean:
 	rm -rf .venv .collections
