@@ -19,7 +19,7 @@ import lookalike
 from lookalike import registry
 from lookalike.distances import distance_named
 from lookalike.errors import BadQuery, PlanesUnusable, RecipeError
-from lookalike.index import Kind, Structure
+from lookalike.index import Kind, Structure, reordering
 from lookalike.index.lsh import LSHOptions, _nearest_keys
 from lookalike.index.refinement import Refinement
 from lookalike.types import Effort, Vectors
@@ -497,3 +497,84 @@ def test_ef_search_reaches_the_graph(tmp_path: Path) -> None:
         for ef in (10, 400)
     ]
     assert right[0] < right[1]
+
+
+def test_a_graph_put_in_another_order_finds_the_same_and_can_grow(tmp_path: Path) -> None:
+    vectors, queries = random_vectors(COUNT, DIM, 5), random_vectors(50, DIM, 6)
+    kind = registry.load("index", "hnsw")
+    options, euclidean = kind.Options(m=8, ef_search=20), distance_named("euclidean")
+    graph = kind.create(DIM, euclidean, options, COUNT, tmp_path)
+    graph.add(vectors[:2_000])
+    before = graph.search(queries, 10, None, None)
+    for number, count in enumerate((2_000, COUNT)):
+        (tmp_path / str(number)).mkdir()
+        graph.save(tmp_path / str(number))
+        for mapped in (True, False):
+            graph = kind.load(tmp_path / str(number), options, mapped=mapped)
+            assert np.array_equal(graph.at(slice(None)), vectors[:count])
+            some = np.arange(7, count, 31)
+            assert np.array_equal(graph.at(some), vectors[some])
+            nearest = np.square(queries[:, None] - vectors[some]).sum(2).argsort(axis=1)[:, :5]
+            assert np.array_equal(graph.among(queries, 5, some).rows, some[nearest])
+            if count == 2_000:
+                assert np.array_equal(graph.search(queries, 10, None, None).rows, before.rows)
+        graph.add(vectors[count:])
+        itself = graph.search(vectors, 1, None, Effort(ef_search=200)).rows[:, 0]
+        assert np.mean(itself == np.arange(COUNT)) > 0.99
+
+
+def test_the_nodes_of_a_saved_graph_lie_nearer_to_those_they_lead_to(tmp_path: Path) -> None:
+    vectors = clustered_vectors(COUNT, DIM)[np.random.default_rng(0).permutation(COUNT)]
+    kind = registry.load("index", "hnsw")
+    graph = kind.create(DIM, distance_named("euclidean"), kind.Options(m=8), COUNT, tmp_path)
+    graph.add(vectors)
+    before = _mean_step(graph)
+    graph.save(tmp_path)
+    assert _mean_step(graph) < 0.7 * before
+
+
+def _mean_step(graph: Any) -> float:
+    """How far apart the numbers of linked nodes are, along the lowest level."""
+    links = reordering._links(graph._index.hnsw, len(graph))
+    apart = np.abs(links - np.arange(len(graph))[:, np.newaxis])
+    return float(apart[links >= 0].mean())
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "inner_product"])
+@pytest.mark.parametrize("count", [1, 7])
+def test_candidates_are_ranked_by_their_own_vectors(
+    distance: str, count: int, tmp_path: Path
+) -> None:
+    wanted = distance_named(distance)
+    vectors, queries = (
+        wanted.prepared(random_vectors(each, DIM, seed)) for each, seed in ((500, 1), (count, 2))
+    )
+    refinement = Refinement.create(DIM, wanted, tmp_path)
+    refinement.add(vectors)
+    candidates = np.random.default_rng(3).integers(0, 500, (count, 30))
+    candidates[:, 20:] = -1
+    rows, scores = refinement.best(queries, candidates, 25)
+    for i in range(count):
+        apart = distances_between(queries[i : i + 1], vectors[candidates[i, :20]], distance)[0]
+        assert np.allclose(wanted.at_zero - scores[i, :20], np.sort(apart), atol=2e-3)
+        assert np.allclose(
+            apart[np.argsort(apart)], apart[_places(candidates[i], rows[i, :20])], atol=2e-3
+        )
+    assert (rows[:, 20:] == -1).all()
+    assert np.isneginf(scores[:, 20:]).all()
+
+
+def _places(candidates: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> list[int]:
+    """Where each of these stands among the candidates."""
+    return [int(np.flatnonzero(candidates == row)[0]) for row in rows]
+
+
+def test_one_vector_is_rotated_as_many_are(tmp_path: Path) -> None:
+    vectors = clustered_vectors(COUNT, 32)
+    kind = registry.load("index", "rabitq")
+    index = kind.create(32, distance_named("euclidean"), kind.Options(), COUNT, tmp_path)
+    index.train(vectors)
+    together = index._rotation.apply(vectors)
+    alone = np.concatenate([index._rotation.apply(vectors[i : i + 1]) for i in range(100)])
+    assert np.allclose(alone, together[:100], rtol=1e-4, atol=1e-4)
+    assert np.allclose(np.linalg.norm(alone, axis=1), np.linalg.norm(vectors[:100], axis=1))

@@ -7,7 +7,7 @@ which file or value, and what to do. Anything else that escapes this package is 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -264,3 +264,19 @@ class CannotMakeCopies(LookalikeError):
 
 class BadSource(LookalikeError):
     """Something to be indexed that does not exist, or a list of pictures that cannot be read."""
+
+
+class BadTruth(LookalikeError):
+    """Ground truth that cannot be used: what is wrong, each with its file and line."""
+
+    def __init__(self, path: Path, problems: Sequence[str], count: int | None = None) -> None:
+        """`count`: how many problems there are, where not all are told."""
+        self.problems = tuple(problems)
+        self.count = len(problems) if count is None else count
+        if self.count == 1:
+            super().__init__(f"cannot use the ground truth {path}: {problems[0]}")
+        else:
+            listed = "".join(f"\n  {problem}" for problem in problems)
+            super().__init__(
+                f"cannot use the ground truth {path}, {self.count:,} problems:{listed}"
+            )

@@ -66,7 +66,7 @@ class Item:
 
     def is_meant(self, error: PictureError) -> bool:
         """Whether this is a failed picture, rather than a file that nobody took for one."""
-        return error.recognised or self.explicit or _looks_like_a_picture(self.place.path)
+        return error.recognised or self.explicit or looks_like_a_picture(self.place.path)
 
 
 def find(source: str | os.PathLike[str]) -> Iterator[Item]:
@@ -158,7 +158,7 @@ def is_collection(folder: Path) -> bool:
     return os.path.isfile(folder / CATALOGUE)  # noqa: PTH113 - pathlib's raises
 
 
-def _looks_like_a_picture(path: str) -> bool:
+def looks_like_a_picture(path: str) -> bool:
     """By the ending of its name, which only decides whether to call a refusal a failure."""
     return os.path.splitext(path)[1].lower() in _PICTURES  # noqa: PTH122 - may be a URI
 

@@ -27,7 +27,7 @@ from . import Structure
 from .projection import Projection
 
 _BLOCK = 1 << 24
-_VERSION = 2
+_VERSION = 3
 _PROJECTION = "projection.npz"
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import faiss
-import numpy as np
 
 from ..distances import Distance
 from ..types import Effort, Footprint, Neighbours, Vectors
 from . import Mask, Positions, Structure, faiss_calls
 from .ivf import MOST_TRAINING, TRAIN_EACH, IVFOptions, Probing, enough, right_clusters
 from .refinement import Refinement
+from .rotation import Rotation
 
 _LEAST_CANDIDATES = 40
 _ROTATION_ROUNDS = 10
@@ -57,15 +57,14 @@ class Compressed:
         self._refinement = refinement
         self._options = options
         self._mapped = mapped
-        self._ivf = faiss.extract_index_ivf(base)
+        self._ivf = faiss.downcast_index(faiss.extract_index_ivf(base))
         self._rotation = (
-            faiss.downcast_VectorTransform(base.chain.at(0))
+            Rotation(faiss.downcast_VectorTransform(base.chain.at(0)))
             if isinstance(base, faiss.IndexPreTransform)
             else None
         )
         self._probing = Probing(self._ivf, options.probes)
-        self._both: Any = None
-        self._made: dict[tuple[int, float], Any] = {}
+        self._count = int(base.ntotal)  # asking FAISS takes as long as ranking candidates
 
     @staticmethod
     def description(dim: int, clusters: int) -> str:
@@ -131,11 +130,10 @@ class Compressed:
     def train(self, sample: Vectors) -> None:
         """Learn clusters and codes from `sample`: float32 [n, dim]."""
         self._ivf.cp.min_points_per_centroid = 1  # FAISS warns on standard error
-        lists = faiss.downcast_index(self._ivf)
-        if isinstance(lists, faiss.IndexIVFPQFastScan):
-            lists.pq.cp.min_points_per_centroid = 1
+        if isinstance(self._ivf, faiss.IndexIVFPQFastScan):
+            self._ivf.pq.cp.min_points_per_centroid = 1
         sample = enough(sample, max(int(self._ivf.nlist), _LEAST_TRAINING))
-        rotation = self._rotation
+        rotation = self._rotation.transform if self._rotation is not None else None
         if isinstance(rotation, faiss.OPQMatrix):
             rotation.niter = _ROTATION_ROUNDS
             rotation.max_train_points = _ROTATION_TRAINING
@@ -153,13 +151,13 @@ class Compressed:
             raise TypeError("a mapped structure cannot be added to")
         self._base.add(vectors)
         self._refinement.add(vectors)
-        self._both = None
+        self._count = int(self._base.ntotal)
 
     def search(
         self, queries: Vectors, k: int, allowed: Mask | None, effort: Effort | None
     ) -> Neighbours:
         """The best candidates of the nearest clusters by their codes, ranked by their vectors."""
-        if len(self) == 0:
+        if self._count == 0:
             return faiss_calls.none(len(queries), k)
         probes = self._probing.count(effort)
         candidates = self._candidates(k, effort)
@@ -191,8 +189,7 @@ class Compressed:
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
-        metric = faiss_calls.metric_of(self._refinement.index)
-        return faiss_calls.exact_among(queries, self.at(positions), positions, k, metric)
+        return self._refinement.among(queries, k, positions)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]; half precision where they have length 1."""
@@ -210,66 +207,25 @@ class Compressed:
         return len(self) * (int(self._ivf.code_size) + 8) + int(self._ivf.nlist) * width
 
     def __len__(self) -> int:
-        return int(self._base.ntotal)
-
-    @property
-    def _refined(self) -> Any:
-        """The two as one FAISS index."""
-        both = self._both
-        if both is None:  # several threads may come here at once: each makes one of its own
-            flat = self._refinement.mapped()
-            metric, flat.metric_type = flat.metric_type, self._base.metric_type
-            both = faiss.IndexRefine(self._base, flat)  # which wants them to be the same
-            both.metric_type = flat.metric_type = metric
-            self._both = both, flat  # the first refers to the second
-            return both
-        return both[0]
+        return self._count
 
     def _rotated(self, queries: Vectors) -> Vectors:
         """As the inverted file is asked."""
-        if self._rotation is None:
-            return queries
-        rotated: Vectors = self._rotation.apply(queries)
-        return rotated
+        return queries if self._rotation is None else self._rotation.apply(queries)
 
     def _candidates(self, k: int, effort: Effort | None) -> int:
         refine = self._options.refine
         if effort is not None and effort.refine is not None:
             refine = effort.refine
-        return min(max(refine * k, _LEAST_CANDIDATES), max(len(self), k))
+        return min(max(refine * k, _LEAST_CANDIDATES), max(self._count, k))
 
     def _looked_at(
         self, queries: Vectors, k: int, candidates: int, probes: int, selector: Any
     ) -> Neighbours:
         """The `k` best of the candidates by their vectors; -1 past the end."""
-        refined = self._refined
-        if refined.metric_type == faiss.METRIC_L2:
-            parameters = self._parameters(probes, candidates / k, selector)
-            return faiss_calls.search(refined, queries, k, parameters)
-        # Where there are fewer candidates, FAISS puts those that are missing first.
-        parameters = self._parameters(probes, 1.0, selector)
-        rows, scores = faiss_calls.search(refined, queries, candidates, parameters)
-        for i in np.flatnonzero(rows[:, 0] < 0).tolist():
-            missing = int(np.count_nonzero(rows[i] < 0))
-            rows[i], scores[i] = np.roll(rows[i], -missing), np.roll(scores[i], -missing)
-            scores[i, candidates - missing :] = -np.inf
-        return Neighbours(rows[:, :k], scores[:, :k])
-
-    def _parameters(self, probes: int, factor: float, selector: Any) -> Any:
-        if selector is not None:
-            return self._made_parameters(probes, factor, selector)
-        # Making FAISS's parameter objects costs as much as a tenth of a search: made once.
-        made = self._made.get((probes, factor))
-        if made is None:
-            made = self._made_parameters(probes, factor, None)
-            self._made[probes, factor] = made
-        return made
-
-    def _made_parameters(self, probes: int, factor: float, selector: Any) -> Any:
         parameters = self._probing.parameters(probes, selector)
-        if self._rotation is not None:
-            parameters = faiss.SearchParametersPreTransform(index_params=parameters)
-        return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=parameters)
+        near = self._ivf.search(self._rotated(queries), candidates, params=parameters)[1]
+        return self._refinement.best(queries, near, k)
 
 
 class IVFPQ(Compressed):

@@ -11,11 +11,12 @@ import numpy as np
 
 from ..distances import Distance
 from ..types import Effort, Footprint, Neighbours, Vectors
-from . import Mask, Positions, Structure, faiss_calls
+from . import Mask, Positions, Structure, faiss_calls, reordering
 
 _OTHERWISE = 10
 """Candidates for each hit, where a distance orders them otherwise than the graph's metric."""
 _OTHERWISE_LEAST = 200
+_POSITIONS = "positions.npy"
 _WALK_SHARE = 0.25
 """A walk past more than this share of the vectors costs more than looking at the allowed ones."""
 
@@ -50,9 +51,17 @@ class HNSW:
     training_vectors: ClassVar = 0
 
     def __init__(
-        self, index: faiss.IndexHNSWFlat, options: HNSWOptions, *, mapped: bool = False
+        self,
+        index: faiss.IndexHNSWFlat,
+        options: HNSWOptions,
+        positions: reordering.Nodes | None = None,
+        *,
+        mapped: bool = False,
     ) -> None:
+        """`positions`: those of the nodes, and -1 for none; None where each node is at its own."""
         self._index = index
+        self._positions = positions
+        self._nodes_found: reordering.Nodes | None = None
         self._mapped = mapped
         self._storage = faiss.downcast_index(index.storage)
         self._ef_search = options.ef_search
@@ -92,16 +101,19 @@ class HNSW:
         options: HNSWOptions,
         expected: int,
     ) -> Footprint:
-        """Vectors; 2m links each, and m on each level above, which holds 1 in m; level, offset."""
+        """Vectors; 2m links, and m on each level above, with 1 in m; level, offset, place."""
         links = 2 * options.m + options.m / (options.m - 1)
-        total = round(expected * (4 * dim + 4 * links + 12))
+        total = round(expected * (4 * dim + 4 * links + 20))
         return Footprint(total, total)
 
     @classmethod
     def load(cls, folder: Path, options: HNSWOptions, *, mapped: bool) -> Self:
         """A saved one."""
         index = faiss_calls.read(folder / faiss_calls.FILE, mapped=mapped)
-        return cls(index, options, mapped=mapped)
+        positions = np.load(folder / _POSITIONS, mmap_mode="r" if mapped else None)
+        if len(positions) != index.ntotal + 1:
+            raise ValueError(f"{_POSITIONS} is of {len(positions) - 1} vectors, not {index.ntotal}")
+        return cls(index, options, np.asarray(positions), mapped=mapped)
 
     def train(self, sample: Vectors) -> None:
         """There is nothing to learn."""
@@ -111,6 +123,10 @@ class HNSW:
         if self._mapped:
             raise TypeError("a mapped structure cannot be added to")
         self._index.add(vectors)
+        if self._positions is not None:
+            added = np.arange(self._count, int(self._index.ntotal))
+            self._positions = np.concatenate([self._positions[:-1], added, [-1]])
+            self._nodes_found = None
         self._count = int(self._index.ntotal)
 
     def search(
@@ -126,14 +142,15 @@ class HNSW:
         """
         ef = self._ef_search if effort is None else self._ef(effort)
         if ef >= self._count:  # a walk could still miss what no link leads to
-            return faiss_calls.all_of(self._storage, queries, k, allowed)
+            return self._among_all(queries, k, allowed)
         if allowed is None:
-            found = faiss_calls.search(self._index, queries, k, self._parameters(max(k, ef)))
+            parameters = self._parameters(max(k, ef))
+            found = self._at_positions(faiss_calls.search(self._index, queries, k, parameters))
         else:
             found = self._walked(queries, k, allowed, ef)
         if faiss_calls.is_short(found):
             short = found.rows[:, -1] < 0
-            rows, scores = faiss_calls.all_of(self._storage, queries[short], k, allowed)
+            rows, scores = self._among_all(queries[short], k, allowed)
             found.rows[short], found.scores[short] = rows, scores
         return found
 
@@ -149,24 +166,56 @@ class HNSW:
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
-        return faiss_calls.among(self._storage, queries, k, positions)
+        nodes = self._nodes[positions]
+        return self._at_positions(faiss_calls.among(self._storage, queries, k, nodes))
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""
-        return faiss_calls.flat_vectors(self._storage)[positions]
+        return faiss_calls.flat_vectors(self._storage)[self._nodes[positions]]
 
     def save(self, folder: Path) -> None:
-        """Write it into an empty folder."""
+        """Write it into an empty folder, in the order that makes its searches fast."""
+        if not self._mapped:
+            order = reordering.breadth_first(self._index)
+            reordering.renumber(self._index, order)
+            self._positions = np.append(
+                order if self._positions is None else self._positions[order], -1
+            )
+            self._nodes_found = None
+        assert self._positions is not None
         faiss.write_index(self._index, str(folder / faiss_calls.FILE))
+        np.save(folder / _POSITIONS, self._positions)
 
     @property
     def memory_bytes(self) -> int:
-        """Vectors and links."""
+        """Vectors, links and positions."""
         links = self._index.hnsw.nb_neighbors(0) * 4  # the levels above hold a few percent more
-        return len(self) * (4 * int(self._index.d) + int(links))
+        return len(self) * (4 * int(self._index.d) + int(links) + 8)
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def _nodes(self) -> reordering.Nodes:
+        """The node of each position, int64 [n]."""
+        nodes = self._nodes_found
+        if nodes is None:
+            nodes = np.arange(self._count)
+            if self._positions is not None:
+                nodes[self._positions[:-1]] = np.arange(self._count)
+            self._nodes_found = nodes
+        return nodes
+
+    def _at_positions(self, found: Neighbours) -> Neighbours:
+        """What FAISS has found, by node, by position; -1 is kept."""
+        if self._positions is None:
+            return found
+        return Neighbours(self._positions[found.rows], found.scores)
+
+    def _among_all(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
+        if allowed is not None and self._positions is not None:
+            allowed = allowed[self._positions[:-1]]
+        return self._at_positions(faiss_calls.all_of(self._storage, queries, k, allowed))
 
     def _ef(self, effort: Effort | None) -> int:
         if effort is None or effort.ef_search is None:
@@ -186,7 +235,7 @@ class HNSW:
         if effort > _WALK_SHARE * len(allowed):
             return faiss_calls.none(len(queries), k)
         parameters = faiss.SearchParametersHNSW(efSearch=effort)
-        nearest = faiss_calls.search(self._index, queries, effort, parameters)
+        nearest = self._at_positions(faiss_calls.search(self._index, queries, effort, parameters))
         forbidden = (nearest.rows < 0) | ~allowed[nearest.rows]
         first = np.argsort(forbidden, axis=1, kind="stable")[:, :k]
         found = faiss_calls.none(len(queries), k)

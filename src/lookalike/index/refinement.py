@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..distances import Distance
-from ..types import Vectors
+from ..types import Neighbours, Vectors
 from . import Positions, faiss_calls
 
 _NAME = "refinement.faiss"
@@ -37,6 +37,7 @@ class Refinement:
         self._header = header
         self._count = count
         self._index: Any = None
+        self._stored: npt.NDArray[np.uint8] | None = None
         if file is not None:
             weakref.finalize(self, _discard, path, file)
 
@@ -44,10 +45,7 @@ class Refinement:
     def create(cls, dim: int, distance: Distance, workspace: Path) -> Refinement:
         """An empty one, in a temporary file in `workspace`."""
         metric = faiss_calls.metric_number(distance.metric)
-        if distance.normalised:
-            empty = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric)
-        else:
-            empty = faiss.IndexFlat(dim, metric)
+        empty = _empty_halves(dim, metric) if distance.normalised else faiss.IndexFlat(dim, metric)
         header = faiss.serialize_index(empty).tobytes()[:-8]
         return cls(*_opened(workspace, header), header, 0)
 
@@ -71,33 +69,83 @@ class Refinement:
     def add(self, vectors: Vectors) -> None:
         """Append `vectors`: float32 [n, dim]."""
         assert self._file is not None
-        kind = np.float16 if self._halves else np.float32
+        kind = np.float16 if self._grows_by_halves else np.float32
         self._file.write(np.ascontiguousarray(vectors, kind).data)
         self._count += len(vectors)
-        self._index = None
+        self._index = self._stored = None
 
     @property
     def index(self) -> Any:
         """A flat FAISS index of all, mapped."""
         index = self._index
         if index is None:
-            index = self._index = self.mapped()
+            self._finish()
+            index = self._index = faiss_calls.read(self._path, mapped=True)
         return index
-
-    def mapped(self) -> Any:
-        """One more flat FAISS index of all, that is the caller's own."""
-        self._finish()
-        return faiss_calls.read(self._path, mapped=True)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""
-        index = self.index
-        if index.ntotal == 0:
-            return np.empty((0, index.d), np.float32)
-        stored = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
-        kind = np.float16 if isinstance(index, faiss.IndexScalarQuantizer) else np.float32
-        values: npt.NDArray[Any] = stored.view(kind).reshape(index.ntotal, index.d)
-        return values[positions].astype(np.float32)
+        codes = self._codes[positions]
+        if self._halves:
+            decoded: Vectors = self.index.sa_decode(codes)  # numpy takes five times as long
+            return decoded
+        return codes.view(np.float32)
+
+    def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
+        """The `k` nearest of these positions; -1 past the end. `queries`: float32 [q, dim]."""
+        if not self._halves:
+            return faiss_calls.among(self.index, queries, k, positions)
+        k = min(k, len(positions))
+        if k == 0:
+            return faiss_calls.none(len(queries), 0)
+        few = _empty_halves(self.index.d, self.index.metric_type)
+        few.add_sa_codes(self._codes[positions])
+        found = faiss_calls.search(few, queries, k, None)
+        return Neighbours(positions[found.rows], found.scores)
+
+    def best(self, queries: Vectors, candidates: Positions, k: int) -> Neighbours:
+        """The `k` nearest of each query's candidates, int64 [q, c], -1 for none; -1 past the end.
+
+        `queries`: float32 [q, dim].
+        """
+        if self._halves:
+            found = faiss_calls.none(len(queries), min(k, candidates.shape[1]))
+            for i, some in enumerate(candidates):
+                there = some[some >= 0]
+                rows, scores = self.among(queries[i : i + 1], k, there)
+                found.rows[i, : rows.shape[1]], found.scores[i, : rows.shape[1]] = rows, scores
+            return found
+        scores = np.empty(candidates.shape, np.float32)
+        self.index.compute_distance_subset(
+            len(queries),
+            faiss.swig_ptr(np.ascontiguousarray(queries)),
+            candidates.shape[1],
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(candidates),
+        )
+        if faiss_calls.metric_of(self.index) == "squared euclidean":
+            np.negative(scores, out=scores)
+        if len(queries) == 1:  # numpy's general way takes longer than the comparing
+            first = np.negative(scores[0]).argsort(kind="stable")[:k]
+            return Neighbours(candidates[:, first], scores[:, first])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return Neighbours(
+            np.take_along_axis(candidates, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        )
+
+    @property
+    def _codes(self) -> npt.NDArray[np.uint8]:
+        """All of them as they are stored, uint8 [n, bytes]."""
+        codes = self._stored
+        if codes is None:
+            index = self.index
+            shape = int(index.ntotal), int(index.code_size)
+            codes = np.empty(shape, np.uint8)
+            if index.ntotal:
+                every = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+                codes = every.reshape(shape)
+            self._stored = codes
+        return codes
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
@@ -106,6 +154,10 @@ class Refinement:
 
     @property
     def _halves(self) -> bool:
+        return isinstance(self.index, faiss.IndexScalarQuantizer)
+
+    @property
+    def _grows_by_halves(self) -> bool:
         return self._header.startswith(b"IxSQ")
 
     def _finish(self) -> None:
@@ -117,9 +169,14 @@ class Refinement:
         self._file.seek(_COUNT_AT)
         self._file.write(struct.pack("<q", self._count))
         self._file.seek(len(self._header))
-        self._file.write(struct.pack("<Q", values if self._halves else values // 4))
+        self._file.write(struct.pack("<Q", values if self._grows_by_halves else values // 4))
         self._file.seek(end)
         self._file.flush()
+
+
+def _empty_halves(dim: int, metric: int) -> Any:
+    """An empty FAISS index of half precision."""
+    return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, metric)
 
 
 def _opened(workspace: Path, header: bytes) -> tuple[Path, IO[bytes]]:

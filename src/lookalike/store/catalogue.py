@@ -284,6 +284,10 @@ class Catalogue:
                 "SELECT format, count(*) FROM pictures GROUP BY format ORDER BY 2 DESC"
             ).fetchall()
             pictures = self.count(connection)
+            ((pages,), (page,)) = (
+                connection.execute(f"PRAGMA {each}").fetchone()
+                for each in ("page_count", "page_size")
+            )
         return {
             "pictures": pictures,
             "places": places,
@@ -292,7 +296,7 @@ class Catalogue:
             "labels": labels,
             "formats": dict(formats),
             "original_bytes": original,
-            "catalogue_bytes": self._path.stat().st_size,
+            "catalogue_bytes": pages * page,  # some of them may still be in the log
             "newest": newest,
         }
 

@@ -20,10 +20,12 @@ class Connection:
         self.sqlite = sqlite
         self.execute = sqlite.execute
         self._seen = -1
+        # Kept, as every search asks.
+        self._version = sqlite.cursor()
 
     def changed(self) -> bool:
         """Whether anybody, in any process, has committed since this was last asked."""
-        (version,) = self.execute("PRAGMA data_version").fetchone()
+        (version,) = self._version.execute("PRAGMA data_version").fetchone()
         changed, self._seen = version != self._seen, version
         return bool(changed)
 

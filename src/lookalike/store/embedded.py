@@ -399,6 +399,6 @@ def _with_records(
     records: Mapping[int, Record], rows: list[list[int]], scores: list[list[float]]
 ) -> list[list[tuple[Record, float]]]:
     return [
-        [(records[row], score) for row, score in zip(*each, strict=True)]
-        for each in zip(rows, scores, strict=True)
+        [*zip(map(records.__getitem__, ids), found, strict=True)]
+        for ids, found in zip(rows, scores, strict=True)
     ]

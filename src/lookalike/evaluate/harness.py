@@ -1,0 +1,210 @@
+"""Ground truth and a collection -> how good its answers are, how sure that is, what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..collection import Collection
+from . import metrics, significance
+from .asking import Cost, OnQuery, Ranking, ask, cost
+from .metrics import Judged, Mean, Metric, Values, per_query, pooled
+from .significance import Interval, interval, pooled_interval
+from .truth import Resolved, Setup
+
+_WHOLE = 10_000
+"""A collection up to this many pictures is ranked whole for each query."""
+_DEPTH = 1_000
+"""Else so many hits are looked at: what is relevant beyond them counts as not found."""
+_UNREADABLE_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number, and how sure it is."""
+
+    value: float
+    interval: Interval
+    """95%, by a bootstrap over queries."""
+    queries: int
+    """How many have a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answers of a collection to all queries, under one setup of the ground truth."""
+
+    setup: Setup
+    answers: tuple[Judged, ...]
+    """In the order of the queries."""
+    measures: Mapping[str, Measure]
+    """By name, those first that papers report on such ground truth."""
+    values: Mapping[str, Values]
+    """Of measures that single queries have, each query's: float64 [q], NaN for none."""
+    groups: Mapping[str, Mean]
+    """The mean of the first measure over the queries of each class, landmark or kind of edit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came out."""
+
+    recipe: str
+    pictures: int
+    depth: int
+    """How many hits of each query were looked at."""
+    truth: Resolved
+    rankings: tuple[Ranking, ...]
+    judgements: tuple[Judgement, ...]
+    """One for each setup; most ground truth has one."""
+    cost: Cost
+    notes: tuple[str, ...]
+    """What was odd, and how it was understood."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As `lookalike evaluate --json` prints it."""
+        return {
+            "recipe": self.recipe,
+            "truth": str(self.truth.truth.path),
+            "layout": self.truth.truth.layout,
+            "pictures": self.pictures,
+            "queries": len(self.rankings),
+            "depth": self.depth,
+            "setups": {each.setup: _judged_json(each) for each in self.judgements},
+            "cost": {
+                "p50_ms": 1e3 * self.cost.p50,
+                "p95_ms": 1e3 * self.cost.p95,
+                "p99_ms": 1e3 * self.cost.p99,
+                "queries_per_second": self.cost.rate,
+                "bytes_a_picture": self.cost.bytes_a_picture,
+                "peak_memory_bytes": self.cost.peak_memory,
+            },
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    collection: Collection,
+    truth: Resolved,
+    *,
+    depth: int | None = None,
+    on_query: OnQuery | None = None,
+) -> Evaluation:
+    """Ask every query, judge the answers, time some of them.
+
+    `depth`: how many hits of each are looked at; unless given all of them, or 1,000 where there are
+    more than 10,000 pictures.
+    """
+    pictures = len(collection)
+    depth = min(depth or (pictures if pictures <= _WHOLE else _DEPTH), max(pictures, 1))
+    rankings = tuple(ask(collection, truth, depth, on_query))
+    return Evaluation(
+        collection.recipe.name,
+        pictures,
+        depth,
+        truth,
+        rankings,
+        tuple(judged(rankings, truth, setup) for setup in truth.truth.protocol.setups),
+        cost(collection, truth.queries),
+        (*truth.notes, *_unreadable(rankings)),
+    )
+
+
+def judged(rankings: Sequence[Ranking], truth: Resolved, setup: Setup) -> Judgement:
+    """All measures of these answers under one setup."""
+    answers = tuple(each.query.judge(each.ids, each.scores, setup) for each in rankings)
+    protocol = truth.truth.protocol
+    wanted = [name for each in protocol.measures for name in _SEVERAL.get(each, (each,))]
+    single = dict(_SINGLE)
+    if protocol.trapezoid:
+        single["map"] = metrics.trapezoid_average_precision
+    single |= {name: _REPORTED[name] for name in wanted if name in _REPORTED}
+    values = {name: per_query(metric, answers) for name, metric in single.items()}
+    measures = {name: _measure(each) for name, each in values.items()}
+    together = pooled(answers)
+    for name, (metric, of_curve) in _POOLED.items():
+        sure = pooled_interval(answers, of_curve)
+        measures[name] = Measure(metric(together), sure, len(answers))
+    order = [*wanted, *(name for name in measures if name not in wanted)]
+    classes = [each.query.group or "" for each in rankings]
+    main = next((name for name in wanted if name in values), "map")
+    return Judgement(
+        setup,
+        answers,
+        {name: measures[name] for name in order},
+        values,
+        metrics.mean_of_each_class(values[main], classes) if any(classes) else {},
+    )
+
+
+def _recall_at_p90(pool: Judged) -> float:
+    point = metrics.recall_at_precision(pool)
+    return (0.0 if pool.total else math.nan) if point is None else point.recall
+
+
+_SINGLE: dict[str, Metric] = {
+    "map": metrics.average_precision,
+    "p@1": partial(metrics.precision_at, k=1),
+    "p@10": partial(metrics.precision_at, k=10),
+    "recall@1": partial(metrics.recall_at, k=1),
+    "recall@10": partial(metrics.recall_at, k=10),
+    "recall@100": partial(metrics.recall_at, k=100),
+    "ndcg@10": partial(metrics.ndcg_at, k=10),
+    "mrr": metrics.reciprocal_rank,
+}
+"""Measures of single queries, on whatever ground truth."""
+_REPORTED: dict[str, Metric] = {
+    "n_s": metrics.n_s,
+    **{f"mp@{k}": partial(metrics.revisited_precision_at, k=k) for k in (1, 5, 10)},
+}
+"""Those that go with some ground truth only."""
+_SEVERAL = {"revisited_precision": ("mp@1", "mp@5", "mp@10")}
+_POOLED: dict[str, tuple[Metric, significance.Measure]] = {
+    "micro_ap": (metrics.average_precision, metrics.area),
+    "recall_at_p90": (_recall_at_p90, metrics.most_recall),
+}
+"""Measures of the answers to all queries as one ranking, and the same of its curve."""
+
+
+def _measure(values: Values) -> Measure:
+    mean = metrics.mean(values)
+    return Measure(mean.value, interval(values), mean.counted)
+
+
+def _unreadable(rankings: Sequence[Ranking]) -> list[str]:
+    failed = [each for each in rankings if each.error is not None]
+    if not failed:
+        return []
+    named = [f"{each.query.name}: {each.error}" for each in failed[:_UNREADABLE_NAMED]]
+    more = len(failed) - len(named)
+    return [
+        f"queries that cannot be read, which count as having found nothing: {len(failed):,}",
+        *named,
+        *([f"and {more:,} more"] if more else []),
+    ]
+
+
+def _judged_json(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "measures": {
+            name: {
+                "value": _number(each.value),
+                "low": _number(each.interval.low),
+                "high": _number(each.interval.high),
+                "queries": each.queries,
+            }
+            for name, each in judgement.measures.items()
+        },
+        "groups": {
+            name: {"value": _number(mean.value), "queries": mean.counted}
+            for name, mean in judgement.groups.items()
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
