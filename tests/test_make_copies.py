@@ -21,10 +21,12 @@ from PIL import Image
 from samples import DATA, command, environment, lookalike, needs_data, pixels, write
 from test_cli import on_a_terminal
 
+import lookalike as api
 from lookalike import casting, make_copies
 from lookalike.casting import Cast, Known
 from lookalike.edits import EDITS
 from lookalike.errors import BadQuantity, BadSource, CannotMakeCopies, UnknownName
+from lookalike.evaluate import truth as truths
 from lookalike.make_copies import Made, Wish
 from lookalike.picture import decode
 from lookalike.types import Limits
@@ -100,7 +102,7 @@ class TestSet:
         by_picture: dict[str, set[str]] = {}
         for row in truth(made.path):
             sha256 = row["query_id"].removeprefix("queries/")[:16]
-            by_picture.setdefault(f"{sha256} {bool(row['relevant'])}", set()).add(row["group"])
+            by_picture.setdefault(f"{sha256} {bool(row['reference_id'])}", set()).add(row["group"])
             if row["reference_id"]:  # nobody else's copy
                 assert Path(row["reference_id"]).name.startswith(sha256)
         assert all(each == set(EDITS) for each in by_picture.values())
@@ -657,10 +659,20 @@ class TestCommand:
         assert done.returncode == 1
         assert "1.2 megapixels, over the limit of 1" in done.stderr
 
-    def test_the_set_can_be_indexed(self, made: Made, tmp_path: Path) -> None:
+    def test_the_set_can_be_indexed_and_its_truth_is_read(self, made: Made, tmp_path: Path) -> None:
         done = lookalike("index", made.path / "collection", "-c", tmp_path / "c", "--json")
         assert done.returncode == 0
         assert json.loads(done.stdout)["stored"] == made.collection
+        read = truths.read(made.path / "truth.csv")
+        with api.open(tmp_path / "c") as collection:
+            resolved = truths.against(read, collection.newest(limit=COUNT))
+        assert len(resolved.queries) == made.with_copy + made.without_copy
+        for query in resolved.queries:
+            (row,) = [row for row in truth(made.path) if row["query_id"] == query.name]
+            assert query.place == str(made.path / row["query_id"])
+            assert query.group == row["group"]
+            found = {id[:16] for id in query.relevant}
+            assert found == ({Path(row["reference_id"]).stem} if row["reference_id"] else set())
 
 
 def test_roles_are_drawn_and_the_same_whatever_else_is_asked() -> None:
