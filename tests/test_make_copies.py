@@ -21,10 +21,12 @@ from PIL import Image
 from samples import DATA, command, environment, lookalike, needs_data, pixels, write
 from test_cli import on_a_terminal
 
+import lookalike as api
 from lookalike import casting, make_copies
 from lookalike.casting import Cast, Known
 from lookalike.edits import EDITS
 from lookalike.errors import BadQuantity, BadSource, CannotMakeCopies, UnknownName
+from lookalike.evaluate import truth as truths
 from lookalike.make_copies import Made, Wish
 from lookalike.picture import decode
 from lookalike.types import Limits
@@ -87,22 +89,22 @@ def opened(path: Path) -> Image.Image:
 class TestSet:
     def test_the_truth_names_every_query_once_and_pictures_that_are_there(self, made: Made) -> None:
         rows = truth(made.path)
-        assert list(rows[0]) == ["query", "relevant", "edit"]
-        queries = [row["query"] for row in rows]
+        assert list(rows[0]) == ["query_id", "reference_id", "group"]
+        queries = [row["query_id"] for row in rows]
         assert queries == sorted(set(queries))
         there = {f"queries/{path.name}" for path in (made.path / "queries").iterdir()}
         assert set(queries) == there
         for row in rows:
-            assert row["query"].endswith(f"-{row['edit']}.jpg")
-            assert not row["relevant"] or (made.path / row["relevant"]).is_file()
+            assert row["query_id"].endswith(f"-{row['group']}.jpg")
+            assert not row["reference_id"] or (made.path / row["reference_id"]).is_file()
 
     def test_originals_and_those_kept_out_get_every_edit(self, made: Made) -> None:
         by_picture: dict[str, set[str]] = {}
         for row in truth(made.path):
-            sha256 = row["query"].removeprefix("queries/")[:16]
-            by_picture.setdefault(f"{sha256} {bool(row['relevant'])}", set()).add(row["edit"])
-            if row["relevant"]:  # nobody else's copy
-                assert Path(row["relevant"]).name.startswith(sha256)
+            sha256 = row["query_id"].removeprefix("queries/")[:16]
+            by_picture.setdefault(f"{sha256} {bool(row['reference_id'])}", set()).add(row["group"])
+            if row["reference_id"]:  # nobody else's copy
+                assert Path(row["reference_id"]).name.startswith(sha256)
         assert all(each == set(EDITS) for each in by_picture.values())
         kinds = Counter(key.split()[1] for key in by_picture)
         assert kinds == {"True": 13, "False": 3}
@@ -121,23 +123,23 @@ class TestSet:
             assert path.stem == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
             expected = {"JPEG": "jpg", "TIFF": "tif"}.get(str(opened(path).format))
             assert path.suffix == f".{expected or str(opened(path).format).lower()}"
-        out = {row["query"][8:24] for row in truth(made.path) if not row["relevant"]}
+        out = {row["query_id"][8:24] for row in truth(made.path) if not row["reference_id"]}
         assert out == {each[:16] for each in every - inside}
 
     def test_queries_are_jpegs_of_quality_90_or_10_without_exif(self, made: Made) -> None:
         for row in truth(made.path):
-            image: Any = opened(made.path / row["query"])
+            image: Any = opened(made.path / row["query_id"])
             assert image.format == "JPEG"
             assert "exif" not in image.info
             assert not image.getexif()
-            wanted = 80 if row["edit"] == "jpeg-10" else 3  # 16 in the standard's table, scaled
+            wanted = 80 if row["group"] == "jpeg-10" else 3  # 16 in the standard's table, scaled
             assert image.quantization[0][0] == wanted
 
     def test_an_edit_is_of_the_picture_that_it_names(self, made: Made) -> None:
         for row in truth(made.path):
-            if row["relevant"] and row["edit"] == "flip":
-                original = np.asarray(opened(made.path / row["relevant"]).convert("RGB"))
-                query = np.asarray(opened(made.path / row["query"]))
+            if row["reference_id"] and row["group"] == "flip":
+                original = np.asarray(opened(made.path / row["reference_id"]).convert("RGB"))
+                query = np.asarray(opened(made.path / row["query_id"]))
                 assert np.abs(query.astype(int) - np.fliplr(original)).mean() < 6
 
     def test_about_tells_how_to_make_it_again(self, made: Made) -> None:
@@ -177,7 +179,7 @@ class TestSet:
             collection = (made.path / "collection").iterdir()
             inside = {opened(path).getpixel((5, 5)) for path in collection}
             for row in truth(made.path):
-                query = np.asarray(opened(made.path / row["query"]))[..., 0]
+                query = np.asarray(opened(made.path / row["query_id"]))[..., 0]
                 greys, counts = np.unique(12 * np.rint(query / 12).astype(int), return_counts=True)
                 grey = int(greys[counts.argmax()])
                 assert (grey, grey, grey) not in inside
@@ -201,7 +203,7 @@ class TestSet:
         made = make(folder, tmp_path / "set", edits=("unedited",))
         turned = 0
         for row in truth(made.path):
-            image = opened(made.path / row["query"])
+            image = opened(made.path / row["query_id"])
             turned += image.size == (40, 90)
             assert image.size != (90, 40)
         assert turned == 6
@@ -212,13 +214,13 @@ class TestSet:
     ) -> None:
         made = make(pictures, tmp_path / "set", originals=4, without_copy=0.25)
         assert (made.originals, made.kept_out, made.collection) == (4, 4, 12)
-        asked = {row["relevant"] for row in truth(made.path)} - {""}
+        asked = {row["reference_id"] for row in truth(made.path)} - {""}
         assert len(asked) == 4
         assert len(list((made.path / "collection").iterdir())) == 12
 
     def test_only_the_edits_that_are_named_are_made(self, pictures: Path, tmp_path: Path) -> None:
         made = make(pictures, tmp_path / "set", edits=("grey", "flip", "grey"))
-        assert {row["edit"] for row in truth(made.path)} == {"flip", "grey"}
+        assert {row["group"] for row in truth(made.path)} == {"flip", "grey"}
         assert made.with_copy == 2 * made.originals
 
 
@@ -250,8 +252,8 @@ class TestAgain:
         )
         shared = contents(one.path / "queries").items() & contents(other.path / "queries").items()
         assert {name.split("-", 1)[1] for name, _ in shared} <= {"flip.jpg", "jpeg-10.jpg"}
-        assert {row["relevant"] for row in truth(one.path)} != {
-            row["relevant"] for row in truth(other.path)
+        assert {row["reference_id"] for row in truth(one.path)} != {
+            row["reference_id"] for row in truth(other.path)
         }
 
     def test_an_edit_does_not_hang_on_which_others_are_made(
@@ -305,7 +307,7 @@ class TestFolder:
             hashlib.sha256(path.read_bytes()).hexdigest()[:16]: path.name[0]
             for path in folder.iterdir()
         }
-        asked = [shown[row["query"][8:24]] for row in truth(made.path)]
+        asked = [shown[row["query_id"][8:24]] for row in truth(made.path)]
         assert sorted(asked) == [str(number) for number in range(10)]
 
     @pytest.mark.parametrize("grey", [1, 128, 255])
@@ -341,7 +343,7 @@ class TestFolder:
         assert json.loads((made.path / "about.json").read_text())["counts"]["failed"] == 2
         names = {path.name for path in (made.path / "collection").iterdir()}
         assert f"{hashlib.sha256(whole).hexdigest()[:16]}.jpg" in names | {
-            f"{row['query'][8:24]}.jpg" for row in truth(made.path)
+            f"{row['query_id'][8:24]}.jpg" for row in truth(made.path)
         }
 
     def test_tiny_and_odd_pictures_get_every_edit(self, tmp_path: Path) -> None:
@@ -355,10 +357,10 @@ class TestFolder:
         assert not made.failures
         assert made.with_copy + made.without_copy == len(EDITS) * (made.originals + made.kept_out)
         for row in truth(made.path):
-            assert min(opened(made.path / row["query"]).size) >= 1
-            if row["edit"] == "width-96" and row["relevant"]:
-                width = opened(made.path / row["relevant"]).width
-                assert opened(made.path / row["query"]).width == min(width, 96)
+            assert min(opened(made.path / row["query_id"]).size) >= 1
+            if row["group"] == "width-96" and row["reference_id"]:
+                width = opened(made.path / row["reference_id"]).width
+                assert opened(made.path / row["query_id"]).width == min(width, 96)
 
     def test_large_pictures_are_asked_with_as_messengers_pass_them_on(self, tmp_path: Path) -> None:
         folder = tmp_path / "large"
@@ -367,10 +369,10 @@ class TestFolder:
             Image.fromarray(pixels(number, 2400, 1800)).save(folder / f"{number}.jpg")
         made = make(folder, tmp_path / "set", edits=("unedited", "width-96"))
         for row in truth(made.path):
-            size = opened(made.path / row["query"]).size
-            assert size == ((1600, 1200) if row["edit"] == "unedited" else (96, 72))
-            if row["relevant"]:
-                assert opened(made.path / row["relevant"]).size == (2400, 1800)
+            size = opened(made.path / row["query_id"]).size
+            assert size == ((1600, 1200) if row["group"] == "unedited" else (96, 72))
+            if row["reference_id"]:
+                assert opened(made.path / row["reference_id"]).size == (2400, 1800)
 
     def test_links_and_hostile_names_are_followed_and_never_copied(
         self, pictures: Path, tmp_path: Path
@@ -395,7 +397,7 @@ class TestFolder:
         assert made.failures
         rows = truth(made.path)
         assert len(rows) == made.with_copy + made.without_copy > 0
-        assert all(opened(made.path / row["query"]) for row in rows)
+        assert all(opened(made.path / row["query_id"]) for row in rows)
 
 
 def known(number: int, small: Any) -> Known:
@@ -543,10 +545,10 @@ class TestRefusals:
 
         before = truth(make(folder, tmp_path / "before", edits=("flip",)).path)
         asked = [
-            next(row for row in before if bool(row["relevant"]) == has) for has in (True, False)
+            next(row for row in before if bool(row["reference_id"]) == has) for has in (True, False)
         ]
         paths = {hashlib.sha256(path.read_bytes()).hexdigest()[:16]: path for path in files(folder)}
-        original, kept_out = (paths[row["query"][8:24]] for row in asked)
+        original, kept_out = (paths[row["query_id"][8:24]] for row in asked)
         gone = next(path for path in files(folder) if path not in (original, kept_out))
 
         def change(doing: str, done: int, total: int) -> None:
@@ -561,7 +563,9 @@ class TestRefusals:
         assert failed == sorted(map(str, (original, kept_out, gone)))
         rows = truth(made.path)
         assert len(rows) == 2 * (COUNT - 3)
-        assert all(not row["relevant"] or (made.path / row["relevant"]).is_file() for row in rows)
+        assert all(
+            not row["reference_id"] or (made.path / row["reference_id"]).is_file() for row in rows
+        )
         for path in (made.path / "collection").iterdir():
             assert path.stem == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
@@ -655,10 +659,20 @@ class TestCommand:
         assert done.returncode == 1
         assert "1.2 megapixels, over the limit of 1" in done.stderr
 
-    def test_the_set_can_be_indexed(self, made: Made, tmp_path: Path) -> None:
+    def test_the_set_can_be_indexed_and_its_truth_is_read(self, made: Made, tmp_path: Path) -> None:
         done = lookalike("index", made.path / "collection", "-c", tmp_path / "c", "--json")
         assert done.returncode == 0
         assert json.loads(done.stdout)["stored"] == made.collection
+        read = truths.read(made.path / "truth.csv")
+        with api.open(tmp_path / "c") as collection:
+            resolved = truths.against(read, collection.newest(limit=COUNT))
+        assert len(resolved.queries) == made.with_copy + made.without_copy
+        for query in resolved.queries:
+            (row,) = [row for row in truth(made.path) if row["query_id"] == query.name]
+            assert query.place == str(made.path / row["query_id"])
+            assert query.group == row["group"]
+            found = {id[:16] for id in query.relevant}
+            assert found == ({Path(row["reference_id"]).stem} if row["reference_id"] else set())
 
 
 def test_roles_are_drawn_and_the_same_whatever_else_is_asked() -> None:

@@ -63,7 +63,7 @@ class Maker:
         self._ask(picture, "", done)
         return done
 
-    def _ask(self, picture: Known, relevant: str, done: Done) -> None:
+    def _ask(self, picture: Known, original: str, done: Done) -> None:
         """Every edit of a picture, as a query."""
         try:
             pixels = self._decoded(picture)
@@ -71,7 +71,7 @@ class Maker:
                 name = f"{QUERIES}/{picture.key}-{edit.name}.jpg"
                 data = jpeg(self._by(edit, picture, pixels), edit.quality)
                 (self._folder / name).write_bytes(data)
-                done.rows.append(Row(name, relevant, edit.name))
+                done.rows.append(Row(name, original, edit.name))
                 done.bytes += len(data)
         except PictureError as error:
             done.failures.append(error)

@@ -16,14 +16,17 @@ from .errors import CannotMakeCopies
 
 COLLECTION, QUERIES, TRUTH, ABOUT = "collection", "queries", "truth.csv", "about.json"
 
+HEADING = ("query_id", "reference_id", "group")
+"""Those of DISC21's ground truth, where an empty reference says that there is no copy."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Row:
     """A line of the truth; paths start at the folder of the set."""
 
     query: str
-    relevant: str
-    """Empty where there is no copy."""
+    original: str
+    """Empty where it is not in the collection."""
     edit: str
 
 
@@ -70,8 +73,8 @@ def write_truth(folder: Path, rows: Iterable[Row]) -> None:
     """The truth, by the names of the queries."""
     with (folder / TRUTH).open("w", encoding="utf-8", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("query", "relevant", "edit"))
-        writer.writerows((row.query, row.relevant, row.edit) for row in sorted(rows))
+        writer.writerow(HEADING)
+        writer.writerows((row.query, row.original, row.edit) for row in sorted(rows))
 
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:

@@ -144,10 +144,10 @@ def make_copies(
             ignored=read.ignored,
             failures=(*read.failures, *(error for each in done for error in each.failures)),
             collection=sum(each.copied for each in done),
-            originals=len({row.relevant for row in rows if row.relevant}),
+            originals=len({row.original for row in rows if row.original}),
             kept_out=len(roles.kept_out),
-            with_copy=sum(bool(row.relevant) for row in rows),
-            without_copy=sum(not row.relevant for row in rows),
+            with_copy=sum(bool(row.original) for row in rows),
+            without_copy=sum(not row.original for row in rows),
             bytes=sum(each.bytes for each in done),
             seconds=time.monotonic() - started,
         )
