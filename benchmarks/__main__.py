@@ -27,11 +27,16 @@ WITH_DATA = (
     "visual_words",
     "recipes",
     "growth",
+    "peers",
 )
 WITHOUT = ("search_vectors", "million", "onnx_vs_torch", "indexes", "updates")
 ON_DEMAND = ("growth", "indexes", "updates")
 FASHION = ("search_vectors", "indexes", "updates")
 PLOTTED = ("growth", "indexes")
+NEEDS = {
+    **dict.fromkeys(PLOTTED, ("hnswlib", "usearch", "matplotlib")),
+    "peers": ("imagehash",),
+}
 
 
 def main() -> None:
@@ -47,7 +52,7 @@ def main() -> None:
             print(f"{name}: passed over, {given.data} has no pictures in class folders")
         elif name in FASHION and not search_vectors.FOLDER.is_dir():
             print(f"{name}: passed over, Debian's package dataset-fashion-mnist is not installed")
-        elif name in PLOTTED and not installed("hnswlib", "usearch", "matplotlib"):
+        elif not installed(*NEEDS.get(name, ())):
             print(f"{name}: passed over, it needs `pip install --group bench`")
         elif name == "onnx_vs_torch" and not installed("onnxscript"):
             print(f"{name}: passed over, it needs `pip install 'lookalike[torch,export]'`")
