@@ -7,12 +7,13 @@ Vectors are the default model's of the pictures in FOLDER, extended by interpola
 `extended.py`), and with `--dim` projected as the recipe `default-pca` does. The structures stand
 alone, without the catalogue that has the records. Each is built with all cores in a process of its
 own, then opened in another, mapped, and searched at its default effort: k = 10, one query a call,
-1,000 queries, after as many that warm it up. Memory is what that process then holds more than
-before it opened. Recall is the share of the true ten, found by brute force, of 200.
+one thread, 1,000 queries, after as many that warm it up. Memory is what that process then holds
+more than before it opened. Recall is the share of the true ten, found by brute force, of 200.
 
 A filter passes one vector in a hundred: either any, or those of one region, such as a class is,
 which most queries lie outside of. 4 and 10 million take `--structures ivfpq rabitq`: vectors are
-made block by block, and only what the structure keeps is in memory.
+made block by block, and only what the structure keeps is in memory. What FILE.json has of others is
+kept in it, and plotted.
 """
 
 from __future__ import annotations
@@ -72,10 +73,19 @@ def main() -> None:
                     row |= alone(measure, real, count, name, Path(place), truth)
                 rows.append(row)
                 print(line(row), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+                if given.json:  # at once, as all of them take hours
+                    rows = merged(given.json, rows)
+                    content = {"machine": machine(), "rows": rows}
+                    given.json.write_text(json.dumps(content, indent=1) + "\n")
     if given.plot:
         plot(rows, given.plot)
+
+
+def merged(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These rows, and those of a file that are of other sizes or structures."""
+    kept = json.loads(path.read_text())["rows"] if path.exists() else []
+    every = {(row["dim"], row["count"], row["structure"]): row for row in [*kept, *rows]}
+    return [every[key] for key in sorted(every, key=lambda key: (-key[0], key[1], key[2]))]
 
 
 def arguments() -> argparse.Namespace:
@@ -179,6 +189,7 @@ def measure(real: Path, count: int, name: str, folder: Path, truth: Path) -> dic
     extended = Extended(np.load(real))
     queries = extended.queries(TIMED)
     allowed = filters(extended, count)
+    faiss.omp_set_num_threads(1)
     kind = registry.load("index", name)
     before = resident()
     index = SegmentedIndex(extended.dim, COSINE)
@@ -231,14 +242,17 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     for each, (title, value) in zip(axes.flat, panels.items(), strict=True):
         curves = defaultdict(list)
         for row in rows:
-            curves[row["structure"]].append((row["count"], value(row)))
+            values = "" if row["dim"] == rows[0]["dim"] else f", {row['dim']} values"
+            curves[row["structure"] + values].append((row["count"], value(row)))
         plots.lines(each, curves)
         each.set_xscale("log")
         if not title.startswith("recall"):
             each.set_yscale("log")
         each.set_title(title, fontsize=10)
     axes.flat[0].legend(frameon=False, fontsize=8)
-    made.suptitle(f"{rows[0]['dim']} values a vector, {os.cpu_count()} cores", fontsize=11)
+    made.suptitle(
+        f"{rows[0]['dim']} values a vector unless said, {os.cpu_count()} cores", fontsize=11
+    )
     plots.save(made, path)
 
 

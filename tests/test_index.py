@@ -165,7 +165,7 @@ def test_auto_counts_the_memory_that_a_container_may_have(
     assert kinds == ["hnsw", "ivfpq"]
 
 
-@pytest.mark.parametrize("wrong", [{"m": 1}, {"m": -3}, {"ef_construction": 0}, {"ef_search": 0}])
+@pytest.mark.parametrize("wrong", [{"m": 1}, {"m": -3}, {"ef_construction": 0}, {"ef_search": -1}])
 def test_knobs_that_would_hang_or_crash_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         HNSWOptions(**wrong)

@@ -21,6 +21,7 @@ from lookalike import registry
 from lookalike.distances import distance_named
 from lookalike.errors import BadQuery, PlanesUnusable, RecipeError, TooManyHits
 from lookalike.index import Kind, Structure, faiss_calls, reordering
+from lookalike.index.hnsw import usual_ef
 from lookalike.index.lsh import LSHOptions, _nearest_keys
 from lookalike.index.refinement import Refinement
 from lookalike.types import Effort, Vectors
@@ -709,3 +710,8 @@ def test_one_vector_is_rotated_as_many_are(tmp_path: Path) -> None:
     alone = np.concatenate([index._rotation.apply(vectors[i : i + 1]) for i in range(100)])
     assert np.allclose(alone, together[:100], rtol=1e-4, atol=1e-4)
     assert np.allclose(np.linalg.norm(alone, axis=1), np.linalg.norm(vectors[:100], axis=1))
+
+
+def test_more_candidates_are_kept_the_larger_a_graph_is() -> None:
+    sizes = (0, 10, 100_000, 1_000_000, 10_000_000)
+    assert [usual_ef(count) for count in sizes] == [64, 64, 64, 128, 256]

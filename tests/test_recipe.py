@@ -84,7 +84,7 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
         ("dim = 32", "dim = true", "dim must be int, not True"),
         ("dim = 32", "dim = 0", "dim must be 1 or more, not 0"),
         ("m = 16", "m = 1", "embeddings.v.index (hnsw): m must be 2 to 512, not 1"),
-        ("m = 16", "ef_search = 0", "ef_search must be 1 to 10000, not 0"),
+        ("m = 16", "ef_search = -1", "ef_search must be 0 to 10000, not -1"),
         ("m = 16", "ef = 9", "there is no key 'ef'"),
         ('name = "hnsw"', 'name = "hsnw"', "no index named 'hsnw'. Did you mean hnsw?"),
         ('name = "hnsw"', "", "here.toml, embeddings.v.index needs a name, one of: auto, flat"),

@@ -29,7 +29,7 @@ class AutoOptions(CompressedOptions):
     """What a graph may take before vectors are compressed; 0: half of this machine's memory."""
     m: int = 24
     ef_construction: int = 200
-    ef_search: int = 64
+    ef_search: int = 0
 
     def __post_init__(self) -> None:
         CompressedOptions.__post_init__(self)
