@@ -628,3 +628,31 @@ def test_ef_search_reaches_the_graph(tmp_path: Path) -> None:
         for ef in (10, 400)
     ]
     assert right[0] < right[1]
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("count", [2_000, 20_000])
+@pytest.mark.parametrize("index", [name for name in registry.names("index") if name != "auto"])
+def test_the_bytes_that_are_predicted_are_those_of_its_files_and_memory(
+    index: str, count: int, distance: str, tmp_path: Path
+) -> None:
+    if (index, distance) == ("hnsw", "euclidean"):
+        pytest.skip("a graph takes the same, and long")
+    cls: Any = registry.load("index", index)
+    options, measured = cls.Options(), distance_named(distance)
+    vectors = measured.prepared(clustered_vectors(count, 64))
+    built = cls.create(64, measured, options, count, tmp_path)
+    if built.training_vectors:
+        built.train(vectors[: built.training_vectors])
+    built.add(vectors)
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    built.save(folder)
+    files = {file.name: file.stat().st_size for file in folder.iterdir()}
+    predicted = cls.bytes_for(64, measured, options, count)
+    assert predicted.disk == pytest.approx(sum(files.values()), rel=0.05)
+    # What is only read a few rows each does not count as memory; all else that is saved does.
+    held = sum(size for name, size in files.items() if name != "refinement.faiss")
+    assert predicted.memory == pytest.approx(held, rel=0.05)
+    for each in (built, cls.load(folder, options, mapped=True)):
+        assert each.memory_bytes == pytest.approx(held, rel=0.05)
