@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -240,6 +241,46 @@ class TestLSH:
         assert file.read_bytes() != before
         with np.load(file) as arrays:
             np.testing.assert_array_equal(structure_of(other)._planes[1], arrays["arr_1"])  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("there", ["nothing", "others", "another shape", "no planes"])
+    def test_overwrite_draws_the_planes_from_the_seed_whatever_is_there(
+        self, opened: Open, tmp_path: Path, there: str
+    ) -> None:
+        file = tmp_path / "planes.npz"
+        match there:
+            case "others":
+                np.savez(file, *np.ones((3, 5, DIM)))
+            case "another shape":
+                np.savez(file, np.ones((9, 4)))
+            case "no planes":
+                file.write_bytes(b"not planes at all")
+        index = f'name = "lsh", hash_size = 5, num_hashtables = 3, store_file = "{file}"'
+        for seed in (0, 3):
+            collection = opened(f"{index}, overwrite = true, seed = {seed}", name=f"of {seed}")
+            fill(collection, random_vectors(50, DIM))
+            drawn = np.random.default_rng(seed).standard_normal((3, 5, DIM)).astype(np.float32)
+            np.testing.assert_array_equal(structure_of(collection)._planes, drawn)  # type: ignore[attr-defined]
+            with np.load(file) as arrays:
+                np.testing.assert_array_equal([arrays[f"arr_{i}"] for i in range(3)], drawn)
+        # Without it, the same file is what counts, and the seed is not.
+        loaded = opened(f"{index}, seed = 8", name="loaded")
+        fill(loaded, random_vectors(50, DIM))
+        np.testing.assert_array_equal(structure_of(loaded)._planes, drawn)  # type: ignore[attr-defined]
+
+    def test_a_store_file_that_holds_other_planes_by_now_takes_effect(
+        self, opened: Open, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "planes.npz"
+        index = f'name = "lsh", hash_size = 5, num_hashtables = 3, store_file = "{file}"'
+        vectors = random_vectors(200, DIM)
+        fill(opened(index), vectors)
+        others = random_vectors(15, DIM, seed=9).reshape(3, 5, DIM)
+        np.savez(file, *others)
+        os.utime(file, ns=(1, 1))  # even if it is an older one
+        again = opened(index)
+        again.settle()
+        np.testing.assert_array_equal(structure_of(again)._planes, others)  # type: ignore[attr-defined]
+        assert numbers_of(again.search(vectors[3], k=1)) == [3]
 
     @pytest.mark.parametrize("content", [b"", b"PK", b"not planes at all"])
     def test_a_broken_store_file_is_named(
@@ -715,3 +756,31 @@ def test_one_vector_is_rotated_as_many_are(tmp_path: Path) -> None:
 def test_more_candidates_are_kept_the_larger_a_graph_is() -> None:
     sizes = (0, 10, 100_000, 1_000_000, 10_000_000)
     assert [usual_ef(count) for count in sizes] == [64, 64, 64, 128, 256]
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("count", [2_000, 20_000])
+@pytest.mark.parametrize("index", [name for name in registry.names("index") if name != "auto"])
+def test_the_bytes_that_are_predicted_are_those_of_its_files_and_memory(
+    index: str, count: int, distance: str, tmp_path: Path
+) -> None:
+    if (index, distance) == ("hnsw", "euclidean"):
+        pytest.skip("a graph takes the same, and long")
+    cls: Any = registry.load("index", index)
+    options, measured = cls.Options(), distance_named(distance)
+    vectors = measured.prepared(clustered_vectors(count, 64))
+    built = cls.create(64, measured, options, count, tmp_path)
+    if built.training_vectors:
+        built.train(vectors[: built.training_vectors])
+    built.add(vectors)
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    built.save(folder)
+    files = {file.name: file.stat().st_size for file in folder.iterdir()}
+    predicted = cls.bytes_for(64, measured, options, count)
+    assert predicted.disk == pytest.approx(sum(files.values()), rel=0.05)
+    # What is only read a few rows each does not count as memory; all else that is saved does.
+    held = sum(size for name, size in files.items() if name != "refinement.faiss")
+    assert predicted.memory == pytest.approx(held, rel=0.05)
+    for each in (built, cls.load(folder, options, mapped=True)):
+        assert each.memory_bytes == pytest.approx(held, rel=0.05)

@@ -11,12 +11,15 @@ from samples import lookalike
 
 import lookalike as api
 from lookalike import forecast, plan, plan_table, quantities, recipe, trial
+from lookalike.distances import distance_named
 from lookalike.engine import extractors_of, plans_for
 from lookalike.errors import BadQuantity
+from lookalike.index.auto import Auto, AutoOptions, graph_bytes
 from lookalike.plan import Choice, Wish
 from lookalike.store import EmbeddingPlan, sizes
 
 SCAN = 100e-6
+PLACE = "/home/me/pictures/of/a/long/holiday/{:07}.jpg"
 RECIPE = """
 [embeddings.v]
 pca = {pca}
@@ -114,6 +117,46 @@ def test_bytes_are_those_that_are_stored(index: str, pca: int, tmp_path: Path) -
     (embedding,) = plans_for(made, extractors_of(made, "auto"))
     footprint = sizes.index_footprint(embedding, 3000)
     assert footprint.disk == pytest.approx(said["embeddings"]["v"]["cache_bytes"], rel=0.25)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivfsq", "ivfpq", "rabitq"])
+def test_the_bytes_of_a_picture_come_out_within_a_few_percent(kind: str, tmp_path: Path) -> None:
+    count = 20_000
+    made = of_vectors(64, f'name = "{kind}"')
+    with api.open(tmp_path / "c", recipe=written(tmp_path, made)) as collection:
+        stored(collection, clustered_vectors(count, 64))
+        collection.settle()
+        said = collection.stats()["embeddings"]["v"]
+    (embedding,) = plans_for(made, extractors_of(made, "auto"))
+    index = sizes.index_footprint(embedding, count)
+    files = [file for file in (tmp_path / "c" / "index").rglob("*") if file.is_file()]
+    assert index.disk == pytest.approx(sum(file.stat().st_size for file in files), rel=0.05)
+    rows = 8 * count  # their numbers, which lie beside the structure
+    assert index.memory == pytest.approx(said["memory_bytes"] + rows, rel=0.05)
+    record = sizes.RECORD - 2 * (51 - len(PLACE.format(0)))
+    predicted = record + sizes.vector_bytes(64) + index.disk / count
+    taken = sum(file.stat().st_size for file in (tmp_path / "c").rglob("*") if file.is_file())
+    assert predicted == pytest.approx(taken / count, rel=0.05)
+
+
+@pytest.mark.parametrize("dim", [64, 384, 1280])
+@pytest.mark.parametrize("pictures", [1_000_000, 3_000_000, 10_000_000])
+def test_what_fits_into_memory_as_a_graph_is_one_also_by_auto(
+    dim: int, pictures: int, tmp_path: Path
+) -> None:
+    """Both by the same memory; `plan` counts the program and what waits beside it, too."""
+    graph = graph_bytes(dim, 24, pictures)
+    for memory in (0.5 * graph, 0.99 * graph, 2 * graph, 10 * graph):
+        options = AutoOptions(memory_gb=memory / 1e9)
+        chosen = Auto.create(dim, distance_named("cosine"), options, pictures, tmp_path).kind
+        made = plan.make(of_vectors(dim), Wish(pictures, int(memory)))
+        if memory > graph:
+            assert made.scheme is not None
+            assert made.scheme.choices[0].way.index == chosen == "hnsw"
+        else:
+            assert chosen == "ivfpq"
+            if made.scheme is not None:
+                assert "refine" in made.scheme.choices[0].way.knobs  # compressed as well
 
 
 def test_an_exact_index_of_few_vectors_has_no_file(tmp_path: Path) -> None:
@@ -300,8 +343,5 @@ def stored(collection: api.Collection, vectors: np.typing.NDArray[np.float32]) -
         collection.add_vectors(
             block,
             [hashlib.sha256(str(number).encode()).digest() for number in numbers],
-            [
-                api.Place(f"/home/me/pictures/of/a/long/holiday/{number:07}.jpg", label="holiday")
-                for number in numbers
-            ],
+            [api.Place(PLACE.format(number), label="holiday") for number in numbers],
         )

@@ -104,14 +104,15 @@ class Compressed:
     def bytes_for(
         cls, dim: int, distance: Distance, options: CompressedOptions, expected: int
     ) -> Footprint:
-        """Codes, numbers, centroids, the rotation; on disk the vectors too.
+        """Codes, numbers, centroids, the rotation and its codebook; on disk the vectors too.
 
-        A list whose codes are packed to be scanned fast ends with half a pack that is empty.
+        Codes that are packed to be scanned fast fill packs: half of each list's last one is empty,
+        and more of the only one of a list that has few.
         """
         code, width, pack = cls.coding(dim)
         clusters = options.clusters_for(expected)
-        packed = expected + clusters * pack // 2
-        rotation = 4 * dim * width if pack > 1 else 0
+        packed = max(expected + clusters * pack // 2, clusters * pack) if pack > 1 else expected
+        rotation = 4 * width * (dim + (1 << _BITS)) if pack > 1 else 0
         memory = packed * code + 8 * expected + 4 * width * clusters + rotation
         value = 2 if distance.normalised else 4
         return Footprint(memory + value * dim * expected, memory)
@@ -205,9 +206,15 @@ class Compressed:
 
     @property
     def memory_bytes(self) -> int:
-        """Codes, numbers and centroids; not the vectors."""
+        """Codes, numbers, centroids and the rotation; not the vectors."""
+        lists = faiss.downcast_InvertedLists(self._ivf.invlists)
+        sizes = np.array([lists.list_size(number) for number in range(lists.nlist)], np.int64)
+        pack = lists.n_per_block if isinstance(lists, faiss.BlockInvertedLists) else 1
+        code = lists.block_size // pack if pack > 1 else int(self._ivf.code_size)
+        packed = int((-(-sizes // pack) * pack).sum())
         width = 4 * int(self._ivf.d)
-        return len(self) * (int(self._ivf.code_size) + 8) + int(self._ivf.nlist) * width
+        rotation = 0 if self._rotation is None else width * int(self._rotation.d_in)
+        return packed * int(code) + 8 * len(self) + len(sizes) * width + rotation
 
     def __len__(self) -> int:
         return self._count

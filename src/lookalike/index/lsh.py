@@ -195,8 +195,9 @@ class LSH:
 
     @property
     def memory_bytes(self) -> int:
-        """Vectors, and of each table a key and a position for every one."""
-        return len(self) * (4 * int(self._storage.d) + 12 * self._options.num_hashtables)
+        """Vectors, of each table a key and a position for every one, and the planes."""
+        tables = self._options.num_hashtables
+        return len(self) * (4 * int(self._storage.d) + 12 * tables) + self._planes.nbytes
 
     def __len__(self) -> int:
         return int(self._storage.ntotal)
