@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import faiss
+import numpy as np
 
 from ..distances import Distance
 from ..types import Effort, Footprint, Neighbours, Vectors
@@ -213,7 +214,7 @@ class Compressed:
         code = lists.block_size // pack if pack > 1 else int(self._ivf.code_size)
         packed = int((-(-sizes // pack) * pack).sum())
         width = 4 * int(self._ivf.d)
-        rotation = 0 if self._rotation is None else width * int(self._rotation.d_in)
+        rotation = 0 if self._rotation is None else width * int(self._rotation.transform.d_in)
         return packed * int(code) + 8 * len(self) + len(sizes) * width + rotation
 
     def __len__(self) -> int:
