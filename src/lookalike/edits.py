@@ -214,13 +214,13 @@ def colour(
     """
     low, high = np.log(gamma)
     powers = np.exp(rng.permutation([low, rng.uniform(low, high) / 2, high]))
-    table = (255 * (np.arange(256)[:, None] / 255) ** powers).astype(np.float32)
+    table = (255 * (np.arange(256)[:, None] / 255) ** powers).astype(np.float32)[None]
     turned = math.radians(rng.uniform(*hue) * rng.choice((-1, 1)))
     cos, sin = rng.uniform(*saturation) * np.array([math.cos(turned), math.sin(turned)])
     chroma = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     matrix = np.linalg.inv(_YIQ) @ chroma @ _YIQ
-    toned = table[pixels, np.arange(3)] @ matrix.T.astype(np.float32)
-    return _pixels(np.clip(np.rint(toned), 0, 255))
+    toned = np.asarray(cv2.transform(cv2.LUT(pixels, table), matrix.astype(np.float32)))
+    return _pixels(np.clip(np.rint(toned, out=toned), 0, 255, out=toned))
 
 
 def grey(pixels: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG001
