@@ -9,7 +9,9 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -649,6 +651,25 @@ class TestCommand:
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"lookalike: {said}")
+        assert not (tmp_path / "set").exists()
+
+    def test_ctrl_c_ends_it_and_nothing_is_kept(self, tmp_path: Path) -> None:
+        for number in range(12):
+            path = tmp_path / "photos" / f"{number}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(pixels(number, 1600, 1200)).save(path)
+        process = subprocess.Popen(
+            command("make-copies", tmp_path / "photos", tmp_path / "set"),
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("set/.making-*/queries/*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (130, "stopped; nothing of it was kept\n")
         assert not (tmp_path / "set").exists()
 
     def test_a_picture_over_the_limit_is_refused(self, pictures: Path, tmp_path: Path) -> None:

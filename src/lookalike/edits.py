@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 _SURFACES = (BLACK, WHITE, (92, 74, 58), (128, 128, 128), (198, 190, 178))
-"""What a print may lie on, or a turned picture be put on."""
+"""What a print may lie on."""
 _VIVID = ((230, 30, 45), (255, 205, 0), (20, 120, 230), (30, 170, 80), (240, 100, 10), BLACK, WHITE)
 _CAPTIONS = (
     "when the weekend finally starts",
@@ -42,9 +42,9 @@ _CAPTIONS = (
     "wait for it...",
     "photo: www.example.com",
 )
+_LABELS = ("NEW", "SALE", "LOL", "50%", "#1", "WOW", "?!")
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 """RGB -> brightness and two axes of colour (NTSC)."""
-_LABELS = ("NEW", "SALE", "LOL", "50%", "#1", "WOW", "?!")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,11 @@ def text_and_boxes(
     for number in range(boxes):
         w, h = (max(1, round(rng.uniform(*box_side) * side)) for side in (width, height))
         left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
-        colour = _one_of(rng, _VIVID)
-        draw.rectangle((left, top, left + w - 1, top + h - 1), fill=colour)
+        fill = _one_of(rng, _VIVID)
+        draw.rectangle((left, top, left + w - 1, top + h - 1), fill=fill)
         if number == boxes - 1:  # no later one covers it
             label = _one_of(rng, _LABELS)
-            _write(draw, label, (left + w / 2, top + h / 2), 0.9 * w, 0.7 * h, _readable_on(colour))
+            _write(draw, label, (left + w / 2, top + h / 2), 0.9 * w, 0.7 * h, _readable_on(fill))
     line = rng.uniform(*text_height) * height
     caption, at_top = _one_of(rng, _CAPTIONS), rng.random() < 0.5
     middle = (width / 2, line if at_top else height - line)
@@ -190,13 +190,11 @@ def letterbox(pixels: Pixels, rng: np.random.Generator, *, share: tuple[float, f
     """
     height, width, _ = pixels.shape
     taken = rng.uniform(*share)
-    colour = _one_of(rng, (BLACK, WHITE))
+    fill = _one_of(rng, (BLACK, WHITE))
     wide = width >= height
     bar = max(1, round((height if wide else width) * taken / (1 - taken) / 2))
     across, along = (0, bar) if wide else (bar, 0)
-    made = cv2.copyMakeBorder(
-        pixels, along, along, across, across, cv2.BORDER_CONSTANT, value=colour
-    )
+    made = cv2.copyMakeBorder(pixels, along, along, across, across, cv2.BORDER_CONSTANT, value=fill)
     return _pixels(made)
 
 
@@ -214,13 +212,13 @@ def colour(
     """
     low, high = np.log(gamma)
     powers = np.exp(rng.permutation([low, rng.uniform(low, high) / 2, high]))
-    table = (255 * (np.arange(256)[:, None] / 255) ** powers).astype(np.float32)
+    table = (255 * (np.arange(256)[:, None] / 255) ** powers).astype(np.float32)[None]
     turned = math.radians(rng.uniform(*hue) * rng.choice((-1, 1)))
     cos, sin = rng.uniform(*saturation) * np.array([math.cos(turned), math.sin(turned)])
     chroma = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     matrix = np.linalg.inv(_YIQ) @ chroma @ _YIQ
-    toned = table[pixels, np.arange(3)] @ matrix.T.astype(np.float32)
-    return _pixels(np.clip(np.rint(toned), 0, 255))
+    toned = np.asarray(cv2.transform(cv2.LUT(pixels, table), matrix.astype(np.float32)))
+    return _pixels(np.clip(np.rint(toned, out=toned), 0, 255, out=toned))
 
 
 def grey(pixels: Pixels, rng: np.random.Generator) -> Pixels:  # noqa: ARG001
@@ -372,8 +370,8 @@ def _write(
     )
 
 
-def _readable_on(colour: tuple[int, ...]) -> tuple[int, int, int]:
-    return BLACK if np.dot(colour, (0.299, 0.587, 0.114)) > 128 else WHITE
+def _readable_on(fill: tuple[int, ...]) -> tuple[int, int, int]:
+    return BLACK if np.dot(fill, (0.299, 0.587, 0.114)) > 128 else WHITE
 
 
 def _one_of(rng: np.random.Generator, every: Sequence[_T]) -> _T:
