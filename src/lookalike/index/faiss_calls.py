@@ -88,7 +88,7 @@ def among(flat: Any, queries: Vectors, k: int, positions: Positions) -> Neighbou
     found = none(len(queries), k)
     if k == 0:
         return found
-    lanes = _LANES if count > 1_000 else 1
+    lanes = min(_LANES, faiss.omp_get_max_threads()) if count > 1_000 else 1
     padded = np.resize(positions, (lanes, -(-count // lanes)))
     scores = np.empty(padded.shape, np.float32)
     for i, query in enumerate(queries):
