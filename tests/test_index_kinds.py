@@ -784,3 +784,24 @@ def test_the_bytes_that_are_predicted_are_those_of_its_files_and_memory(
     assert predicted.memory == pytest.approx(held, rel=0.05)
     for each in (built, cls.load(folder, options, mapped=True)):
         assert each.memory_bytes == pytest.approx(held, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["flat", "hnsw", "ivf", "ivfpq", "ivfsq", "rabitq", "lsh"])
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_many_positions_are_ranked_as_few_are(name: str, distance: str, tmp_path: Path) -> None:
+    wanted = distance_named(distance)
+    vectors = wanted.prepared(random_vectors(6_000, DIM, 1))
+    queries = wanted.prepared(random_vectors(3, DIM, 2))
+    kind = registry.load("index", name)
+    structure = kind.create(DIM, wanted, kind.Options(), len(vectors), tmp_path / "work")
+    if structure.training_vectors:
+        structure.train(vectors)
+    structure.add(vectors)
+    chosen = np.sort(np.random.default_rng(3).choice(6_000, 5_000, replace=False))
+    apart = distances_between(queries, vectors[chosen], distance)
+    for positions, k in ((chosen, 7), (chosen[:4], 7), (chosen[:0], 7)):
+        expected = np.sort(apart[:, : len(positions)], axis=1)[:, :k]
+        rows, scores = structure.among(queries, k, positions)
+        assert np.isin(rows, positions).all()
+        assert rows.shape == expected.shape
+        assert np.allclose(wanted.at_zero - scores, expected, atol=2e-3)

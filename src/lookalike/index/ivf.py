@@ -150,7 +150,12 @@ class IVF:
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
         """The `k` nearest of these positions."""
         metric = faiss_calls.metric_of(self._index)
-        return faiss_calls.exact_among(queries, self.at(positions), positions, k, metric)
+
+        def compared(some: Positions) -> Neighbours:
+            found = faiss_calls.exact(queries, self.at(some), k, metric)
+            return Neighbours(some[found.rows], found.scores)
+
+        return faiss_calls.in_parts(compared, len(queries), k, positions)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""

@@ -23,8 +23,6 @@ from ..types import Neighbours, Vectors
 from . import Positions, faiss_calls
 
 _NAME = "refinement.faiss"
-_AT_ONCE = 2_048
-"""Vectors of half precision that are compared at a time, while the processor has them at hand."""
 _COUNT_AT = 8
 """Where a FAISS file says its number of vectors: after its mark and the dimension."""
 
@@ -104,23 +102,16 @@ class Refinement:
         if not self._halves:
             return faiss_calls.among(self.index, queries, k, positions)
         few, size = _empty_halves(self.index.d, self.index.metric_type), self._codes.shape[1]
-        parts = [faiss_calls.none(len(queries), 0)]
-        for start in range(0, len(positions), _AT_ONCE):
-            some = positions[start : start + _AT_ONCE]
+
+        def compared(some: Positions) -> Neighbours:
             few.codes.resize(len(some) * size)
             codes = faiss.rev_swig_ptr(few.codes.data(), len(some) * size).reshape(-1, size)
             np.take(self._codes, some, axis=0, out=codes, mode="clip")  # else through a copy
             few.ntotal = len(some)
             found = faiss_calls.search(few, queries, min(k, len(some)), None)
-            parts.append(Neighbours(some[found.rows], found.scores))
-        if len(parts) == 2:
-            return parts[1]
-        rows = np.concatenate([part.rows for part in parts], axis=1)
-        scores = np.concatenate([part.scores for part in parts], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return Neighbours(
-            np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        )
+            return Neighbours(some[found.rows], found.scores)
+
+        return faiss_calls.in_parts(compared, len(queries), k, positions)
 
     def best(self, queries: Vectors, candidates: Positions, k: int) -> Neighbours:
         """The `k` nearest of each query's candidates, int64 [q, c], -1 for none; -1 past the end.
