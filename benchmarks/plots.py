@@ -59,7 +59,7 @@ def lines(
             marker="o",
             markersize=3.5,
             linewidth=1.6,
-            color=COLOURS[name],
+            color=COLOURS[name.partition(",")[0]],
             label=name + suffix,
         )
 
