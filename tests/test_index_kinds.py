@@ -755,7 +755,7 @@ def test_one_vector_is_rotated_as_many_are(tmp_path: Path) -> None:
 
 def test_more_candidates_are_kept_the_larger_a_graph_is() -> None:
     sizes = (0, 10, 100_000, 1_000_000, 10_000_000)
-    assert [usual_ef(count) for count in sizes] == [64, 64, 64, 128, 256]
+    assert [usual_ef(count) for count in sizes] == [64, 64, 64, 192, 576]
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])

@@ -34,7 +34,7 @@ class HNSWOptions:
     """How many candidates are weighed when a vector is linked: build time, and recall."""
     ef_search: int = 0
     """How many candidates a search keeps: its time, and recall. 0: 64, and from 100,000 vectors on
-    twice as many for each tenfold, as recall falls otherwise."""
+    three times as many for each tenfold, as recall falls otherwise."""
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -257,4 +257,4 @@ class HNSW:
 def usual_ef(count: int) -> int:
     """How many candidates a search of so many vectors keeps, where nobody says it."""
     tenfolds = max(0.0, math.log10(max(count, 1) / _GROWS_FROM))
-    return round(_EF_SEARCH * 2**tenfolds)
+    return round(_EF_SEARCH * 3**tenfolds)
