@@ -1,7 +1,7 @@
 """Several recipes on one folder of pictures: how good, how fast, how big, and which to take.
 
-    compared = compare("caltech60", ["default", "sift-bovw"])
-    compared.verdict.sentence
+compared = compare("caltech60", ["default", "sift-bovw"])
+compared.verdict.sentence
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def verdict(results: Sequence[RecipeResult], against: Mapping[str, Against]) -> 
     fast = _least(near, best, lambda each: each.cost.p50)
     small = _least(near, best, lambda each: each.cost.bytes_a_picture)
     reasons = (
-        _of_best(best, known, against, measure),
+        _of_best(best, known, against),
         *([_of_fast(fast, best, against, measure)] if len(known) > 1 else []),
         *([_of_small(small, known, best, against, measure)] if len(known) > 1 else []),
     )
@@ -69,9 +69,7 @@ def points(measure: str, difference: float) -> str:
     return f"{100 * abs(difference):.1f} points"
 
 
-def _pair(
-    result: RecipeResult, best: RecipeResult, *, pooled: bool
-) -> significance.Comparison:
+def _pair(result: RecipeResult, best: RecipeResult, *, pooled: bool) -> significance.Comparison:
     difference = result.quality.value - best.quality.value
     if pooled:
         count = best.quality.queries
@@ -106,7 +104,6 @@ def _of_best(
     best: RecipeResult,
     known: Sequence[RecipeResult],
     against: Mapping[str, Against],
-    measure: str,
 ) -> str:
     tied = [each.name for each in known[1:] if not against[each.name].is_worse]
     if not tied:

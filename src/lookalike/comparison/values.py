@@ -155,6 +155,16 @@ class RecipeComparison:
     """Date and time, ISO 8601."""
     seconds: float
 
+    @property
+    def second_measure(self) -> str:
+        """What is shown beside the measure that decides: what papers do, or precision at 10."""
+        if not self.results:
+            return "p@10"
+        names = list(self.results[0].measures)
+        if "mp@10" in names:
+            return "mp@10"
+        return names[1] if names[1] in ("micro_ap", "recall_at_p90", "map") else "p@10"
+
     def tied(self, name: str) -> bool:
         """Whether a recipe is the best, or not significantly worse."""
         if name == self.verdict.best:
