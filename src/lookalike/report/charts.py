@@ -14,8 +14,8 @@ from .labels import Box, placed, shortened
 from .markup import Markup, element, joined
 from .scales import Scale, around, written
 
-_WIDTH, _HEIGHT = 480.0, 330.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 468.0, 30.0, 286.0
+_WIDTH, _HEIGHT = 430.0, 310.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 418.0, 30.0, 266.0
 _BAR, _BETWEEN = 11.0, 10.0
 _NAMES = 128.0
 
@@ -171,6 +171,12 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
         if not front or each.y > front[-1].y:
             front.append(each)
     return front
+
+
+def block(colour: str) -> Markup:
+    """A piece of a bar, to stand beside a name."""
+    bar = element("rect", x=1, y=0, width=24, height=10, class_=f"bar {colour}")
+    return element("svg", bar, viewBox="0 0 26 10", class_="swatch", aria_hidden="true")
 
 
 def swatch(colour: str) -> Markup:

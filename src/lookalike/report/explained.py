@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import comparison_table as told
 from ..comparison import RecipeComparison
+from ..evaluation_table import NAMES
 from ..quantities import written_time
 from .markup import Markup, element, joined
 from .parts import section
@@ -16,8 +17,8 @@ _MEANINGS = {
     "micro-AP": "the average precision of the answers to all queries as one ranking by score: it "
     "asks for scores that mean the same for every query, as one threshold for all does.",
     "N-S, of 4": "how many of the first four hits are right, the mean over queries.",
-    "recall at precision 0.9": "the share of all right pictures that a threshold finds at which 9 "
-    "of 10 hits are right.",
+    "recall at precision 0.9": "the share of all right pictures that a threshold finds at which "
+    "9 of 10 hits are right.",
     "P@10": "the share of the first ten hits that is right; where fewer than ten are right to be "
     "found, it cannot reach 1.",
     "mP@10": "the same, up to the last right hit if that comes earlier.",
@@ -38,8 +39,6 @@ def explained(comparison: RecipeComparison) -> Markup:
 
 
 def _definitions(comparison: RecipeComparison) -> list[tuple[str, str]]:
-    from ..evaluation_table import NAMES
-
     shown = [NAMES.get(each, each) for each in (comparison.measure, comparison.second_measure)]
     if comparison.layout in ("oxford", "roxford", "holidays", "copydays"):
         shown = ["mAP, trapezoid" if each == "mAP" else each for each in shown]

@@ -10,7 +10,7 @@ from .. import comparison_table as told
 from ..comparison import RecipeComparison, RecipeResult
 from . import charts
 from .markup import Markup, element
-from .parts import figure, legend, row, section, table
+from .parts import figure, legend, row, section, table, text_cell
 
 _ALL = 20
 _ELSE = 10
@@ -28,15 +28,10 @@ def groups(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
     count = len(comparison.results[0].groups)
     rows = [_row(name, drawn, colours) for name in shown]
     most = 4.0 if comparison.measure == "n_s" else 1.0
-    size = _A_CHART if len(rows) > _A_CHART else len(rows)
+    parts = [rows[start : start + _A_CHART] for start in range(0, len(rows), _A_CHART)]
     figures = [
-        figure(
-            f"{said_of(rows[start].name)} to {said_of(rows[start + size - 1].name)}"
-            if size < len(rows) and start + size <= len(rows)
-            else "Each by itself",
-            charts.bars("Quality of each group", rows[start : start + size], most),
-        )
-        for start in range(0, len(rows), size)
+        figure(f"{part[0].name} to {part[-1].name}", charts.bars("Quality of each", part, most))
+        for part in parts
     ]
     which = (
         "All of them" if len(shown) == count else f"The {len(shown)} of {count} that differ most"
@@ -45,8 +40,8 @@ def groups(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
         "What is found, and what is not",
         f"The mean of {_measure(comparison)} over the queries of each class, landmark or kind of "
         f"edit. {which}, the hardest first.",
+        legend([each.name for each in drawn], colours, charts.block),
         element("div", *figures, class_="charts"),
-        legend([each.name for each in drawn], colours),
         _table(comparison, colours),
     )
 
@@ -89,9 +84,11 @@ def _table(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
         ]
         few = min(_NAMED, len(order) // 2)
         sides = (order[:few], order[::-1][:few])
-        cells = [element("td", ", ".join(side), class_="text") for side in sides]
+        cells = [text_cell(", ".join(side)) for side in sides]
         rows.append(row(each.name, colours[each.name], cells))
-    return table("The worst and the best of each recipe", ["recipe", "worst", "best"], rows)
+    return table(
+        "The worst and the best of each recipe", ["recipe", "worst", "best"], rows, textual=True
+    )
 
 
 def _measure(comparison: RecipeComparison) -> str:

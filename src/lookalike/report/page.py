@@ -9,7 +9,7 @@ from ..comparison import RecipeComparison
 from .explained import explained
 from .groups import groups
 from .markup import Markup, element
-from .parts import colours_of, row, section, table
+from .parts import colours_of, row, section, table, text_cell
 from .queries import worst_queries
 from .styles import STYLES
 from .thresholds import thresholds
@@ -95,8 +95,8 @@ def _table(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
     caption = "Every recipe, the best first, the one to take in green"
     return section(
         "The figures",
-        "Quality is between 0 and 1, more is better; the interval is what other queries of the same "
-        f"kind would give 95% of the time. {_capital(told.how_tested(comparison))}.",
+        "Of quality, more is better; the interval is what other queries of the same kind would "
+        f"give 95% of the time. {_capital(told.how_tested(comparison))}.",
         table(caption, told.headings(comparison), rows),
     )
 
@@ -104,12 +104,11 @@ def _table(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
 def _not_run(comparison: RecipeComparison) -> Markup:
     if not comparison.not_run:
         return Markup()
-    rows = [
-        row(each.name, None, [element("td", each.reason, class_="text")])
-        for each in comparison.not_run
-    ]
+    rows = [row(each.name, None, [text_cell(each.reason)]) for each in comparison.not_run]
     lead = "These recipes were to be compared as well. They are not worse, they are unknown."
-    return section("What could not be run", lead, table("Not run", ["recipe", "why"], rows))
+    return section(
+        "What could not be run", lead, table("Not run", ["recipe", "why"], rows, textual=True)
+    )
 
 
 def _capital(text: str) -> str:

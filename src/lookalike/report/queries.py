@@ -31,8 +31,9 @@ def worst_queries(comparison: RecipeComparison) -> Markup:
         rows = [_row(each, lambda place, box: _image(pool, place, box)) for each in best.worst]
     return section(
         f"Where {best.name} fails",
-        f"The {len(rows)} queries that the best recipe answers worst, each with the first five that "
-        "it found: in green and with a tick what is right, in red and with a cross what is wrong.",
+        f"The queries that the best recipe answers worst, {len(rows)} of them, each with the first "
+        "five that it found: in green and with a tick what is right, in red and with a cross what "
+        "is wrong. The number is the score.",
         *rows,
     )
 
@@ -55,20 +56,20 @@ def _row(query: WorstQuery, shown: _Shown) -> Markup:
 
 def _told(query: WorstQuery) -> str:
     """How bad it is."""
-    first = "none of them was found"
+    right, which = f"{query.relevant:,} pictures are right", "the first of them"
+    if query.relevant == 1:
+        right, which = "1 picture is right", "it"
+    first = "nothing right was found"
     if query.first_right is not None:
-        first = f"the first of them at rank {query.first_right:,}"
-    right = (
-        "1 picture is right" if query.relevant == 1 else f"{query.relevant:,} pictures are right"
-    )
+        first = f"{which} is at rank {query.first_right:,}"
     group = f"{query.group}: " if query.group else ""
-    return f"{group}{right}, {first}. Average precision {query.value:.3f}"
+    return f"{group}{right}, {first}"
 
 
 def _hit(found: Found, shown: _Shown) -> Markup:
     word = "\N{CHECK MARK} right" if found.right else "\N{MULTIPLICATION X} wrong"
     mark = element("strong", word, class_="good" if found.right else "bad")
-    caption = element("figcaption", mark, f"{found.score:.3f} {_last(found.place)}")
+    caption = element("figcaption", element("div", mark, f" {found.score:.3f}"), _last(found.place))
     side = "right" if found.right else "wrong"
     return element("figure", shown(found.place, None), caption, class_=side)
 

@@ -21,10 +21,11 @@ h2 { font-size: 1.3rem; margin: 3rem 0 .4rem; }
 h3 { font-size: 1rem; margin: 0 0 .5rem; }
 p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere; }
 .over, .faint, figcaption, caption { color: var(--faint); font-size: .86rem; }
-.over { font-weight: 600; letter-spacing: .02em; }
+.over { max-width: none; font-weight: 600; letter-spacing: .02em; }
 .cards, .charts { display: grid; gap: 1rem; }
 .cards { grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); margin: 1.4rem 0; }
 .charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
+.charts.one { max-width: 660px; }
 .charts.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); }
 .card, .chart, .scroll, .query { background: var(--card); border: 1px solid var(--line);
   border-radius: 12px; min-width: 0; }
@@ -37,6 +38,7 @@ p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere; }
   list-style: none; font-size: .86rem; }
 .legend li { display: flex; align-items: center; gap: .4rem; overflow-wrap: anywhere; }
 .swatch { width: 26px; height: 10px; flex: none; }
+ul.legend { margin: .7rem 0; }
 svg { font-size: 13px; }
 svg text { fill: var(--text); }
 svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
@@ -65,9 +67,11 @@ th, td { padding: .5rem .8rem; text-align: right; white-space: nowrap;
   border-top: 1px solid var(--line); }
 thead th { color: var(--faint); font-weight: 600; border-top: 0; vertical-align: bottom; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--card); }
-tbody th { font-weight: 600; max-width: 14rem; overflow-wrap: anywhere; white-space: normal; }
+tbody th { font-weight: 600; min-width: 13.5rem; max-width: 20rem; overflow-wrap: anywhere;
+  white-space: normal; }
+th.text, td.text { text-align: left; }
 th .swatch { display: inline-block; margin-right: .5rem; vertical-align: middle; }
-td.text { text-align: left; white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }
+td.text { white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }
 tr.taken th, tr.taken td { background: color-mix(in srgb, var(--good) 13%, var(--card)); }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .query { padding: 1rem; margin: .8rem 0; }
@@ -77,10 +81,11 @@ tr.taken th, tr.taken td { background: color-mix(in srgb, var(--good) 13%, var(-
   border-radius: 8px; border: 3px solid var(--line); background: var(--page); }
 .none { display: grid; place-content: center; text-align: center; font-size: .75rem;
   color: var(--faint); padding: .4rem; overflow: hidden; }
-figure.right > * { border-color: var(--good); } figure.wrong > * { border-color: var(--bad); }
+.row figure.right > :first-child { border-color: var(--good); }
+.row figure.wrong > :first-child { border-color: var(--bad); }
 .row figcaption { border: 0; font-size: .76rem; line-height: 1.35; padding-top: .3rem;
   overflow-wrap: anywhere; }
-.row strong { display: block; }
+.row figcaption strong { font-weight: 650; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .25rem 1.2rem;
   font-size: .9rem; }
 dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
@@ -89,6 +94,7 @@ code { font-size: .92em; overflow-wrap: anywhere; }
   .row { grid-template-columns: repeat(3, minmax(0, 1fr)); }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
   h2 { margin-top: 2.2rem; } th, td { padding: .45rem .6rem; }
-  tbody th { max-width: 8.5rem; }
+  tbody th { min-width: 0; max-width: 8.5rem; }
+  th .swatch { display: block; }
 }
 """

@@ -32,10 +32,10 @@ def thresholds(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
     caption = f"The lowest threshold with a wrong hit for at most {wanted} of the queries"
     return section(
         "Which threshold to set",
-        f"`--threshold T` keeps the hits whose score is at least T. For each recipe, the lowest T at "
-        f"which at most {wanted} of the queries have a wrong hit (`--false-positives` asks for "
-        "another share). The interval is Clopper and Pearson's: where that share lies for other "
-        "queries of the same kind.",
+        "`lookalike search --threshold T` keeps the hits whose score is at least T. For each "
+        f"recipe, the lowest T at which at most {wanted} of the queries have a wrong hit "
+        "(`--false-positives` asks for another share). The interval is Clopper and Pearson's: "
+        "where that share lies for other queries of the same kind.",
         table(caption, headings, rows),
         element("div", *drawn, class_="charts small") if drawn else "",
         key if drawn else "",

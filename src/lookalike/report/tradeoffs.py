@@ -36,8 +36,8 @@ def tradeoffs(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
         return Markup()
     return section(
         "What quality costs",
-        "Up is better, left is cheaper. No other recipe is both better and cheaper than those on the "
-        "dotted line, the Pareto front, which are named in bold.",
+        "Up is better, left is cheaper. Those on the dotted line, the Pareto front, are named in "
+        "bold: no other recipe is both better and cheaper.",
         element("div", *drawn, class_="charts"),
     )
 
