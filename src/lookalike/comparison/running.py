@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import copy_set, model_list
+from .. import copy_set, model_list, sources
 from .. import recipe as recipes
 from ..collection import Collection
 from ..errors import (
@@ -42,7 +42,7 @@ from .surroundings import surroundings
 from .values import NotRun, RecipeComparison, RecipeResult
 
 OnStep = Callable[[str, int | None, int | None], None]
-"""Told what is being done, how much of it is, and of how much, where that is known."""
+"""Told what is being done, how much of it is, and of how much; None where nobody knows."""
 
 _RATE = "indexed.json"
 """Beside a kept collection: how fast it was made."""
@@ -140,6 +140,7 @@ class _Run:
         self.measure, self.pictures = asked.truth.protocol.measures[0], 0
         self.setup = asked.truth.protocol.setups[0]
         self._asked = asked
+        self._files = sources.count([str(asked.pictures)])
 
     def one(self, name: str, recipe: recipes.Recipe, absent: str | None) -> None:
         """Another result, or another reason why there is none. `absent`: one known beforehand."""
@@ -157,7 +158,7 @@ class _Run:
         gc.collect()  # a network that nobody holds any more must be gone before the next is loaded
 
     def _result(self, name: str, recipe: recipes.Recipe, place: Path) -> RecipeResult:
-        self._tell(f"{name}: opening", None, None)
+        self._tell(f"{name}: opening", 0, self._files)
         with open_collection(
             place / "collection", recipe=recipe, device=self._asked.device
         ) as made:
@@ -179,7 +180,7 @@ class _Run:
         """Take in what is new; pictures a second, now or when it was made."""
 
         def on_progress(report: Report) -> None:
-            self._tell(f"{name}: indexing", report.seen, None)
+            self._tell(f"{name}: indexing", report.seen, self._files)
 
         def on_learning(what: str, share: float) -> None:
             self._tell(f"{name}: learning {what}", round(100 * share), 100)

@@ -10,8 +10,8 @@ from .markup import Markup, element, joined
 from .parts import section
 
 _MEANINGS = {
-    "mAP": "mean average precision. For each query: at the rank of every right picture, the share "
-    "of right ones so far; their mean, what was not found counting 0. Then the mean over queries.",
+    "mAP": "mean average precision. For each query: at the rank of each right picture, the "
+    "share of right ones so far; their mean, what was not found counting 0. Then the mean over queries.",
     "mAP, trapezoid": "the same with straight lines between ranks, as the papers on this data set "
     "count it.",
     "micro-AP": "the average precision of the answers to all queries as one ranking by score: it "

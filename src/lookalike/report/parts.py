@@ -49,7 +49,10 @@ def table(
     """A table that scrolls where the screen is narrow; `textual`: not of numbers."""
     head = element("tr", *(_heading(each, textual) for each in headings))
     inside = element(
-        "table", element("caption", caption), element("thead", head), element("tbody", *rows)
+        "table",
+        element("caption", element("span", caption)),
+        element("thead", head),
+        element("tbody", *rows),
     )
     return element("div", inside, class_="scroll", role="region", tabindex="0", aria_label=caption)
 

@@ -14,7 +14,7 @@ STYLES = """
   font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1180px; padding: 2rem clamp(1rem, 3vw, 2.5rem) 4rem; }
+body { margin: 0 auto; max-width: 1240px; padding: 2rem clamp(1rem, 3vw, 2.5rem) 4rem; }
 h1, h2, h3 { line-height: 1.2; text-wrap: balance; overflow-wrap: anywhere; }
 h1 { font-size: clamp(1.6rem, 5vw, 2.4rem); margin: .3rem 0 .6rem; letter-spacing: -.015em; }
 h2 { font-size: 1.3rem; margin: 3rem 0 .4rem; }
@@ -25,7 +25,7 @@ p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere; }
 .cards, .charts { display: grid; gap: 1rem; }
 .cards { grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); margin: 1.4rem 0; }
 .charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
-.charts.one { max-width: 660px; }
+.charts.one { max-width: 580px; }
 .charts.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); }
 .card, .chart, .scroll, .query { background: var(--card); border: 1px solid var(--line);
   border-radius: 12px; min-width: 0; }
@@ -62,12 +62,14 @@ svg .name.on { fill: var(--text); font-weight: 600; }
 .scroll { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: .8rem 1rem .4rem; caption-side: top; }
-th, td { padding: .5rem .8rem; text-align: right; white-space: nowrap;
+caption { text-align: left; padding: .8rem 0 .4rem; caption-side: top; }
+caption span { display: inline-block; position: sticky; left: 0; padding: 0 1rem;
+  max-width: calc(100vw - 2.2rem); }
+th, td { padding: .5rem .7rem; text-align: right; white-space: nowrap;
   border-top: 1px solid var(--line); }
 thead th { color: var(--faint); font-weight: 600; border-top: 0; vertical-align: bottom; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--card); }
-tbody th { font-weight: 600; min-width: 13.5rem; max-width: 20rem; overflow-wrap: anywhere;
+tbody th { font-weight: 600; min-width: 13rem; max-width: 20rem; overflow-wrap: break-word;
   white-space: normal; }
 th.text, td.text { text-align: left; }
 th .swatch { display: inline-block; margin-right: .5rem; vertical-align: middle; }
@@ -94,7 +96,7 @@ code { font-size: .92em; overflow-wrap: anywhere; }
   .row { grid-template-columns: repeat(3, minmax(0, 1fr)); }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
   h2 { margin-top: 2.2rem; } th, td { padding: .45rem .6rem; }
-  tbody th { min-width: 0; max-width: 8.5rem; }
+  tbody th { min-width: 6.6rem; max-width: 9rem; }
   th .swatch { display: block; }
 }
 """

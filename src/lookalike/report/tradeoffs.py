@@ -24,7 +24,7 @@ def tradeoffs(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
             for each in comparison.results
             if not math.isnan(each.quality.value) and cost(each) > 0
         ]
-        if not points:
+        if len(points) < 2:
             return Markup()
         return figure(heading, charts.scatter(f"{heading}: {measure}", points, (axis, measure)))
 
