@@ -89,13 +89,14 @@ def _tested(judgement: Judgement, measure: str) -> Values:
 def _worst(
     collection: Collection, rankings: Sequence[Ranking], judgement: Judgement, measure: str
 ) -> list[WorstQuery]:
-    """Those with the least value, of the queries that could be read and have one."""
+    """Those with the least value, of the queries that could be read and could be answered better."""
     values = judgement.values[measure if measure in judgement.values else "map"]
-    order = np.argsort(values, kind="stable")  # NaN last
-    known = [n for n in order.tolist() if not np.isnan(values[n]) and rankings[n].error is None]
+    most = 4.0 if measure == "n_s" else 1.0
+    order = np.argsort(values, kind="stable").tolist()  # NaN last
+    poor = [n for n in order if values[n] < most - 1e-9 and rankings[n].error is None]
     return [
         _shown(collection, rankings[number], judgement, number, float(values[number]))
-        for number in known[:_WORST]
+        for number in poor[:_WORST]
     ]
 
 

@@ -57,6 +57,8 @@ class _Asked:
     truth: Truth
     derived: bool
     """Whether the truth is the folder itself, which has what lies there, readable or not."""
+    named: bool
+    """Whether the user has named the recipes."""
     keep: Path | None
     false_positives: float
     device: str
@@ -102,7 +104,8 @@ def compare(
     if not where.is_dir():
         raise BadSource(f"{folder} is not a folder: name one of pictures, or a set of make-copies")
     pictures, said = _truth_of(where, truth, queries)
-    run = _Run(_Asked(pictures, said, truth is None, keep, false_positives, device, on_step))
+    derived, named = truth is None, names is not None
+    run = _Run(_Asked(pictures, said, derived, named, keep, false_positives, device, on_step))
     started, clock = datetime.now(UTC).astimezone(), time.monotonic()
     for name, each in chosen:
         run.one(name, each, absent=_absent(each) if names is None else None)
@@ -154,7 +157,8 @@ class _Run:
             if isinstance(error, BadTruth) and not self.results:
                 raise  # it would be the same with every other
             expected = not isinstance(error, MissingPackage | WeightsMissing)
-            self.not_run.append(NotRun(name, str(error), asked_for=expected))
+            asked_for = self._asked.named or expected
+            self.not_run.append(NotRun(name, str(error), asked_for=asked_for))
         gc.collect()  # a network that nobody holds any more must be gone before the next is loaded
 
     def _result(self, name: str, recipe: recipes.Recipe, place: Path) -> RecipeResult:

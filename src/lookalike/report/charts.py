@@ -223,7 +223,7 @@ def _mark(at: float, text: str) -> Markup:
             "text",
             text,
             x=at - 6 if left else at + 6,
-            y=_TOP + 4,
+            y=_TOP - 9,
             class_="marked end" if left else "marked",
         ),
     )

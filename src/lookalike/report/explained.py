@@ -10,8 +10,8 @@ from .markup import Markup, element, joined
 from .parts import section
 
 _MEANINGS = {
-    "mAP": "mean average precision. For each query: at the rank of each right picture, the "
-    "share of right ones so far; their mean, what was not found counting 0. Then the mean over queries.",
+    "mAP": "mean average precision. For each query: at the rank of each right picture, the share "
+    "of right ones so far; their mean, what was not found counting 0. Then the mean over queries.",
     "mAP, trapezoid": "the same with straight lines between ranks, as the papers on this data set "
     "count it.",
     "micro-AP": "the average precision of the answers to all queries as one ranking by score: it "
@@ -29,7 +29,7 @@ def explained(comparison: RecipeComparison) -> Markup:
     """Definitions, then the surroundings."""
     return section(
         "How this was measured",
-        "Each recipe indexed the same pictures into a collection of its own, was asked every query, "
+        "Each recipe indexed the same pictures into a collection of its own, was asked every query "
         "and was closed before the next was opened.",
         _list(_definitions(comparison)),
         element("h3", "Where and when"),

@@ -41,7 +41,7 @@ def groups(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
         f"The mean of {_measure(comparison)} over the queries of each class, landmark or kind of "
         f"edit. {which}, the hardest first.",
         legend([each.name for each in drawn], colours, charts.block),
-        element("div", *figures, class_="charts"),
+        element("div", *figures, class_="charts" if len(figures) > 1 else "charts one"),
         _table(comparison, colours),
     )
 

@@ -25,8 +25,10 @@ _Shown = Callable[[str, Box | None], Markup]
 def worst_queries(comparison: RecipeComparison) -> Markup:
     """A row of pictures for each."""
     best = next((r for r in comparison.results if r.name == comparison.verdict.best), None)
-    if best is None or not best.worst:
+    if best is None:
         return Markup()
+    if not best.worst:
+        return section(f"Where {best.name} fails", "Nowhere: no query could be answered better.")
     with DecodePool(1) as pool:
         rows = [_row(each, lambda place, box: _image(pool, place, box)) for each in best.worst]
     return section(

@@ -64,12 +64,13 @@ def _share(value: float) -> str:
 
 def _chart(result: RecipeResult) -> Markup:
     curve, at = result.curve, result.threshold.threshold
-    scores = curve.threshold.tolist()
     lines = [
-        charts.Line("recall", "s1", scores, curve.recall.tolist()),
-        charts.Line("false positives", "s2", scores, curve.false_positive_rate.tolist()),
+        _line("recall", "s1", curve.threshold.tolist(), curve.recall.tolist()),
+        _line(
+            "false positives", "s2", curve.threshold.tolist(), curve.false_positive_rate.tolist()
+        ),
     ]
-    ends = [*scores, at] if math.isfinite(at) else scores
+    ends = [*curve.threshold.tolist(), *([at] if math.isfinite(at) else [])]
     return charts.line_chart(
         f"{result.name}: recall and false positives at each threshold",
         lines,
@@ -77,3 +78,10 @@ def _chart(result: RecipeResult) -> Markup:
         x_range=(min(ends), max(ends)),
         mark=(at, f"{at:.3f}") if math.isfinite(at) else None,
     )
+
+
+def _line(name: str, colour: str, scores: list[float], shares: list[float]) -> charts.Line:
+    """In steps: from a score down to just above the next, what passes is the same."""
+    x = [score for score in scores for _ in range(2)][1:]
+    y = [share for share in shares for _ in range(2)][:-1]
+    return charts.Line(name, colour, x, y)
