@@ -89,7 +89,7 @@ def _tested(judgement: Judgement, measure: str) -> Values:
 def _worst(
     collection: Collection, rankings: Sequence[Ranking], judgement: Judgement, measure: str
 ) -> list[WorstQuery]:
-    """Those with the least value, of the queries that could be read and could be answered better."""
+    """Those with the least value, of the queries that could be read and not answered perfectly."""
     values = judgement.values[measure if measure in judgement.values else "map"]
     most = 4.0 if measure == "n_s" else 1.0
     order = np.argsort(values, kind="stable").tolist()  # NaN last
