@@ -282,7 +282,7 @@ class TestVerdict:
     def test_p_values_are_corrected_for_their_number(self) -> None:
         best = result("best", self.truth, 0.3, cost(100, 5_000))
         rng = np.random.default_rng(0)
-        noisy = best.values - 0.02 + 0.08 * rng.normal(size=len(best.values))
+        noisy = best.values - 0.01 + 0.08 * rng.normal(size=len(best.values))
         one = replace(self.shifted(best, "one", 0.01), values=noisy)
         alone = against_best([best, one], pooled=False)["one"].p_value
         assert 0.02 < alone < 0.5
