@@ -74,7 +74,8 @@ def test_map_is_that_of_brute_force_over_the_stored_vectors(
     assert judgement.measures["map"].value == pytest.approx(np.mean(list(expected.values())))
     for name in CLASSES:
         of_class = [value for path, value in expected.items() if f"/{name}/" in path]
-        assert judgement.groups[name] == (pytest.approx(np.mean(of_class)), EACH, 0)
+        assert judgement.groups[name].value == pytest.approx(np.mean(of_class))
+        assert judgement.groups[name].counted == EACH
     assert told == [(n, 18) for n in range(1, 19)]
     assert found.depth == found.pictures == 18
     assert found.cost.p50 <= found.cost.p95 <= found.cost.p99

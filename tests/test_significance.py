@@ -244,7 +244,7 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.7]) == [1, 1]
     assert holm([]) == []
     one, none, other = holm([0.02, math.nan, 0.03])
-    assert (one, other) == (pytest.approx(0.04), pytest.approx(0.04))
+    assert [one, other] == pytest.approx([0.04, 0.04])
     assert math.isnan(none)
 
 

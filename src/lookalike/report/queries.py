@@ -44,7 +44,7 @@ def _row(query: WorstQuery, shown: _Shown) -> Markup:
     asked = element(
         "figure",
         shown(query.place, query.box),
-        element("figcaption", element("strong", "Query"), _last(query.place)),
+        element("figcaption", element("div", element("strong", "Query")), _last(query.place)),
     )
     found = [_hit(each, shown) for each in query.found]
     nothing = [] if found else [element("p", "Nothing was found.", class_="faint")]
