@@ -20,9 +20,12 @@ from lookalike.evaluate.metrics import (
 )
 from lookalike.evaluate.significance import (
     compare,
+    compare_pooled,
+    holm,
     interval,
     pooled_difference,
     pooled_interval,
+    pooled_resamples,
 )
 
 
@@ -234,3 +237,38 @@ def test_recall_at_a_precision_has_an_interval() -> None:
     assert most_recall(precision_recall(pooled(given))) == point.recall
     assert found.low <= point.recall <= found.high
     assert found.high - found.low < 0.5
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+    one, none, other = holm([0.02, math.nan, 0.03])
+    assert [one, other] == pytest.approx([0.04, 0.04])
+    assert math.isnan(none)
+
+
+def test_resamples_that_were_kept_compare_as_the_answers_do() -> None:
+    one, other = answers(0, noise=0.6), answers(1, noise=1.5)
+    kept = [pooled_resamples(each, area, resamples=500) for each in (one, other)]
+    found = compare_pooled(kept[0], kept[1], 0.2, 30)
+    assert found.interval == pooled_difference(one, other, area, resamples=500)
+    assert (found.difference, found.queries) == (0.2, 30)
+    # As many resamples of one and of the other sign as the p-value says.
+    signs = np.sort([np.mean(kept[0] <= kept[1]), np.mean(kept[0] >= kept[1])])
+    assert found.p_value == pytest.approx(min(1, 2 * signs[0]), abs=2 / 500)
+
+
+def test_equals_do_not_differ_in_a_pooled_measure_and_opposites_do() -> None:
+    good, bad = answers(0, noise=0.1), answers(0, noise=50)
+    one, other = (pooled_resamples(each, area, resamples=500) for each in (good, bad))
+    assert compare_pooled(one, one, 0, 30).p_value == 1
+    assert compare_pooled(one, other, 0.5, 30).p_value == pytest.approx(2 / 501)
+
+
+def test_one_query_has_no_resamples() -> None:
+    few = pooled_resamples(answers(0, count=1), area, resamples=50)
+    assert np.isnan(few).all()
+    assert math.isnan(compare_pooled(few, few, 0, 1).p_value)
+    with pytest.raises(ValueError, match="not of the same queries"):
+        compare_pooled(few, few[:10], 0, 1)

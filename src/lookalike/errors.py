@@ -90,11 +90,11 @@ class CannotWrite(LookalikeError):
 
 
 class CannotWritePage(LookalikeError):
-    """The file that `--html` names cannot be written, or must not be."""
+    """The file that `--html` or `-o` names cannot be written, or must not be."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, why: str, option: str = "--html") -> None:
         super().__init__(
-            f"cannot write the page {path}: {why}. Give `--html` another name, such as page.html."
+            f"cannot write the page {path}: {why}. Give `{option}` another name, such as page.html."
         )
 
 
@@ -274,6 +274,16 @@ class CannotMakeCopies(LookalikeError):
 
 class BadSource(LookalikeError):
     """Something to be indexed that does not exist, or a list of pictures that cannot be read."""
+
+
+class NotComparable(LookalikeError):
+    """Two recipes were asked different queries, or looked for different pictures."""
+
+    def __init__(self, recipe: str, first: str) -> None:
+        super().__init__(
+            f"the answers of {recipe} and of {first} are not to the same queries: the pictures "
+            "have changed meanwhile, or not all could be stored by both; run the same again"
+        )
 
 
 class BadTruth(LookalikeError):

@@ -32,6 +32,7 @@ from .tune import OnTrial, Tuned
 from .types import Effort, Finding, Trial
 
 if TYPE_CHECKING:
+    from .comparison import OnStep, RecipeComparison
     from .evaluate.harness import Evaluation
     from .export_onnx import Exported as ExportedNetwork
     from .make_copies import Made
@@ -124,6 +125,13 @@ def queries_progress() -> Iterator[Callable[[int, int], None]]:
     """The same for asking every query of a ground truth."""
     with _progress("asking") as bar:
         yield lambda done, total: bar.update("asking", done, total)
+
+
+@contextlib.contextmanager
+def comparison_progress() -> Iterator[OnStep]:
+    """The same for each recipe of a comparison."""
+    with _progress("reading the ground truth") as bar:
+        yield bar.update
 
 
 class _Bar:
@@ -481,6 +489,24 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
         _print_pairs(
             [(_visible(name), _visible(text)) for name, text in evaluation_table.rows(evaluation)]
         )
+
+
+def show_comparison(comparison: RecipeComparison, *, as_json: bool) -> None:
+    """Recipes side by side, and which to take; what was odd is told of on standard error."""
+    from . import comparison_table as table
+
+    for text in comparison.notes:
+        note(f"lookalike: {text}")
+    if as_json:
+        _print_json(comparison.to_json())
+    elif sys.stdout.isatty():
+        table.show(comparison, _visible)
+    else:
+        _print_row(*table.headings(comparison))
+        for result in comparison.results:
+            _print_row(*table.cells(comparison, result))
+        for text in table.footnotes(comparison):
+            _print(_visible(text))
 
 
 def show_copies(made: Made, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from .options import (
     MaxMegapixels,
     exit_code,
     limits_of,
+    share,
 )
 
 app = typer.Typer()
@@ -61,6 +63,74 @@ def evaluate(
     terminal.show_evaluation(found, as_json=as_json)
     failed = sum(each.error is not None for each in found.rankings)
     raise typer.Exit(exit_code(len(found.rankings) - failed, failed))
+
+
+@app.command("compare-recipes")
+def compare_recipes(
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="Pictures in class folders, or a set of make-copies."),
+    ],
+    recipes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, .toml files or onnx:FILE.onnx, with commas between. Default: "
+            "all ready ones whose weights are here.",
+            show_default=False,
+        ),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="What is right, if not the class folders of DIR."),
+    ] = None,
+    queries: Annotated[
+        str | None, typer.Option(help="The folder of the pictures to ask with, if not in TRUTH.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--out", help="The report, .html.")] = Path(
+        "report.html"
+    ),
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="A folder where the collections stay, and are used again."),
+    ] = None,
+    false_positives: Annotated[
+        float,
+        typer.Option(help="Share of queries with a wrong hit that a threshold may let through."),
+    ] = 0.01,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Try recipes on one folder: how good, how fast, how big, and which to take; with a report."""
+    from .. import report
+    from ..comparison import compare
+
+    share("--false-positives", false_positives)
+    report.check(output)
+    names = (
+        None if recipes is None else [each for each in map(str.strip, recipes.split(",")) if each]
+    )
+    try:
+        with terminal.comparison_progress() as on_step:
+            compared = compare(
+                folder,
+                names,
+                truth=truth,
+                queries=queries,
+                keep=keep,
+                false_positives=false_positives,
+                device=device,
+                on_step=on_step,
+            )
+    except KeyboardInterrupt:
+        kept = f"; what is in {keep} is kept" if keep else "; nothing was kept"
+        terminal.note(f"stopped{kept}")
+        raise typer.Exit(_INTERRUPTED) from None
+    terminal.show_comparison(compared, as_json=as_json)
+    if compared.results:
+        report.write(compared, output)
+        terminal.note(f"the report is in {output}")
+    failed = sum(each.asked_for for each in compared.not_run)
+    raise typer.Exit(exit_code(len(compared.results), failed or not compared.results))
 
 
 @app.command("make-copies")

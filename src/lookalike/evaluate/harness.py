@@ -125,7 +125,7 @@ def judged(rankings: Sequence[Ranking], truth: Resolved, setup: Setup) -> Judgem
     values = {name: per_query(metric, answers) for name, metric in single.items()}
     measures = {name: _measure(each) for name, each in values.items()}
     together = pooled(answers)
-    for name, (metric, of_curve) in _POOLED.items():
+    for name, (metric, of_curve) in POOLED.items():
         sure = pooled_interval(answers, of_curve)
         measures[name] = Measure(metric(together), sure, len(answers))
     order = [*wanted, *(name for name in measures if name not in wanted)]
@@ -162,7 +162,7 @@ _REPORTED: dict[str, Metric] = {
 }
 """Those that go with some ground truth only."""
 _SEVERAL = {"revisited_precision": ("mp@1", "mp@5", "mp@10")}
-_POOLED: dict[str, tuple[Metric, significance.Measure]] = {
+POOLED: dict[str, tuple[Metric, significance.Measure]] = {
     "micro_ap": (metrics.average_precision, metrics.area),
     "recall_at_p90": (_recall_at_p90, metrics.most_recall),
 }

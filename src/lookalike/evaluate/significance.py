@@ -128,6 +128,55 @@ def compare(
     )
 
 
+def pooled_resamples(
+    answers: Sequence[Judged], measure: Measure, *, resamples: int = 1_000, seed: int = 0
+) -> Values:
+    """A pooled measure of each of many resamples of the queries, float64 [resamples].
+
+    The same seed draws the same queries of any system's answers, so that these can be kept in place
+    of the answers and compared pair by pair, see `compare_pooled`. NaN where a resample has nothing
+    relevant in it.
+    """
+    every = _Pool(answers).measured(measure, resamples, seed)
+    return every if len(every) else np.full(resamples, math.nan)
+
+
+def compare_pooled(
+    first: Values, second: Values, difference: float, queries: int, *, confidence: float = 0.95
+) -> Comparison:
+    """Whether two systems differ in a pooled measure, by their `pooled_resamples`.
+
+    `difference`: what was observed. The p-value is twice the share of the resamples on whose side
+    of zero fewer lie, the observed one among them: the confidence at which the percentile interval
+    of the difference just reaches zero. Efron and Tibshirani, 1993, section 15.4.
+    """
+    if first.shape != second.shape or (np.isnan(first) != np.isnan(second)).any():
+        raise ValueError("the resamples are not of the same queries")
+    differences = (first - second)[~np.isnan(first)]
+    if not len(differences):
+        return Comparison(math.nan, Interval(math.nan, math.nan), math.nan, queries)
+    sides = np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)
+    p_value = min(1.0, 2 * (min(sides) + 1) / (len(differences) + 1))
+    return Comparison(difference, _middle([differences], confidence), p_value, queries)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Each p-value corrected for there being several, in the same order; NaN stays NaN.
+
+    The smallest of m times m, the next times m - 1 and so on, never less than the one before, at
+    most 1: the chance of calling any of those different that are not stays below what one asks of
+    each. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 1979.
+    """
+    given = np.asarray(p_values, np.float64)
+    corrected = np.full(len(given), math.nan)
+    known = np.flatnonzero(~np.isnan(given))
+    order = known[np.argsort(given[known], kind="stable")]
+    times = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(given[order] * times), 1.0)
+    return corrected.tolist()
+
+
 def _randomisation(differences: Values, resamples: int, seed: int) -> float:
     count = len(differences)
     # Sums in another order differ in their last bits: what should be equal must count as such.

@@ -1,0 +1,72 @@
+"""Names beside points, where none covers another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_LETTER = 7.0
+"""How wide a letter is at most, on average, at the size that names have."""
+_HEIGHT = 15.0
+_LONGEST = 22
+_POINT = 7.0
+
+
+class Box(NamedTuple):
+    """A part of a drawing, from its upper left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def covers(self, other: Box) -> bool:
+        """Whether they have anything in common."""
+        beside = self.right <= other.left or other.right <= self.left
+        return not (beside or self.bottom <= other.top or other.bottom <= self.top)
+
+    def inside(self, other: Box) -> bool:
+        """Whether all of it lies in the other."""
+        across = other.left <= self.left and self.right <= other.right
+        return across and other.top <= self.top and self.bottom <= other.bottom
+
+
+def shortened(name: str, most: int = _LONGEST) -> str:
+    """A name that is not too long to be drawn."""
+    return name if len(name) <= most else f"{name[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def placed(
+    names: Sequence[str], points: Sequence[tuple[float, float]], frame: Box
+) -> list[Box | None]:
+    """Where each name stands; None for one that has no room, which is left to the pointer.
+
+    The first names choose first.
+    """
+    taken = [Box(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in points]
+    found: list[Box | None] = []
+    for name, point in zip(names, points, strict=True):
+        width = _LETTER * len(shortened(name))
+        free = (
+            box
+            for box in _around(point, width)
+            if box.inside(frame) and not any(box.covers(other) for other in taken)
+        )
+        box = next(free, None)
+        found.append(box)
+        if box is not None:
+            taken.append(box)
+    return found
+
+
+def _around(point: tuple[float, float], width: float) -> Iterator[Box]:
+    """Right, left, above and below, each straight and aslant, near before far."""
+    x, y = point
+    half = _HEIGHT / 2
+    for away in (9.0, 16.0):
+        right, left = x + away, x - away - width
+        above, below = y - away - _HEIGHT + 4, y + away - 4
+        tops = ((right, y - half), (left, y - half), (x - width / 2, above), (x - width / 2, below))
+        slanted = ((right - 4, above), (left + 4, above), (right - 4, below), (left + 4, below))
+        for at, top in (*tops, *slanted):
+            yield Box(at, top, at + width, top + _HEIGHT)
