@@ -31,12 +31,12 @@ from measured import machine
 from PIL import Image
 
 import lookalike
+from lookalike.copies import Wish, make_copies
 from lookalike.evaluate import metrics
 from lookalike.evaluate import truth as truths
 from lookalike.evaluate.harness import evaluate
 from lookalike.evaluate.metrics import Judged
 from lookalike.evaluate.truth import Resolved
-from lookalike.make_copies import Wish, make_copies
 
 Bits = npt.NDArray[np.bool_]
 Hash = Callable[[Path], Bits]

@@ -24,12 +24,11 @@ from samples import DATA, command, environment, lookalike, needs_data, pixels, w
 from test_cli import on_a_terminal
 
 import lookalike as api
-from lookalike import casting, make_copies
-from lookalike.casting import Cast, Known
+from lookalike.copies import Made, Wish, casting, making
+from lookalike.copies.casting import Cast, Known
 from lookalike.edits import EDITS
 from lookalike.errors import BadQuantity, BadSource, CannotMakeCopies, UnknownName
 from lookalike.evaluate import truth as truths
-from lookalike.make_copies import Made, Wish
 from lookalike.picture import decode
 from lookalike.types import Limits
 
@@ -51,11 +50,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A set of them in every edit, only to be read."""
-    return make_copies.make_copies(pictures, tmp_path_factory.mktemp("made") / "set")
+    return making.make_copies(pictures, tmp_path_factory.mktemp("made") / "set")
 
 
 def make(pictures: Path, out: Path, **wish: Any) -> Made:
-    return make_copies.make_copies(pictures, out, Wish(**{"edits": FEW, **wish}))
+    return making.make_copies(pictures, out, Wish(**{"edits": FEW, **wish}))
 
 
 def truth(folder: Path) -> list[dict[str, str]]:
@@ -285,7 +284,7 @@ class TestFolder:
         shutil.copytree(pictures, folder)
         for number, path in enumerate(sorted(pictures.rglob("*.*"))[:5]):
             shutil.copy(path, folder / f"again{number}{path.suffix}")
-        again = make_copies.make_copies(folder, tmp_path / "set")
+        again = making.make_copies(folder, tmp_path / "set")
         assert (again.pictures, again.identical) == (COUNT, 5)
         mine, before = contents(again.path), contents(made.path)
         del mine["about.json"], before["about.json"]
@@ -355,7 +354,7 @@ class TestFolder:
         for number, size in enumerate(sizes):
             noise = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), np.uint8)
             Image.fromarray(noise).save(folder / f"{number}.png")
-        made = make_copies.make_copies(folder, tmp_path / "set")
+        made = making.make_copies(folder, tmp_path / "set")
         assert not made.failures
         assert made.with_copy + made.without_copy == len(EDITS) * (made.originals + made.kept_out)
         for row in truth(made.path):
@@ -536,7 +535,7 @@ class TestRefusals:
                     raise KeyboardInterrupt
 
             with pytest.raises(KeyboardInterrupt):
-                make_copies.make_copies(pictures, tmp_path / "set", on_progress=stop)
+                making.make_copies(pictures, tmp_path / "set", on_progress=stop)
             assert not (tmp_path / "set").exists()
 
     def test_pictures_that_change_meanwhile_are_told_of_and_the_truth_stays_true(
@@ -560,7 +559,7 @@ class TestRefusals:
                 gone.unlink()
 
         wish = Wish(edits=("flip", "grey"))
-        made = make_copies.make_copies(folder, tmp_path / "set", wish, on_progress=change)
+        made = making.make_copies(folder, tmp_path / "set", wish, on_progress=change)
         failed = sorted(each.source for each in made.failures)
         assert failed == sorted(map(str, (original, kept_out, gone)))
         rows = truth(made.path)

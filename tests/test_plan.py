@@ -10,13 +10,14 @@ from conftest import clustered_vectors
 from samples import lookalike
 
 import lookalike as api
-from lookalike import forecast, plan, plan_table, quantities, recipe, trial
+from lookalike import forecast, plan, quantities, recipe, trial
 from lookalike.distances import distance_named
 from lookalike.engine import extractors_of, plans_for
 from lookalike.errors import BadQuantity
 from lookalike.index.auto import Auto, AutoOptions, graph_bytes
 from lookalike.plan import Choice, Wish
 from lookalike.store import EmbeddingPlan, sizes
+from lookalike.tables import plan as table_of_plan
 
 SCAN = 100e-6
 PLACE = "/home/me/pictures/of/a/long/holiday/{:07}.jpg"
@@ -268,11 +269,11 @@ def test_the_best_is_none_where_there_is_nothing() -> None:
 def test_a_terminal_gets_a_frame_with_the_choice_or_with_what_would_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    plan_table.show(plan.make(of_vectors(384), Wish(5_000_000, 8 * 10**9)))
+    table_of_plan.show(plan.make(of_vectors(384), Wish(5_000_000, 8 * 10**9)))
     shown = capsys.readouterr().out
     for word in ("5,000,000 pictures", "recall@10", "thumbnail", "[embeddings.v.index]"):
         assert word in shown
-    plan_table.show(plan.make(of_vectors(384), Wish(5_000_000, 1)))
+    table_of_plan.show(plan.make(of_vectors(384), Wish(5_000_000, 1)))
     shown = capsys.readouterr().out
     assert "nothing fits" in shown
     assert "more memory" in shown

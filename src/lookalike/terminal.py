@@ -33,10 +33,10 @@ from .types import Effort, Finding, Trial
 
 if TYPE_CHECKING:
     from .comparison import OnStep, RecipeComparison
+    from .copies import Made
+    from .copies import OnProgress as OnMaking
     from .evaluate.harness import Evaluation
     from .export_onnx import Exported as ExportedNetwork
-    from .make_copies import Made
-    from .make_copies import OnProgress as OnMaking
     from .plan import Plan
 
 
@@ -461,14 +461,14 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """What a collection would take, and the index to choose; why none, where nothing fits."""
-    from . import plan_table
+    from .tables import plan as table
 
     if as_json:
         _print_json(plan.to_json())
     elif sys.stdout.isatty():
-        plan_table.show(plan)
+        table.show(plan)
     else:
-        _print_pairs(plan_table.rows(plan))
+        _print_pairs(table.rows(plan))
         if plan.scheme:
             _print(f"\n{plan.scheme.fragment.rstrip()}")
     if plan.scheme is None:
@@ -477,23 +477,21 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 
 def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     """How good answers are; what was odd is told of on standard error."""
-    from . import evaluation_table
+    from .tables import evaluation as table
 
     for text in evaluation.notes:
         note(f"lookalike: {text}")
     if as_json:
         _print_json(evaluation.to_json())
     elif sys.stdout.isatty():
-        evaluation_table.show(evaluation, _visible)
+        table.show(evaluation, _visible)
     else:
-        _print_pairs(
-            [(_visible(name), _visible(text)) for name, text in evaluation_table.rows(evaluation)]
-        )
+        _print_pairs([(_visible(name), _visible(text)) for name, text in table.rows(evaluation)])
 
 
 def show_comparison(comparison: RecipeComparison, *, as_json: bool) -> None:
     """Recipes side by side, and which to take; what was odd is told of on standard error."""
-    from . import comparison_table as table
+    from .tables import comparison as table
 
     for text in comparison.notes:
         note(f"lookalike: {text}")
@@ -511,7 +509,7 @@ def show_comparison(comparison: RecipeComparison, *, as_json: bool) -> None:
 
 def show_copies(made: Made, *, as_json: bool) -> None:
     """The set that was made; the first pictures that failed are told of on standard error."""
-    from . import copies_table
+    from .tables import copies as table
 
     for error in made.failures[:_FAILURES]:
         fail(error)
@@ -521,9 +519,9 @@ def show_copies(made: Made, *, as_json: bool) -> None:
         _print_json(made.to_json())
         return
     if sys.stdout.isatty():
-        copies_table.show(made, _visible(str(made.path)))
+        table.show(made, _visible(str(made.path)))
     else:
-        _print_pairs([(name, _visible(text)) for name, text in copies_table.rows(made)])
+        _print_pairs([(name, _visible(text)) for name, text in table.rows(made)])
     pictures = made.path / "collection"
     note(f"index it with `{command('index', pictures, '-c', f'{made.path}.lookalike')}`")
 

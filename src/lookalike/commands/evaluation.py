@@ -158,7 +158,7 @@ def make_copies(
     as_json: AsJson = False,
 ) -> None:
     """Make a set of edited copies of your pictures that says how well copies are found."""
-    from .. import make_copies as making
+    from .. import copies as making
 
     names = making.Wish().edits if edits is None else tuple(map(str.strip, edits.split(",")))
     wish = making.Wish(seed, originals, names, without_copy)

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import copy_set, model_list, sources
+from .. import model_list, sources
 from .. import recipe as recipes
 from ..collection import Collection
+from ..copies import layout
 from ..errors import (
     BadSource,
     BadTruth,
@@ -226,9 +227,9 @@ class _Run:
 
 def _truth_of(folder: Path, truth: str | None, queries: str | None) -> tuple[Path, Truth]:
     """The pictures to index, and what is right."""
-    is_set = (folder / copy_set.TRUTH).is_file() and (folder / copy_set.COLLECTION).is_dir()
-    pictures = folder / copy_set.COLLECTION if is_set else folder
-    usual = folder / copy_set.TRUTH if is_set else folder
+    is_set = (folder / layout.TRUTH).is_file() and (folder / layout.COLLECTION).is_dir()
+    pictures = folder / layout.COLLECTION if is_set else folder
+    usual = folder / layout.TRUTH if is_set else folder
     return pictures, truths.read(truth or usual, queries=queries)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .. import comparison_table as told
 from ..comparison import RecipeComparison
-from ..evaluation_table import NAMES
 from ..quantities import written_time
+from ..tables import comparison as told
+from ..tables.evaluation import NAMES
 from .markup import Markup, element, joined
 from .parts import section
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from .. import comparison_table as told
 from ..comparison import RecipeComparison, RecipeResult
+from ..tables import comparison as told
 from . import charts
 from .markup import Markup, element
 from .parts import figure, legend, row, section, table, text_cell

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import comparison_table as told
 from ..comparison import RecipeComparison
+from ..tables import comparison as told
 from .explained import explained
 from .groups import groups
 from .markup import Markup, element

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .. import comparison_table as told
 from ..comparison import RecipeComparison, RecipeResult
+from ..tables import comparison as told
 from . import charts
 from .markup import Markup, element
 from .parts import figure, row, section, table

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import comparison_table as told
 from ..comparison import RecipeComparison, RecipeResult
+from ..tables import comparison as told
 from . import charts
 from .markup import Markup, element
 from .parts import figure, legend, section

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .edits import drawn
-from .errors import BadQuantity, CannotMakeCopies
-from .types import Picture, Pixels
+from ..edits import drawn
+from ..errors import BadQuantity, CannotMakeCopies
+from ..types import Picture, Pixels
 
 LEAST = 3
 """Pictures: one to be found, and two to be kept out, as one of them may lie over the other."""

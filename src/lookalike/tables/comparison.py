@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .comparison import RecipeComparison, RecipeResult
-from .evaluate.harness import Measure
-from .evaluation_table import NAMES
-from .quantities import written_bytes
+from ..comparison import RecipeComparison, RecipeResult
+from ..evaluate.harness import Measure
+from ..quantities import written_bytes
+from .evaluation import NAMES
 
 
 def headings(comparison: RecipeComparison) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .make_copies import Made
-from .quantities import written_bytes
+from ..copies import Made
+from ..quantities import written_bytes
 
 
 def rows(made: Made) -> list[tuple[str, str]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .evaluate.harness import Evaluation, Judgement, Measure
-from .quantities import written_bytes
+from ..evaluate.harness import Evaluation, Judgement, Measure
+from ..quantities import written_bytes
 
 NAMES = {
     "map": "mAP",

@@ -20,17 +20,18 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from . import __version__, casting, copy_set, sources
+from .. import __version__, sources
+from ..decoding import DecodePool, Encoded
+from ..edits import EDITS, LONGEST_SIDE, Edit, chosen
+from ..errors import BadQuantity, BadSource, CannotMakeCopies, PictureError
+from ..ingest import encoded
+from ..places import absolute
+from ..quantities import written_bytes
+from ..sources import Item
+from ..types import Limits, Picture
+from . import casting, layout
 from .casting import Cast, Known
-from .copy_maker import Done, Maker
-from .decoding import DecodePool, Encoded
-from .edits import EDITS, LONGEST_SIDE, Edit, chosen
-from .errors import BadQuantity, BadSource, CannotMakeCopies, PictureError
-from .ingest import encoded
-from .places import absolute
-from .quantities import written_bytes
-from .sources import Item
-from .types import Limits, Picture
+from .maker import Done, Maker
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is, and of how much."""
@@ -127,8 +128,8 @@ def make_copies(
     edits = _edits_of(wish)
     source, target = absolute(os.fspath(pictures)), absolute(os.fspath(out))
     items = _items(source)
-    copy_set.check(target, source)
-    with copy_set.filled(target) as folder:
+    layout.check(target, source)
+    with layout.filled(target) as folder:
         with _Lanes(limits, on_progress) as lanes:
             read = _read(items, lanes)
             roles = casting.cast(read.known, wish.seed, wish.originals, wish.without_copy)
@@ -151,8 +152,8 @@ def make_copies(
             bytes=sum(each.bytes for each in done),
             seconds=time.monotonic() - started,
         )
-        copy_set.write_truth(folder, rows)
-        copy_set.write_about(folder, _about(made))
+        layout.write_truth(folder, rows)
+        layout.write_about(folder, _about(made))
     return made
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .forecast import Way
-from .plan import Plan, Scheme
-from .quantities import written_bytes, written_time
+from ..forecast import Way
+from ..plan import Plan, Scheme
+from ..quantities import written_bytes, written_time
 
 
 def rows(plan: Plan) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import CannotMakeCopies
+from ..errors import CannotMakeCopies
 
 COLLECTION, QUERIES, TRUTH, ABOUT = "collection", "queries", "truth.csv", "about.json"
 

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import sources
+from .. import sources
+from ..decoding import DecodePool
+from ..edits import LONGEST_SIDE, Edit, generator, shared
+from ..errors import PictureError
+from ..picture import jpeg
+from ..places import disk_path
+from ..types import Pixels
 from .casting import Cast, Known
-from .copy_set import COLLECTION, QUERIES, Row
-from .decoding import DecodePool
-from .edits import LONGEST_SIDE, Edit, generator, shared
-from .errors import PictureError
-from .picture import jpeg
-from .places import disk_path
-from .types import Pixels
+from .layout import COLLECTION, QUERIES, Row
 
 
 @dataclass(slots=True)
