@@ -385,8 +385,8 @@ class TestThroughACollection:
         for wanted in ({"radius": 0.0}, {"threshold": best}):
             for k in (None, 3):
                 asking: dict[str, Any] = {"k": k, **wanted}
-                answers = collection.search_many(vectors, **asking)
-                for number, answer in enumerate(answers):
+                answers = collection.search_many(vectors[::7], **asking)
+                for number, answer in zip(range(0, 700, 7), answers, strict=True):
                     assert numbers_of(answer.hits) == [number]
                     assert answer.hits[0].distance >= 0
                     assert answer.hits[0].score <= best

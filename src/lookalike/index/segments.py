@@ -18,6 +18,7 @@ import numpy as np
 from ..distances import Distance, Scores
 from ..types import Effort, Neighbours, Rows, Vectors
 from . import Mask, Positions, Rounding, Structure, faiss_calls
+from .neighbours import by_row, merged, stacked
 from .projection import Projection
 
 _EXACT_BELOW = 2_000
@@ -132,7 +133,7 @@ class SegmentedIndex:
         """
         view, queries = self._view, self.prepared(queries)
         if not self._distance.native:
-            return _stacked([self._all(view, q, k, allowed, effort) for q in _each(queries)], k)
+            return stacked([self._all(view, q, k, allowed, effort) for q in _each(queries)], k)
         if allowed is None:
             found = self._nearest(view, queries, k, view.main.alive, view.fresh.alive, effort)
             return self._in_its_scale(found)
@@ -187,16 +188,16 @@ class SegmentedIndex:
         main, fresh = view.main.living(), view.fresh.living()
         if not self._distance.native:
             every = [self._scored(view, query, main, fresh) for query in _each(queries)]
-            return _stacked(every, k)
+            return stacked(every, k)
         parts = [
-            _by_row(
+            by_row(
                 faiss_calls.exact(queries, vectors, k, self._distance.metric),
                 view.main.rows[positions],
             )
             for positions, vectors in _blocks(view, main)
         ]
         parts.append(self._fresh_among(view, queries, k, fresh))
-        return self._in_its_scale(_merged(parts, len(queries), k))
+        return self._in_its_scale(merged(parts, len(queries), k))
 
     def sample(self, count: int) -> Rows:
         """Living rows, evenly spread, ascending; at most `count`."""
@@ -320,7 +321,7 @@ class SegmentedIndex:
         parts = []
         if view.structure is not None and len(view.main.rows):
             found = view.structure.search(queries, min(k, len(view.main.rows)), in_main, effort)
-            parts.append(_by_row(found, view.main.rows))
+            parts.append(by_row(found, view.main.rows))
             if len(view.fresh.rows) == 0:  # as it mostly is: nothing to be merged
                 return parts[0]
         if len(view.fresh.rows):
@@ -328,8 +329,8 @@ class SegmentedIndex:
             if in_fresh is not None:
                 rows, vectors = rows[in_fresh], vectors[in_fresh]
             found = faiss_calls.exact(queries, vectors, k, self._distance.metric)
-            parts.append(_by_row(found, rows))
-        return _merged(parts, len(queries), k)
+            parts.append(by_row(found, rows))
+        return merged(parts, len(queries), k)
 
     def _ranked(
         self, view: _View, queries: Vectors, k: int, in_main: Positions, in_fresh: Positions
@@ -338,15 +339,15 @@ class SegmentedIndex:
         parts = [self._fresh_among(view, queries, k, in_fresh)]
         if view.structure is not None and len(in_main):
             found = view.structure.among(queries, k, in_main)
-            parts.insert(0, _by_row(found, view.main.rows))
-        return _merged(parts, len(queries), k)
+            parts.insert(0, by_row(found, view.main.rows))
+        return merged(parts, len(queries), k)
 
     def _fresh_among(
         self, view: _View, queries: Vectors, k: int, positions: Positions
     ) -> Neighbours:
         vectors = view.fresh_vectors[positions]
         found = faiss_calls.exact(queries, vectors, k, self._distance.metric)
-        return _by_row(found, view.fresh.rows[positions])
+        return by_row(found, view.fresh.rows[positions])
 
     def _all(
         self,
@@ -452,16 +453,6 @@ def _each(queries: Vectors) -> Iterator[Vectors]:
     return (queries[i : i + 1] for i in range(len(queries)))
 
 
-def _stacked(every: list[Neighbours], k: int) -> Neighbours:
-    """The `k` best of each query, [1, n] best first, as one [q, k or fewer]."""
-    width = min(k, max((each.rows.shape[1] for each in every), default=0))
-    found = faiss_calls.none(len(every), width)
-    for i, (rows, scores) in enumerate(every):
-        count = min(width, rows.shape[1])
-        found.rows[i, :count], found.scores[i, :count] = rows[0, :count], scores[0, :count]
-    return found
-
-
 def _positions(rows: Rows, wanted: Rows) -> Positions:
     """Where `wanted` stand in the ascending `rows`; those that are not there are left out."""
     if len(rows) == 0:
@@ -475,29 +466,3 @@ def _mask(positions: Positions, count: int) -> Mask:
     mask = np.zeros(count, np.bool_)
     mask[positions] = True
     return mask
-
-
-def _by_row(found: Neighbours, rows: Rows) -> Neighbours:
-    """Positions turned into row numbers, -1 kept."""
-    if len(rows) == 0:
-        return Neighbours(np.full_like(found.rows, -1), found.scores)
-    named = rows[found.rows]
-    if faiss_calls.is_short(found):
-        missing = found.rows < 0
-        named[missing] = -1
-        found.scores[missing] = -np.inf
-    return Neighbours(named, found.scores)
-
-
-def _merged(parts: list[Neighbours], queries: int, k: int) -> Neighbours:
-    parts = [part for part in parts if part.rows.shape[1]]
-    if len(parts) == 1 and parts[0].rows.shape[1] <= k:
-        return parts[0]
-    if not parts:
-        return Neighbours(np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32))
-    rows = np.concatenate([part.rows for part in parts], axis=1)
-    scores = np.concatenate([part.scores for part in parts], axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return Neighbours(
-        np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    )

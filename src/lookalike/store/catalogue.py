@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..filters import Filter
 from ..types import Place, Record, Rows, Vectors
-from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, Verdict, embeddings
+from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, embeddings, ledger
 from .connection import BUSY_SECONDS, Connection, readable, translated
 from .embeddings import Embedding
 from .sql_filters import condition
@@ -253,16 +253,16 @@ class Catalogue:
         """What became of those of these paths that were ever seen."""
         with self.reading() as connection:
             rows = connection.execute(
-                f"{_LEDGER} JOIN json_each(?) AS wanted ON wanted.value = places.path",
+                f"{ledger.QUERY} JOIN json_each(?) AS wanted ON wanted.value = places.path",
                 (json.dumps(paths),),
             )
-            return {row[0]: _ledger_entry(*row) for row in rows}
+            return {row[0]: ledger.entry(*row) for row in rows}
 
     def refused(self) -> Iterator[LedgerEntry]:
         """Every path that gave no picture."""
         with self.reading() as connection:
-            rows = connection.execute(f"{_LEDGER} WHERE reason IS NOT NULL ORDER BY path")
-            entries = [_ledger_entry(*row) for row in rows]
+            rows = connection.execute(f"{ledger.QUERY} WHERE reason IS NOT NULL ORDER BY path")
+            entries = [ledger.entry(*row) for row in rows]
         yield from entries
 
     def paths_below(self, root: str) -> list[str]:
@@ -445,46 +445,6 @@ class Catalogue:
         )
         sqlite.execute("PRAGMA synchronous=FULL")
         return Connection(sqlite)
-
-
-_LEDGER = """
-    SELECT places.path, places.row, pictures.id,
-           (SELECT path FROM places AS other WHERE other.row = places.row
-            ORDER BY place LIMIT 1) AS first,
-           places.reason, places.retry, places.recognised, places.size, places.modified_ns,
-           places.checked
-    FROM places LEFT JOIN pictures ON pictures.row = places.row
-"""
-
-
-def _ledger_entry(
-    path: str,
-    row: int | None,
-    id: bytes | None,
-    first: str | None,
-    reason: str | None,
-    retry: int,
-    recognised: int,
-    size: int,
-    modified_ns: int,
-    checked: float,
-) -> LedgerEntry:
-    verdict: Verdict = "stored"
-    if reason is not None:
-        verdict = "retry" if retry else "skipped"
-    elif first != path:
-        verdict = "copy"
-    return LedgerEntry(
-        path=path,
-        verdict=verdict,
-        id=id.hex() if id else None,
-        copy_of=first if row is not None and first != path else None,
-        reason=reason,
-        recognised=bool(recognised),
-        size=size,
-        modified_ns=modified_ns,
-        checked=checked,
-    )
 
 
 def _place(columns: Sequence[Any]) -> Place:
