@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from lookalike.distances import distance_named
 from lookalike.errors import BadQuery, PlanesUnusable, RecipeError, TooManyHits
 from lookalike.index import Kind, Structure, faiss_calls, reordering
 from lookalike.index.hnsw import usual_ef
-from lookalike.index.lsh import LSHOptions, _nearest_keys
+from lookalike.index.lsh import LSHOptions, _nearest_keys, planes_of
 from lookalike.index.refinement import Refinement
 from lookalike.types import Effort, Vectors
 
@@ -708,7 +709,7 @@ def test_the_nodes_of_a_saved_graph_lie_nearer_to_those_they_lead_to(tmp_path: P
 
 def _mean_step(graph: Any) -> float:
     """How far apart the numbers of linked nodes are, along the lowest level."""
-    links = reordering._links(graph._index.hnsw, len(graph))
+    links = reordering._Links(graph._index.hnsw, len(graph)).of(np.arange(len(graph)))
     apart = np.abs(links - np.arange(len(graph))[:, np.newaxis])
     return float(apart[links >= 0].mean())
 
@@ -805,3 +806,65 @@ def test_many_positions_are_ranked_as_few_are(name: str, distance: str, tmp_path
         assert np.isin(rows, positions).all()
         assert rows.shape == expected.shape
         assert np.allclose(wanted.at_zero - scores, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("index", ["ivf", "ivfpq", "ivfsq", "rabitq", "hnsw", "lsh"])
+def test_an_emptied_collection_answers_every_kind_of_search(opened: Open, index: str) -> None:
+    collection = opened(f'name = "{index}"')
+    vectors = random_vectors(50, DIM, 1)
+    fill(collection, vectors)
+    collection.settle()
+    for record in list(collection):
+        collection.remove(record.id)
+    collection.settle()
+    assert collection.search(vectors[0], k=None) == []
+    fill(collection, random_vectors(20, DIM, 2), start=100)
+    assert len(collection.search(vectors[0], k=None, probes="all" if index != "hnsw" else None))
+
+
+@pytest.mark.parametrize("index", ["ivfpq", "rabitq"])
+@pytest.mark.parametrize("distance", ["euclidean", "l1"])
+def test_a_query_may_lie_in_memory_in_any_way(opened: Open, index: str, distance: str) -> None:
+    vectors = random_vectors(COUNT, DIM, 1)
+    collection = opened(f'name = "{index}"', distance)
+    fill(collection, vectors)
+    collection.settle()
+    column = np.asfortranarray(vectors)[7]
+    backwards = vectors[7][::-1].copy()[::-1]
+    for query in (column, backwards, vectors[7].astype(np.float64)):
+        assert collection.search(query, k=3) == collection.search(vectors[7], k=3)
+
+
+def test_rotating_nothing_gives_nothing_and_another_length_is_refused(tmp_path: Path) -> None:
+    kind = registry.load("index", "rabitq")
+    index = kind.create(16, distance_named("euclidean"), kind.Options(), 500, tmp_path)
+    index.train(random_vectors(500, 16, 1))
+    assert index._rotation.apply(np.empty((0, 16), np.float32)).shape == (0, 16)
+    with pytest.raises(ValueError, match="12 values"):
+        index._rotation.apply(np.ones((1, 12), np.float32))
+
+
+def test_a_store_file_is_written_again_by_whoever_draws_its_planes(tmp_path: Path) -> None:
+    path = tmp_path / "planes.npz"
+    options = LSHOptions(store_file=str(path))
+    planes_of(options, DIM)
+    path.unlink()
+    drawn = planes_of(options, DIM)
+    assert path.exists()
+    for seed in (0, 1, 0):
+        drawn = planes_of(LSHOptions(store_file=str(path), overwrite=True, seed=seed), DIM)
+        with np.load(path) as kept:
+            assert np.array_equal(kept["arr_0"], drawn[0])
+
+
+def test_walking_a_graph_takes_little_memory(tmp_path: Path) -> None:
+    kind = registry.load("index", "hnsw")
+    options = kind.Options(ef_construction=4)
+    graph = kind.create(4, distance_named("euclidean"), options, 30_000, tmp_path)
+    graph.add(random_vectors(30_000, 4, 1))
+    tracemalloc.start()
+    try:
+        reordering.breadth_first(graph._index)
+        assert tracemalloc.get_traced_memory()[1] < 300 * 30_000
+    finally:
+        tracemalloc.stop()

@@ -31,7 +31,9 @@ blocks of 16 MiB in which its file's checksums are compared."""
 _SHARE = 0.5
 """Of this machine's memory that a plan may take, unless said otherwise."""
 _UNNOTICED = 2e-3
-"""Seconds of a search under which nobody notices a difference: there exact search is preferred."""
+"""Seconds of a search under which nobody notices a difference: there the plainer is preferred."""
+_PLAIN = ("flat", "hnsw")
+"""The kinds that compare vectors as they are, the plainest first; `auto` prefers them, too."""
 _STORED_SECONDS = 110e-6
 """For a picture's rows and vector in SQLite: 9,000 a second were added as ready vectors."""
 
@@ -238,9 +240,10 @@ def _fits(scheme: Scheme, wish: Wish) -> bool:
     )
 
 
-def _slowness(scheme: Scheme) -> tuple[float, bool, float]:
-    exact = all(each.way.exact for each in scheme.choices)
-    return max(scheme.seconds, _UNNOTICED), not exact, scheme.seconds
+def _slowness(scheme: Scheme) -> tuple[float, int, float]:
+    kinds = [each.way.index for each in scheme.choices]
+    plainness = max(_PLAIN.index(kind) if kind in _PLAIN else len(_PLAIN) for kind in kinds)
+    return max(scheme.seconds, _UNNOTICED), plainness, scheme.seconds
 
 
 def _schemes(choices: Sequence[Sequence[Choice]], recall: float) -> Iterator[Scheme]:
@@ -249,11 +252,15 @@ def _schemes(choices: Sequence[Sequence[Choice]], recall: float) -> Iterator[Sch
 
 
 def _worthwhile(choices: Sequence[Choice], recall: float) -> list[Choice]:
-    """Of those that reach the recall, the ones that no other beats in both memory and time."""
+    """Of those that reach the recall, the ones that no other beats in both memory and time.
+
+    And the fastest of each plain kind.
+    """
     kept: list[Choice] = []
     enough = [each for each in choices if each.way.recall >= recall]
     for each in sorted(enough, key=lambda each: (each.memory + each.filling, each.seconds)):
-        if each.way.exact or not kept or each.seconds < min(other.seconds for other in kept):
+        plain = each.way.index in _PLAIN and each.way.index not in {k.way.index for k in kept}
+        if plain or not kept or each.seconds < min(other.seconds for other in kept):
             kept.append(each)
     return kept
 

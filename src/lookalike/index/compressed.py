@@ -185,6 +185,8 @@ class Compressed:
         self, query: Vectors, k: int | None, allowed: Mask | None, effort: Effort | None
     ) -> Positions | None:
         """All members of the nearest clusters; of more of these where they are too few."""
+        if self._count == 0:  # of which nothing may have been learned
+            return None
         return self._probing.members(self._rotated(query), k, allowed, effort)
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:

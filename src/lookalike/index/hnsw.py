@@ -175,6 +175,8 @@ class HNSW:
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""
+        if isinstance(positions, slice) and positions.stop == 0:  # before all nodes are found
+            return np.empty((0, int(self._index.d)), np.float32)
         return faiss_calls.flat_vectors(self._storage)[self._nodes[positions]]
 
     def save(self, folder: Path) -> None:

@@ -290,31 +290,47 @@ class _Tables:
 
 def planes_of(options: LSHOptions, dim: int) -> Planes:
     """The planes that these options name: of the store file, or drawn, and then kept there."""
-    path = Path(options.store_file).expanduser() if options.store_file else None
-    there = path is not None and path.exists() and not options.overwrite
-    return _planes(options, dim, path, path.stat().st_mtime_ns if path and there else 0)
-
-
-@lru_cache(maxsize=8)
-def _planes(options: LSHOptions, dim: int, path: Path | None, modified_ns: int) -> Planes:
-    """`modified_ns`: of the store file that is to be read, 0 if planes are to be drawn."""
     shape = (options.num_hashtables, options.hash_size, dim)
-    if path is not None and modified_ns:
-        return _read_planes(path, shape)
-    drawn = np.random.default_rng(options.seed).standard_normal(shape).astype(np.float32)
-    if path is not None:
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, *drawn)
-            temporary.rename(path)
-        except OSError as error:
-            raise PlanesUnusable(path, error.strerror or str(error)) from error
+    if not options.store_file:
+        return _drawn(options.seed, shape)
+    path = Path(options.store_file).expanduser()
+    if path.exists() and not options.overwrite:
+        return _read_planes(path, shape, path.stat().st_mtime_ns)
+    drawn = _drawn(options.seed, shape)
+    if not _holds(path, drawn):
+        _keep(path, drawn)
     return drawn
 
 
-def _read_planes(path: Path, shape: tuple[int, int, int]) -> Planes:
-    """Lshash's format: for each table an array [hash_size, dim]."""
+@lru_cache(maxsize=8)
+def _drawn(seed: int, shape: tuple[int, int, int]) -> Planes:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def _holds(path: Path, planes: Planes) -> bool:
+    """Whether a store file has these very planes, as another process may have just kept them."""
+    try:
+        return np.array_equal(_read_planes(path, planes.shape, path.stat().st_mtime_ns), planes)
+    except (OSError, PlanesUnusable):
+        return False
+
+
+def _keep(path: Path, planes: Planes) -> None:
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, *planes)
+        temporary.rename(path)
+    except OSError as error:
+        raise PlanesUnusable(path, error.strerror or str(error)) from error
+
+
+@lru_cache(maxsize=8)
+def _read_planes(path: Path, shape: tuple[int, ...], modified_ns: int) -> Planes:  # noqa: ARG001
+    """Lshash's format: for each table an array [hash_size, dim].
+
+    `modified_ns`: when the file was written, so that another one is read anew.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             planes = np.array([arrays[name] for name in arrays.files], np.float32)

@@ -16,6 +16,8 @@ from . import faiss_calls
 
 Nodes = npt.NDArray[np.int64]
 """int64 [n]: numbers of nodes."""
+_AT_ONCE = 4_096
+"""Nodes whose links are looked at together, so that these need no memory worth counting."""
 _COLUMNS = 16
 """Values of each vector that are moved at a time: moving all would need the memory twice."""
 
@@ -23,7 +25,7 @@ _COLUMNS = 16
 def breadth_first(index: Any) -> Nodes:
     """The nodes of an IndexHNSW in the order that a walk through the lowest level meets them."""
     count, graph = int(index.ntotal), index.hnsw
-    links = _links(graph, count)
+    links = _Links(graph, count)
     order, met = np.empty(count, np.int64), np.zeros(count, np.bool_)
     frontier = np.array([graph.entry_point] if count else [], np.int64)
     met[frontier] = True
@@ -34,12 +36,14 @@ def breadth_first(index: Any) -> Nodes:
             met[frontier] = True
         order[done : done + len(frontier)] = frontier
         done += len(frontier)
-        following = links[frontier].ravel()
-        following = following[following >= 0]
-        following = following[~met[following]]
-        _, firsts = np.unique(following, return_index=True)
-        frontier = following[np.sort(firsts)].astype(np.int64)
-        met[frontier] = True
+        parts = [np.empty(0, np.int64)]
+        for start in range(0, len(frontier), _AT_ONCE):
+            following = links.of(frontier[start : start + _AT_ONCE]).ravel()
+            following = following[(following >= 0) & ~met[following]]
+            _, firsts = np.unique(following, return_index=True)
+            parts.append(following[np.sort(firsts)].astype(np.int64))
+            met[parts[-1]] = True
+        frontier = np.concatenate(parts)
     return order
 
 
@@ -52,10 +56,16 @@ def renumber(index: Any, order: Nodes) -> None:
         vectors[:, columns] = vectors[order, columns]
 
 
-def _links(graph: Any, count: int) -> npt.NDArray[np.int32]:
-    """The links on the lowest level, int32 [n, links], -1 where there is none."""
-    width = graph.nb_neighbors(0)
-    every = faiss.vector_to_array(graph.neighbors)
-    offsets = faiss.vector_to_array(graph.offsets)[:count].astype(np.int64)
-    lowest: npt.NDArray[np.int32] = every[offsets[:, np.newaxis] + np.arange(width)]
-    return lowest
+class _Links:
+    """The links on the lowest level of a graph, read where FAISS has them."""
+
+    def __init__(self, graph: Any, count: int) -> None:
+        self._width = np.arange(graph.nb_neighbors(0))
+        self._every = faiss.rev_swig_ptr(graph.neighbors.data(), graph.neighbors.size())
+        self._offsets = faiss.rev_swig_ptr(graph.offsets.data(), count)
+
+    def of(self, nodes: Nodes) -> npt.NDArray[np.int32]:
+        """Of these nodes, int32 [n, links], -1 where there is none."""
+        starts = self._offsets[nodes].astype(np.int64)
+        links: npt.NDArray[np.int32] = self._every[starts[:, np.newaxis] + self._width]
+        return links

@@ -19,9 +19,13 @@ class Rotation:
 
     def apply(self, vectors: Vectors) -> Vectors:
         """`vectors`: float32 [n, dim] -> rotated, float32 [n, values]."""
-        if len(vectors) > 1:
+        if len(vectors) != 1:
             rotated: Vectors = self.transform.apply(vectors)
             return rotated
+        # What FAISS is given as an address must lie as it expects.
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        if vectors.shape[1] != self.transform.d_in:
+            raise ValueError(f"{vectors.shape[1]} values, {self.transform.d_in} are rotated")
         # FAISS multiplies matrices; for one vector inner products take a quarter of the time.
         matrix = self._matrix
         if matrix is None:
