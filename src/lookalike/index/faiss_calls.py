@@ -16,7 +16,6 @@ from . import Mask, Positions
 
 FILE = "structure.faiss"
 """What a structure's main file is called."""
-_AT_ONCE = 2_048
 _LANES = 4
 """Parts of many positions that one query is compared with at the same time."""
 
@@ -98,25 +97,6 @@ def among(flat: Any, queries: Vectors, k: int, positions: Positions) -> Neighbou
             ours = -ours
         found.rows[i], found.scores[i] = best(positions, ours, k)
     return found
-
-
-def in_parts(
-    compared: Callable[[Positions], Neighbours], queries: int, k: int, positions: Positions
-) -> Neighbours:
-    """The `k` nearest of these positions, of which a few thousand are compared at a time.
-
-    For vectors that are copied to be compared: so many at a time stay in the processor's cache.
-    """
-    starts = range(0, len(positions), _AT_ONCE)
-    parts = [compared(positions[start : start + _AT_ONCE]) for start in starts]
-    if len(parts) == 1:
-        return parts[0]
-    rows = np.concatenate([none(queries, 0).rows, *(part.rows for part in parts)], axis=1)
-    scores = np.concatenate([none(queries, 0).scores, *(part.scores for part in parts)], axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return Neighbours(
-        np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    )
 
 
 def best(

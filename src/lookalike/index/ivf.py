@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..distances import Distance
 from ..types import Effort, Footprint, Neighbours, Vectors
-from . import Mask, Positions, Structure, faiss_calls
+from . import Mask, Positions, Structure, faiss_calls, neighbours
 
 TRAIN_EACH = 40
 """Vectors for each cluster that k-means sees: more change little (FAISS asks for 39)."""
@@ -155,7 +155,7 @@ class IVF:
             found = faiss_calls.exact(queries, self.at(some), k, metric)
             return Neighbours(some[found.rows], found.scores)
 
-        return faiss_calls.in_parts(compared, len(queries), k, positions)
+        return neighbours.in_parts(compared, len(queries), k, positions)
 
     def at(self, positions: Positions | slice) -> Vectors:
         """The vectors there, float32 [n, dim]."""

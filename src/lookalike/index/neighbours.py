@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..types import Neighbours, Rows
-from . import faiss_calls
+from . import Positions, faiss_calls
+
+_AT_ONCE = 2_048
 
 
 def stacked(every: list[Neighbours], k: int) -> Neighbours:
@@ -43,3 +47,15 @@ def merged(parts: list[Neighbours], queries: int, k: int) -> Neighbours:
     return Neighbours(
         np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     )
+
+
+def in_parts(
+    compared: Callable[[Positions], Neighbours], queries: int, k: int, positions: Positions
+) -> Neighbours:
+    """The `k` nearest of these positions, of which a few thousand are compared at a time.
+
+    For vectors that are copied to be compared: so many at a time stay in the processor's cache.
+    """
+    starts = range(0, len(positions), _AT_ONCE)
+    parts = [compared(positions[start : start + _AT_ONCE]) for start in starts]
+    return merged(parts, queries, k)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..distances import Distance
 from ..types import Neighbours, Vectors
-from . import Positions, faiss_calls
+from . import Positions, faiss_calls, neighbours
 
 _NAME = "refinement.faiss"
 _COUNT_AT = 8
@@ -111,7 +111,7 @@ class Refinement:
             found = faiss_calls.search(few, queries, min(k, len(some)), None)
             return Neighbours(some[found.rows], found.scores)
 
-        return faiss_calls.in_parts(compared, len(queries), k, positions)
+        return neighbours.in_parts(compared, len(queries), k, positions)
 
     def best(self, queries: Vectors, candidates: Positions, k: int) -> Neighbours:
         """The `k` nearest of each query's candidates, int64 [q, c], -1 for none; -1 past the end.
