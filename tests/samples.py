@@ -37,11 +37,21 @@ def encoded(number: int, format: str = "PNG") -> bytes:
     return stream.getvalue()
 
 
+CLASSES = ("ants", "boats", "cups")
+
+
 def write(path: Path, number: int, format: str = "PNG") -> Path:
     """The same as a file, its folder made when it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded(number, format))
     return path
+
+
+def write_classes(folder: Path, each: int) -> Path:
+    """Pictures that are nothing but different, so many for each of CLASSES, in folders of these."""
+    for number in range(len(CLASSES) * each):
+        write(folder / CLASSES[number % len(CLASSES)] / f"{number}.png", number)
+    return folder
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ import made_comparison
 import numpy as np
 import pytest
 from made_comparison import cost, resolved, result
-from samples import lookalike, write
+from samples import lookalike, write, write_classes
 from tiny_onnx import WEIGHTS, write_network
 
 import lookalike as api
@@ -26,18 +26,12 @@ from lookalike.evaluate.harness import evaluate
 from lookalike.evaluate.metrics import Mean
 from lookalike.evaluate.thresholds import threshold_curve, threshold_for
 
-CLASSES, EACH = ("ants", "boats", "cups"), 4
-
-
-def write_classes(folder: Path) -> Path:
-    for number in range(len(CLASSES) * EACH):
-        write(folder / CLASSES[number % len(CLASSES)] / f"{number}.png", number)
-    return folder
+EACH = 4
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_classes(tmp_path_factory.mktemp("comparison") / "pictures")
+    return write_classes(tmp_path_factory.mktemp("comparison") / "pictures", EACH)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +127,7 @@ def test_nothing_is_left_after_it_or_after_ctrl_c(
 def test_kept_collections_are_used_again_and_follow_the_folder(
     networks: Sequence[str], tmp_path: Path
 ) -> None:
-    folder, keep = write_classes(tmp_path / "pictures"), tmp_path / "keep"
+    folder, keep = write_classes(tmp_path / "pictures", EACH), tmp_path / "keep"
     steps: list[str] = []
 
     def interrupt(doing: str, *_: object) -> None:
@@ -178,7 +172,7 @@ def test_a_set_of_copies_brings_its_own_truth(networks: Sequence[str], tmp_path:
 def test_a_picture_that_cannot_be_read_is_left_out_and_told_of(
     networks: Sequence[str], tmp_path: Path
 ) -> None:
-    write_classes(tmp_path)
+    write_classes(tmp_path, EACH)
     (tmp_path / "ants" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     found = compare(str(tmp_path), networks[:1])
     assert len(found.results[0].queries) == 12

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from samples import lookalike, write
+from samples import CLASSES, lookalike, write, write_classes
 from tiny_onnx import write_network
 
 import lookalike as api
@@ -19,19 +19,12 @@ from lookalike.evaluate import truth as truths
 from lookalike.evaluate.asking import ask, cost
 from lookalike.evaluate.harness import evaluate
 
-CLASSES, EACH = ("ants", "boats", "cups"), 6
-
-
-def write_classes(folder: Path) -> Path:
-    """Pictures that are nothing but different; which class one is in is by chance."""
-    for number in range(len(CLASSES) * EACH):
-        write(folder / CLASSES[number % len(CLASSES)] / f"{number}.png", number)
-    return folder
+EACH = 6
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_classes(tmp_path_factory.mktemp("evaluate") / "pictures")
+    return write_classes(tmp_path_factory.mktemp("evaluate") / "pictures", EACH)
 
 
 @pytest.fixture(scope="module")
