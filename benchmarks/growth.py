@@ -2,6 +2,7 @@
 
     python benchmarks/growth.py --data FOLDER [--counts 10000 100000 1000000] [--dim 128]
         [--structures flat hnsw ivf ivfpq rabitq] [--collection DIR] [--json FILE] [--plot FILE.png]
+        [--keep DIR]
 
 Vectors are the default model's of the pictures in FOLDER, extended by interpolation with noise (see
 `extended.py`), and with `--dim` projected as the recipe `default-pca` does. The structures stand
@@ -13,7 +14,7 @@ more than before it opened. Recall is the share of the true ten, found by brute 
 A filter passes one vector in a hundred: either any, or those of one region, such as a class is,
 which most queries lie outside of. 4 and 10 million take `--structures ivfpq rabitq`: vectors are
 made block by block, and only what the structure keeps is in memory. What FILE.json has of others is
-kept in it, and plotted.
+kept in it, and plotted. With `--keep` the files stay, and are searched again another time.
 """
 
 from __future__ import annotations
@@ -64,13 +65,19 @@ def main() -> None:
         real = Path(folder) / "real.npy"
         np.save(real, real_vectors(given.collection or indexed(given.data, folder), given.dim))
         for count in given.counts:
-            truth = Path(folder) / f"truth-{count}.npy"
-            alone(write_truth, real, count, truth)
+            truth = (given.keep or Path(folder)) / f"truth-{count}-{given.dim}.npy"
+            if not truth.exists():
+                alone(write_truth, real, count, truth)
             for name in given.structures:
-                with tempfile.TemporaryDirectory(dir=folder) as place:
+                with tempfile.TemporaryDirectory(dir=folder) as fresh:
+                    place = Path(given.keep or fresh) / f"{name}-{count}-{given.dim}"
+                    built = place / "built.json"
+                    if not built.exists():
+                        place.mkdir(parents=True, exist_ok=True)
+                        built.write_text(json.dumps(alone(build, real, count, name, place)))
                     row = {"count": count, "structure": name, "dim": given.dim}
-                    row |= alone(build, real, count, name, Path(place))
-                    row |= alone(measure, real, count, name, Path(place), truth)
+                    row |= json.loads(built.read_text())
+                    row |= alone(measure, real, count, name, place, truth)
                 rows.append(row)
                 print(line(row), flush=True)
                 if given.json:  # at once, as all of them take hours
@@ -98,6 +105,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dim", type=int, default=Model.named("efficientnet-lite0-int8").dim)
     parser.add_argument("--structures", nargs="+", choices=STRUCTURES, default=USUAL)
     parser.add_argument("--workspace", type=Path, help="where the files are made")
+    parser.add_argument("--keep", type=Path, help="where the files are made, and stay")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     return parser.parse_args()
