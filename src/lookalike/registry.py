@@ -1,6 +1,7 @@
 """Name -> class, loaded when first asked for. A new part is one file and one line here.
 
-Other packages add theirs under the entry-point group `lookalike.extractor` or `lookalike.index`.
+Other packages add theirs under the entry-point groups `lookalike.extractor`, `lookalike.local`,
+`lookalike.index` and `lookalike.comparator`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from .errors import UnknownName
 
-Seam = Literal["extractor", "index"]
+Seam = Literal["extractor", "local", "index", "comparator"]
 
 _TABLE: dict[Seam, dict[str, str]] = {
     "extractor": {
@@ -22,6 +23,10 @@ _TABLE: dict[Seam, dict[str, str]] = {
         "onnx": "lookalike.extract.onnx:OnnxExtractor",
         "timm": "lookalike.extract.timm:TimmExtractor",
         "vectors": "lookalike.extract.ready:ReadyVectors",
+    },
+    "local": {
+        "keypoints": "lookalike.extract.local:KeypointExtractor",
+        "timm": "lookalike.extract.timm:TimmExtractor",
     },
     "index": {
         "auto": "lookalike.index.auto:Auto",
@@ -32,6 +37,16 @@ _TABLE: dict[Seam, dict[str, str]] = {
         "ivfsq": "lookalike.index.compressed:IVFSQ",
         "lsh": "lookalike.index.lsh:LSH",
         "rabitq": "lookalike.index.compressed:RaBitQ",
+    },
+    "comparator": {
+        "basic": "lookalike.compare.basic:Basic",
+        "histogram": "lookalike.compare.histogram:Histogram",
+        "mutual": "lookalike.compare.mutual:Mutual",
+        "orb": "lookalike.compare.orb:Orb",
+        "phash": "lookalike.compare.phash:PHash",
+        "sift": "lookalike.compare.sift:Sift",
+        "ssim": "lookalike.compare.ssim:Ssim",
+        "verified": "lookalike.compare.verified:Verified",
     },
 }
 

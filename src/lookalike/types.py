@@ -116,7 +116,43 @@ class Record:
         return self.places[0].metadata
 
 
-_NO_SCORES: Mapping[str, float] = MappingProxyType({})
+Kinship = Literal["copy", "near", "similar"]
+"""The same picture, edited; the same scene or burst; only alike."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Where one picture was found in another: the keypoints that agree, and how they map."""
+
+    query_xy: npt.NDArray[np.float32]
+    """float32 [n, 2], of each match that agrees, in pixels of the query's original."""
+    candidate_xy: npt.NDArray[np.float32]
+    """float32 [n, 2], the same in pixels of the candidate's original."""
+    matches: int
+    """How many there were before geometry had its say."""
+    homography: npt.NDArray[np.float64] | None
+    """float64 [3, 3], query to candidate; None where no plane maps to a plane."""
+    region: npt.NDArray[np.float32] | None
+    """float32 [4, 2], the query's corners in the candidate, clockwise from its upper left."""
+    mirrored: bool
+    """Whether it was found as in a mirror."""
+
+    @property
+    def inliers(self) -> int:
+        """How many matches agree."""
+        return len(self.query_xy)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the command line and the service print."""
+        return {
+            "inliers": self.inliers,
+            "matches": self.matches,
+            "mirrored": self.mirrored,
+            "region": None if self.region is None else np.round(self.region, 1).tolist(),
+        }
+
+
+_NO_SCORES: Mapping[str, float | None] = MappingProxyType({})
 
 
 class Hit(NamedTuple):
@@ -130,8 +166,15 @@ class Hit(NamedTuple):
     """Higher is better, in the embedding's own scale (cosine: -1 to 1)."""
     distance: float
     """Lower is better, in the scale that the distance's name promises (cosine: 0 to 2)."""
-    scores: Mapping[str, float] = _NO_SCORES
-    """In each one's own scale: by comparator, or by embedding where several are fused."""
+    scores: Mapping[str, float | None] = _NO_SCORES
+    """In each one's own scale: by comparator, and by candidate source where several are fused.
+
+    None where a comparator could not compare.
+    """
+    kinship: Kinship | None = None
+    """What the picture is to the query, where the recipe tells."""
+    evidence: Evidence | None = None
+    """Where the query was found in the picture, where a comparator looked for it."""
 
     @property
     def id(self) -> str:
@@ -168,6 +211,8 @@ class Hit(NamedTuple):
             "score": round(self.score, 6),
             "distance": round(self.distance, 6),
             "scores": dict(self.scores),
+            "kinship": self.kinship,
+            "evidence": self.evidence.to_json() if self.evidence else None,
             "label": record.label,
             "metadata": dict(record.metadata),
         }

@@ -48,7 +48,12 @@ class TextEncoder(Protocol):
 
 @runtime_checkable
 class LocalExtractor(Protocol):
-    """Turns pictures into many descriptors each, with their places."""
+    """Turns pictures into many descriptors each, with their places. Safe to use from threads."""
+
+    fingerprint: str
+    """Changes whenever what it makes of a picture does."""
+    shortest_side: int
+    """A decoder may shrink a picture while its short side stays at least this long, in pixels."""
 
     def extract_local(self, pictures: Sequence[Picture]) -> list[LocalFeatures]:
         """The local features of each picture; none where nothing stands out."""
