@@ -799,10 +799,11 @@ def test_many_positions_are_ranked_as_few_are(name: str, distance: str, tmp_path
         structure.train(vectors)
     structure.add(vectors)
     chosen = np.sort(np.random.default_rng(3).choice(6_000, 5_000, replace=False))
-    apart = distances_between(queries, vectors[chosen], distance)
-    for positions, k in ((chosen, 7), (chosen[:4], 7), (chosen[:0], 7)):
-        expected = np.sort(apart[:, : len(positions)], axis=1)[:, :k]
-        rows, scores = structure.among(queries, k, positions)
+    others = np.setdiff1d(np.arange(6_000), chosen[:1_000])
+    apart = distances_between(queries, vectors, distance)
+    for positions in (chosen, chosen, others, chosen, chosen[:4], chosen[:0]):
+        expected = np.sort(apart[:, positions], axis=1)[:, :7]
+        rows, scores = structure.among(queries, 7, positions)
         assert np.isin(rows, positions).all()
         assert rows.shape == expected.shape
         assert np.allclose(wanted.at_zero - scores, expected, atol=2e-3)

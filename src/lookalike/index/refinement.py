@@ -23,6 +23,10 @@ from ..types import Neighbours, Vectors
 from . import Positions, faiss_calls, neighbours
 
 _NAME = "refinement.faiss"
+_KEPT_LEAST = 2_048
+"""Positions from which on a copy of their vectors is kept for the next query among the same."""
+_KEPT_BYTES = 64 << 20
+"""The largest such copy."""
 _COUNT_AT = 8
 """Where a FAISS file says its number of vectors: after its mark and the dimension."""
 
@@ -38,6 +42,7 @@ class Refinement:
         self._count = count
         self._index: Any = None
         self._stored: npt.NDArray[np.uint8] | None = None
+        self._kept: tuple[Positions, Any] | None = None
         if file is not None:
             weakref.finalize(self, _discard, path, file)
 
@@ -98,20 +103,47 @@ class Refinement:
         return codes.view(np.float32)
 
     def among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
-        """The `k` nearest of these positions; -1 past the end. `queries`: float32 [q, dim]."""
+        """The `k` nearest of these positions; -1 past the end. `queries`: float32 [q, dim].
+
+        Of many positions that several queries come with, as behind one filter, the vectors are
+        copied once: read one after the other they are compared in a quarter of the time.
+        """
         if not self._halves:
             return faiss_calls.among(self.index, queries, k, positions)
-        few, size = _empty_halves(self.index.d, self.index.metric_type), self._codes.shape[1]
+        kept = self._kept
+        if kept is None or kept[0] is not positions:
+            if not self._worth_keeping(positions):
+                return self._copied_among(queries, k, positions)
+            kept = self._kept = positions, self._copied(positions, self._empty())
+        found = faiss_calls.search(kept[1], queries, min(k, len(positions)), None)
+        return Neighbours(positions[found.rows], found.scores)
+
+    def _copied_among(self, queries: Vectors, k: int, positions: Positions) -> Neighbours:
+        few = self._empty()
 
         def compared(some: Positions) -> Neighbours:
-            few.codes.resize(len(some) * size)
-            codes = faiss.rev_swig_ptr(few.codes.data(), len(some) * size).reshape(-1, size)
-            np.take(self._codes, some, axis=0, out=codes, mode="clip")  # else through a copy
-            few.ntotal = len(some)
-            found = faiss_calls.search(few, queries, min(k, len(some)), None)
+            copied = self._copied(some, few)
+            found = faiss_calls.search(copied, queries, min(k, len(some)), None)
             return Neighbours(some[found.rows], found.scores)
 
         return neighbours.in_parts(compared, len(queries), k, positions)
+
+    def _worth_keeping(self, positions: Positions) -> bool:
+        return len(positions) >= _KEPT_LEAST and (
+            len(positions) * self._codes.shape[1] <= _KEPT_BYTES
+        )
+
+    def _copied(self, positions: Positions, into: Any) -> Any:
+        """A FAISS index filled with the vectors at these positions."""
+        size = self._codes.shape[1]
+        into.codes.resize(len(positions) * size)
+        codes = faiss.rev_swig_ptr(into.codes.data(), len(positions) * size).reshape(-1, size)
+        np.take(self._codes, positions, axis=0, out=codes, mode="clip")  # else through a copy
+        into.ntotal = len(positions)
+        return into
+
+    def _empty(self) -> Any:
+        return _empty_halves(self.index.d, self.index.metric_type)
 
     def best(self, queries: Vectors, candidates: Positions, k: int) -> Neighbours:
         """The `k` nearest of each query's candidates, int64 [q, c], -1 for none; -1 past the end.
