@@ -104,8 +104,8 @@ def test_every_truncation_is_refused(
     sift: list[tuple[LocalFeatures, tuple[int, int]]],
 ) -> None:
     data = packed(*sift[0])
-    for length in (*range(0, 200), len(data) // 2, len(data) - 1):
-        with pytest.raises(ValueError, match="packed features|no packed"):
+    for length in (*range(200), len(data) // 2, len(data) - 1):
+        with pytest.raises(ValueError, match="packed features"):
             unpacked(data[:length])
     with pytest.raises(ValueError, match="bytes instead of"):
         unpacked(data + b"x")
