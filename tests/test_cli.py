@@ -33,7 +33,10 @@ from lookalike.commands.opened import served_name
 
 COUNT = 12
 
-HIT_KEYS = {"id", "path", "places", "score", "distance", "scores", "label", "metadata"}
+HIT_KEYS = {
+    *("id", "path", "places", "score", "distance", "scores", "label", "metadata"),
+    *("kinship", "evidence", "alike"),
+}
 
 
 @pytest.fixture(scope="module")

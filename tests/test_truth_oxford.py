@@ -19,8 +19,7 @@ from samples import write
 from lookalike.errors import BadTruth
 from lookalike.evaluate import truth as truths
 from lookalike.evaluate.metrics import average_precision, trapezoid_average_precision
-from lookalike.evaluate.truth import Box
-from lookalike.types import Place, Record
+from lookalike.types import Box, Place, Record
 
 
 def id_of(path: Path) -> str:

@@ -8,7 +8,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
@@ -17,6 +17,7 @@ import numpy as np
 
 from . import ingest, picture, sources
 from . import recipe as recipes
+from .answering import Answering
 from .decoding import Encoded
 from .engine import Engine, OnLearning
 from .errors import (
@@ -28,20 +29,11 @@ from .errors import (
 )
 from .features import FeaturePipeline, Features
 from .places import place_of
-from .queries import (
-    Asking,
-    Question,
-    check_text,
-    combined,
-    mean,
-    text_encoder,
-    upload,
-    vectors_of,
-)
+from .queries import Asking, Described, Question, described, of_features, text_encoder, upload
 from .sources import Item
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
-from .types import Finding, Hit, Limits, Metadata, Place, Record, Vectors
+from .types import Box, Finding, Hit, Limits, Metadata, Place, Record, Vectors
 from .uploads import Thumbnails, Uploads
 
 if TYPE_CHECKING:
@@ -172,7 +164,7 @@ class Collection:
         place = Place(path, label, metadata or {}, features.byte_size, 0)
         self._uploads.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
-        (outcome,) = self.store.put([arrival], features.vectors)
+        (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
         record = self.store.get(features.sha256.hex())
         if record is None:
             raise UnknownPicture(features.sha256.hex())
@@ -226,6 +218,10 @@ class Collection:
         probes: int | Literal["all"] | None = None,
         ef_search: int | None = None,
         refine: int | None = None,
+        crop: Box | None = None,
+        compare: str | Sequence[str] | None = None,
+        order: Literal["last", "fused"] | None = None,
+        collapse: bool = False,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -235,9 +231,12 @@ class Collection:
         are not to be like. `where` is a filter (see `filters`); `threshold` keeps hits whose score
         is at least this, `radius` those whose distance is at most that. `embedding` searches by
         one of several alone, else they are fused. `probes`, `ef_search` and `refine` say how far
-        an index looks that has such a knob (see `types.Effort`). Raises `PictureError` if a query
-        cannot be decoded, `NoText` if the recipe reads
-        no text, `BadQuery` if the query makes no sense.
+        an index looks that has such a knob (see `types.Effort`). `crop` asks with a part of each
+        picture. `compare` names comparators that look again at the best candidates, in order; the
+        last orders them, or with `order` "fused" all together; unless given, as the recipe has it.
+        `collapse` puts hits that are nearly identical under the best of them. Raises
+        `PictureError` if a query cannot be decoded, `NoText` if the recipe reads no text,
+        `UnknownName` for a comparator that there is not, `BadQuery` if the query makes no sense.
         """
         question = Question(
             text,
@@ -253,16 +252,17 @@ class Collection:
             probes,
             ef_search,
             refine,
+            crop,
+            compare,
+            order,
+            collapse,
         )
         if not query and not question.texts:
             raise BadQuery("a search needs at least one picture, or text")
         engine = self._engine
         names = engine.dims(embedding)
-        given = [vectors_of(each, engine.pipeline, names, self.limits) for each in query]
-        if len(given) == 1:
-            return self._hits(engine, question, given[0])[0]
-        pictures = {name: mean([each[name] for each in given]) for name in names if given}
-        return self._hits(engine, question, pictures)[0]
+        given = [described(each, engine.pipeline, names, self.limits, crop) for each in query]
+        return self._answering(engine).together(question, given)
 
     def search_many(self, queries: Iterable[Query], **asking: Unpack[Asking]) -> Iterator[Answer]:
         """Answer each file (or each picture of each folder, list, archive) on its own, in order.
@@ -289,13 +289,13 @@ class Collection:
     def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
         engine = self._engine
         for done in _described(queries, engine):
-            good = [features for _, features in done if isinstance(features, Features)]
-            hits = iter(self._hits(engine, question, ingest.stacked(good)) if good else ())
-            for item, features in done:
-                if isinstance(features, Features):
+            good = [each for _, each in done if isinstance(each, Described)]
+            hits = iter(self._answering(engine).each(question, good) if good else ())
+            for item, each in done:
+                if isinstance(each, Described):
                     yield Answer(item.place.path, next(hits))
                 else:
-                    yield Answer(item.place.path, [], features)
+                    yield Answer(item.place.path, [], each)
 
     @_under_the_current_recipe
     def search_together(
@@ -308,54 +308,25 @@ class Collection:
         question, engine = Question(**asking), self._engine
         places, given = [], []
         for done in _described(queries, engine):
-            for item, features in done:
-                if isinstance(features, PictureError):
-                    raise features
+            for item, each in done:
+                if isinstance(each, PictureError):
+                    raise each
                 places.append(item.place.path)
-                given.append(features.vectors)
+                given.append(each)
         if not given:
             raise BadQuery("there is no picture in what you gave to search with")
-        pictures = {name: mean([each[name] for each in given]) for name in engine.extractors}
-        return Answer(places, self._hits(engine, question, pictures)[0])
+        return Answer(places, self._answering(engine).together(question, given))
 
     @_under_the_current_recipe
-    def more_like(
-        self,
-        id: str,
-        *,
-        k: int | None = 10,
-        offset: int = 0,
-        where: str | None = None,
-        threshold: float | None = None,
-        embedding: str | None = None,
-        radius: float | None = None,
-        probes: int | Literal["all"] | None = None,
-        ef_search: int | None = None,
-        refine: int | None = None,
-    ) -> list[Hit]:
+    def more_like(self, id: str, **asking: Unpack[Asking]) -> list[Hit]:
         """The `k` pictures most like a stored one, itself excepted; `UnknownPicture` if none is.
 
-        All else as for `search`.
+        `asking`: as for `search`, all that does not say what is asked with.
         """
-        asked = Question(
-            k=k,
-            offset=offset,
-            where=where,
-            threshold=threshold,
-            radius=radius,
-            probes=probes,
-            ef_search=ef_search,
-            refine=refine,
-        )
-        record = self[id]
-        engine = self._engine
-        vectors = {name: engine.store.vectors(name, record.id) for name in engine.dims(embedding)}
-        upto = None if k is None else k + offset
-        with_itself = replace(asked, k=None if upto is None else upto + 1, offset=0)
-        if self.most_hits is not None:
-            engine.check_number(vectors, with_itself, self.most_hits)
-        (hits,) = engine.hits(vectors, with_itself, page=k)
-        return [hit for hit in hits if hit.id != record.id][offset:upto]
+        question = Question(**asking)
+        if not question.only_pictures or question.crop is not None:
+            raise BadQuery("a stored picture is asked with as it is: no text, no crop")
+        return self._answering(self._engine).like_stored(question, self[id])
 
     @_under_the_current_recipe
     def vector(self, id: str, embedding: str | None = None) -> Vectors:
@@ -395,7 +366,9 @@ class Collection:
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""
-        record = self[id]
+        return self._original_of(self[id])
+
+    def _original_of(self, record: Record) -> Encoded:
         for place in record.places:
             try:
                 if self._uploads.owns(place.path):
@@ -503,32 +476,8 @@ class Collection:
         """The name of the recipe's first embedding."""
         return self.recipe.embeddings[0].name
 
-    def _hits(
-        self, engine: Engine, question: Question, pictures: Mapping[str, Vectors]
-    ) -> list[list[Hit]]:
-        """`pictures`: by embedding, float32 [q, dim]; empty where only words are asked with."""
-        vectors = self._asked(engine, question, pictures)
-        if self.most_hits is not None:
-            engine.check_number(vectors, question, self.most_hits)
-        return engine.hits(vectors, question)
-
-    def _asked(
-        self, engine: Engine, question: Question, pictures: Mapping[str, Vectors]
-    ) -> Mapping[str, Vectors]:
-        """All that is asked, as vectors of the embeddings that can answer."""
-        if question.only_pictures and question.embedding is None:
-            return pictures
-        names = engine.dims(question.embedding)
-        if question.only_pictures:
-            return {name: pictures[name] for name in names}
-        extractors = {name: engine.extractors[name] for name in names}
-        check_text(question, extractors, engine.recipe.name)
-        away = [vectors_of(each, engine.pipeline, names, self.limits) for each in question.unlike]
-        vectors = {
-            name: combined(pictures.get(name), question, [each[name] for each in away], extractor)
-            for name, extractor in extractors.items()
-        }
-        return {name: each for name, each in vectors.items() if each is not None}
+    def _answering(self, engine: Engine) -> Answering:
+        return Answering(engine, self.limits, self.most_hits, self._original_of)
 
     def _features_of_upload(self, data: bytes, name: str) -> Features:
         (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
@@ -543,15 +492,25 @@ def _is_file(numbered: tuple[int, Query]) -> bool:
 
 def _described(
     queries: Iterable[str | os.PathLike[str]], engine: Engine
-) -> Iterator[list[tuple[Item, Features | PictureError]]]:
-    """The features of every picture in these files, folders, lists and archives, in order.
+) -> Iterator[list[tuple[Item, Described | PictureError]]]:
+    """Every picture in these files, folders, lists and archives as it is asked with, in order.
 
     What nobody meant as a picture is left out.
     """
     items = ingest.queried([os.fspath(each) for each in queries])
-    for done in engine.pipeline.stream((item, ingest.encoded(item)) for item in items):
+    pairs = (((item, encoded), encoded) for item in items for encoded in (ingest.encoded(item),))
+    for done in engine.pipeline.stream(pairs):
         yield [
-            (item, features)
-            for item, features in done
+            (item, _asked(features, encoded))
+            for (item, encoded), features in done
             if isinstance(features, Features) or item.is_meant(features)
         ]
+
+
+def _asked(
+    features: Features | PictureError, encoded: Encoded | PictureError
+) -> Described | PictureError:
+    if isinstance(features, PictureError):
+        return features
+    assert isinstance(encoded, Encoded)
+    return of_features(features, encoded)

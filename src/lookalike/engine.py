@@ -12,20 +12,23 @@ import numpy as np
 
 from . import filters, fusion, ingest, registry
 from . import recipe as recipes
+from .compare import Comparator
 from .distances import distance_named
 from .errors import BadQuery, CollectionClosed, LookalikeError, TooManyHits, UnknownName
-from .extract import Extractor, Trainable
+from .extract import Extractor, LocalExtractor, Trainable
 from .features import FeaturePipeline
 from .queries import Question
 from .sources import Item
 from .store import ANYWHERE, EmbeddingPlan, Look
 from .store.embedded import EmbeddedStore
-from .types import Effort, Hit, Limits, Record, Vectors
+from .types import Effort, Hit, Limits, LocalFeatures, Record, Vectors
 
 OnLearning = Callable[[str, float], None]
 """Told what is learned, and the share that is done, 0 to 1."""
 
 
+LOCAL = "local"
+"""What the candidates of local features are called, beside the embeddings."""
 _ROUNDING = 1e-6
 """Of a fused score, which is from 0 to 1."""
 
@@ -54,7 +57,9 @@ class Engine:
         try:
             extractors = extractors_of(self.recipe, device)
             self._untrained = restore(extractors, kept.learned)
-            self.store = EmbeddedStore(folder, plans_for(self.recipe, extractors))
+            self.local: LocalExtractor = self.recipe.local.make_extractor(device)
+            plans = plans_for(self.recipe, extractors)
+            self.store = EmbeddedStore(folder, plans, self.local.fingerprint)
             self.extractors = extractors
         except LookalikeError as error:
             if not for_records:
@@ -67,6 +72,8 @@ class Engine:
         }
         self._indexes = {each.name: each.index.name for each in self.recipe.embeddings}
         self._weights = {each.name: each.weight for each in self.recipe.embeddings}
+        self._weights[LOCAL] = self.recipe.local.use.weight
+        self._comparators: dict[recipes.Part, Comparator] = {}
         self._folder = folder
         self._limits = limits
         self._starting = threading.Lock()
@@ -84,7 +91,8 @@ class Engine:
             if self._untrained:  # another process may have learned meanwhile
                 self._untrained = restore(self.extractors, self.store.learned())
             if self._started is None:
-                self._started = FeaturePipeline(self.extractors, self._limits)
+                local = self.local if self.makes_local_features else None
+                self._started = FeaturePipeline(self.extractors, self._limits, local)
             return self._started
 
     def dims(self, embedding: str | None) -> dict[str, int]:
@@ -96,6 +104,28 @@ class Engine:
         if embedding not in self._dims:
             raise UnknownName("embedding", embedding, self._dims)
         return {embedding: self._dims[embedding]}
+
+    @property
+    def makes_local_features(self) -> bool:
+        """Whether every picture gets local features when it comes."""
+        return self.recipe.local.use.stored == "at-ingest"
+
+    def comparators(self, names: str | Sequence[str] | None) -> dict[str, Comparator]:
+        """Those of these names in order, with the recipe's options; None: all of the recipe's."""
+        of_recipe = {part.name: part for part in self.recipe.comparators}
+        if names is None:
+            wanted = list(of_recipe.values())
+        else:
+            named = [names] if isinstance(names, str) else names
+            wanted = [of_recipe.get(name) or recipes.comparator(name) for name in named]
+        return {part.name: self._comparator(part) for part in wanted}
+
+    def _comparator(self, part: recipes.Part) -> Comparator:
+        made = self._comparators.get(part)
+        if made is None:
+            made = registry.load("comparator", part.name)(part.options)
+            self._comparators[part] = made
+        return made
 
     def learn(self, found: Callable[[], Iterator[Item]], on_learning: OnLearning | None) -> None:
         """Let what has to learn do so from a sample of what is found; once in a collection."""
@@ -109,10 +139,15 @@ class Engine:
                 self._untrained = restore(self.extractors, {name: kept}, self._untrained)
 
     def hits(
-        self, vectors: Mapping[str, Vectors], question: Question, page: int | None = None
+        self,
+        vectors: Mapping[str, Vectors],
+        question: Question,
+        page: int | None = None,
+        local: Sequence[LocalFeatures] | None = None,
     ) -> list[list[Hit]]:
         """Vectors by embedding, float32 [q, dim] -> the hits of each query, best first.
 
+        `local`: the features of each, where they find candidates too.
         Where several are fused, each one's nearest are looked at as far as the recipe says, or as
         `page` does, which is `k` unless given; not as far as `offset`, so that pages agree.
         """
@@ -121,14 +156,16 @@ class Engine:
                 raise BadQuery("the query vector holds NaN, infinity or values too large")
         look = ANYWHERE if question.looks_anywhere else self._look(question, vectors)
         upto = None if question.k is None else int(question.k) + int(question.offset)
-        if len(vectors) == 1:
+        if self.recipe.local.use.matching == "none" or question.embedding is not None:
+            local = None
+        if len(vectors) == 1 and local is None:
             ((name, matrix),) = vectors.items()
             hits = self._nearest(name, matrix, upto, look)
         else:
             depth = page or question.k
             if depth is not None:
                 depth = max(int(depth), self.recipe.fusion.candidates)
-            hits = self._fused(vectors, depth, upto, look)
+            hits = self._fused(vectors, local, depth, upto, look)
         if question.offset:
             hits = [each[question.offset :] for each in hits]
         if look.least is not None:
@@ -194,13 +231,21 @@ class Engine:
         return [[Hit(record, score, at_zero - score) for record, score in each] for each in found]
 
     def _fused(
-        self, vectors: Mapping[str, Vectors], depth: int | None, upto: int | None, look: Look
+        self,
+        vectors: Mapping[str, Vectors],
+        local: Sequence[LocalFeatures] | None,
+        depth: int | None,
+        upto: int | None,
+        look: Look,
     ) -> list[list[Hit]]:
         each_ones = replace(look, least=None)  # the threshold is of the fused scores
         found = {
             name: self.store.nearest(name, matrix, depth, each_ones)
             for name, matrix in vectors.items()
         }
+        if local is not None:
+            exactly = self.recipe.local.use.matching == "exhaustive"
+            found[LOCAL] = self.store.voted(local, depth, each_ones, exactly=exactly)
         count = len(next(iter(vectors.values())))
         return [
             self._fused_one(

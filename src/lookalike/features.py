@@ -17,9 +17,9 @@ import numpy as np
 
 from .decoding import DecodePool, Encoded
 from .errors import PictureError
-from .extract import Descriptors, Extractor, Trainable
+from .extract import Descriptors, Extractor, LocalExtractor, Trainable
 from .picture import from_pixels
-from .types import Limits, Picture, Vectors
+from .types import Limits, LocalFeatures, Picture, Vectors
 
 _BATCH = 16
 _BATCH_BYTES = 64_000_000
@@ -39,20 +39,31 @@ class Features:
     byte_size: int
     vectors: Mapping[str, Vectors]
     """By embedding, float32 [1, dim]."""
+    local: LocalFeatures | None = None
+    """Where the recipe has them made of every picture."""
 
 
 class FeaturePipeline:
     """Decodes and describes, on all cores. Safe to use from several threads at once."""
 
-    def __init__(self, extractors: Mapping[str, Extractor], limits: Limits) -> None:
+    def __init__(
+        self,
+        extractors: Mapping[str, Extractor],
+        limits: Limits,
+        local: LocalExtractor | None = None,
+    ) -> None:
+        """`local`: what makes local features of every picture, if something does."""
         self._extractors = extractors
-        self._shortest_side = max(each.shortest_side for each in extractors.values())
+        self._local = local
+        sides = [each.shortest_side for each in extractors.values()]
+        self._shortest_side = max([*sides, local.shortest_side] if local else sides)
         self._lanes = (os.cpu_count() or 1) + 1
         self.decoder = DecodePool(self._lanes, limits)
 
     def of_pictures(self, pictures: Sequence[Picture]) -> list[Features]:
         """Decoded pictures -> their features, in order."""
         vectors = {name: each.extract(pictures) for name, each in self._extractors.items()}
+        local = self._local.extract_local(pictures) if self._local else None
         return [
             Features(
                 picture.sha256,
@@ -60,6 +71,7 @@ class FeaturePipeline:
                 picture.original_size,
                 picture.byte_size,
                 {name: matrix[i : i + 1] for name, matrix in vectors.items()},
+                local[i] if local else None,
             )
             for i, picture in enumerate(pictures)
         ]
@@ -77,6 +89,15 @@ class FeaturePipeline:
         stream needs no more memory than that.
         """
         return self._in_lanes(pairs, self.of_batch)
+
+    def decoded(
+        self,
+        pairs: Iterable[tuple[_Item, Encoded | PictureError]],
+        shortest_side: int,
+        describe: Callable[[Sequence[Picture]], Sequence[_Result]],
+    ) -> Iterator[list[tuple[_Item, _Result | PictureError]]]:
+        """The same with anything else that is made of pictures, at least so many pixels wide."""
+        return self._in_lanes(pairs, lambda batch: self._described(batch, describe, shortest_side))
 
     def samples(
         self, every: Iterable[Encoded | PictureError], extractor: Trainable
@@ -101,10 +122,11 @@ class FeaturePipeline:
         self,
         batch: Sequence[Encoded | PictureError],
         describe: Callable[[Sequence[Picture]], Sequence[_Result]],
+        shortest_side: int | None = None,
     ) -> list[_Result | PictureError]:
         """What `describe` makes of those that can be decoded, all together; in order."""
         readable = [each for each in batch if isinstance(each, Encoded)]
-        decoded = iter(self.decoder.decode_batch(readable, self._shortest_side))
+        decoded = iter(self.decoder.decode_batch(readable, shortest_side or self._shortest_side))
         every = [next(decoded) if isinstance(each, Encoded) else each for each in batch]
         pictures = [each for each in every if isinstance(each, Picture)]
         described = iter(describe(pictures) if pictures else ())

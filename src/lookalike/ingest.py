@@ -22,7 +22,7 @@ from .features import FeaturePipeline, Features
 from .places import place_of
 from .sources import Item
 from .store import Arrival, LedgerEntry, Refusal, Store
-from .types import Place, Vectors
+from .types import LocalFeatures, Place, Vectors
 
 _ASKED_AT_ONCE = 512
 
@@ -158,6 +158,12 @@ def stacked(every: Sequence[Features]) -> dict[str, Vectors]:
     return {name: np.concatenate([each.vectors[name] for each in every]) for name in names}
 
 
+def local_of(every: Sequence[Features]) -> list[LocalFeatures] | None:
+    """The local features of several pictures, if the recipe has them made of every picture."""
+    made = [each.local for each in every if each.local is not None]
+    return made if len(made) == len(every) else None
+
+
 def _to_do(
     items: Iterable[Item], store: Store, report: Report, tell: OnProgress, *, retry: bool
 ) -> Iterator[Item]:
@@ -202,7 +208,8 @@ def _put(
     good = [(item, each) for item, each in done if isinstance(each, Features)]
     if good:
         arrivals = [arrival_of(features, item.place) for item, features in good]
-        outcomes = store.put(arrivals, stacked([features for _, features in good]))
+        every = [features for _, features in good]
+        outcomes = store.put(arrivals, stacked(every), local_of(every))
         report.stored += outcomes.count("stored")
         report.copies += outcomes.count("copy")
         report.replaced += outcomes.count("replaced")

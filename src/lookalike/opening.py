@@ -84,8 +84,9 @@ def _check_same(folder: Path, named: recipes.Recipe, device: str) -> None:
 
 
 def _vectors_by(recipe: recipes.Recipe) -> list[tuple[object, ...]]:
-    """What decides the vectors of a recipe, and how they are compared."""
-    return [
+    """What decides the vectors and local features of a recipe, and how they are compared."""
+    vectors = [
         (each.name, each.extractor, each.distance, each.pca, each.index.name)
         for each in recipe.embeddings
     ]
+    return [*vectors, (recipe.local.extractor, recipe.local.use.stored, recipe.local.use.matching)]

@@ -15,9 +15,9 @@ from .decoding import Encoded
 from .errors import BadQuery, NoText, PictureError
 from .extract import Extractor, TextEncoder
 from .extract.pooling import unit
-from .features import FeaturePipeline
+from .features import FeaturePipeline, Features
 from .places import place_of
-from .types import Effort, Limits, Vectors
+from .types import Box, Effort, Limits, LocalFeatures, Picture, Vectors
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _UNLIKE_WEIGHT = 0.5
 """How much of what hits are to be unlike is taken away from what they are to be like."""
+_FULL_SIZE = 1_000_000_000
+"""A shortest side that no picture has, so that none is shrunk as it is decoded."""
 
 
 class Asking(TypedDict, total=False):
@@ -53,6 +55,10 @@ class Asking(TypedDict, total=False):
     probes: int | Literal["all"] | None
     ef_search: int | None
     refine: int | None
+    crop: Box | None
+    compare: str | Sequence[str] | None
+    order: Literal["last", "fused"] | None
+    collapse: bool
 
 
 @dataclass(slots=True)
@@ -87,6 +93,14 @@ class Question:
     """How far the index looks, with the next two; see `types.Effort`."""
     ef_search: int | None = None
     refine: int | None = None
+    crop: Box | None = None
+    """The part of the pictures that is asked with; all of them unless given."""
+    compare: str | Sequence[str] | None = None
+    """Comparators that look again, in order; None for those of the recipe."""
+    order: Literal["last", "fused"] | None = None
+    """What becomes of their scores; None for what the recipe says."""
+    collapse: bool = False
+    """Whether hits that are nearly identical to a better one are put under that."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k
@@ -102,6 +116,14 @@ class Question:
             raise BadQuery(f"text_weight must be from 0 to 1, not {self.text_weight}")
         if self.text == "" or self.text or self.unlike_text:
             self._check_texts()
+        if self.order not in (None, "last", "fused"):
+            raise BadQuery(f"order must be last or fused, not {self.order!r}")
+        box = self.crop
+        if box is not None and not (box.x >= 0 and box.y >= 0 and box.width > 0 and box.height > 0):
+            raise BadQuery(
+                f"a crop is x, y, width and height in pixels, not "
+                f"{box.x:g}, {box.y:g}, {box.width:g}, {box.height:g}"
+            )
 
     def _check_texts(self) -> None:
         if not all(each.strip() for each in (*self.texts, *self.unlike_texts)):
@@ -148,29 +170,86 @@ def _is_whole(number: object) -> bool:
     return type(number) is int or isinstance(number, np.integer)
 
 
-def vectors_of(
-    query: Query, pipeline: FeaturePipeline, dims: Mapping[str, int], limits: Limits
-) -> dict[str, Vectors]:
-    """One picture in any form -> float32 [1, dim] for each embedding.
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """A picture that is asked with, as a recipe sees it."""
+
+    vectors: Mapping[str, Vectors]
+    """By embedding, float32 [1, dim]."""
+    local: LocalFeatures | None = None
+    """Where the recipe has them made of every picture."""
+    source: Encoded | Picture | None = None
+    """None for a vector that came ready."""
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the original in pixels."""
+
+    def decoded(self, pipeline: FeaturePipeline, shortest_side: int) -> Picture:
+        """The picture, of at least so many pixels; `BadQuery` where there is none."""
+        if isinstance(self.source, Picture):
+            return self.source
+        if self.source is None:
+            raise BadQuery("a vector cannot be compared as a picture can: give the picture")
+        return pipeline.decoder.decode(self.source, shortest_side)
+
+
+def described(
+    query: Query,
+    pipeline: FeaturePipeline,
+    dims: Mapping[str, int],
+    limits: Limits,
+    crop: Box | None = None,
+) -> Described:
+    """One picture in any form, or the part of it in `crop`, as a recipe sees it.
 
     `dims`: by embedding. `PictureError` if it cannot be decoded, `BadQuery` if it is no query.
     """
     if isinstance(query, np.ndarray) and query.ndim < 3 and query.dtype != np.uint8:
-        return {name: _ready(query, name, dim) for name, dim in dims.items()}
+        if crop is not None:
+            raise BadQuery("a vector has no part to crop")
+        return Described({name: _ready(query, name, dim) for name, dim in dims.items()})
+    source = _source(query, limits)
+    if crop is not None:
+        source = _cropped(source, crop, pipeline)
+    if isinstance(source, Picture):
+        return of_features(pipeline.of_pictures([source])[0], source)
+    (features,) = pipeline.of_batch([source])
+    if isinstance(features, PictureError):
+        raise features
+    return of_features(features, source)
+
+
+def of_features(features: Features, source: Encoded | Picture) -> Described:
+    """What a pipeline made of a picture."""
+    return Described(features.vectors, features.local, source, features.original_size)
+
+
+def _source(query: Query, limits: Limits) -> Encoded | Picture:
+    """What is to be decoded, or is already."""
     if isinstance(query, bytes | bytearray | memoryview):
-        return _decoded(upload(bytes(query), "the query", limits), pipeline)
+        return upload(bytes(query), "the query", limits)
     if isinstance(query, str | os.PathLike):
-        return _decoded(sources.encoded_at(place_of(os.fspath(query))), pipeline)
+        return sources.encoded_at(place_of(os.fspath(query)))
     if isinstance(query, np.ndarray):
-        ready = picture.from_pixels(query)
-    elif hasattr(query, "convert") and hasattr(query, "size"):
-        ready = picture.from_pil(query)
-    else:
+        return picture.from_pixels(query)
+    if hasattr(query, "convert") and hasattr(query, "size"):
+        return picture.from_pil(query)
+    raise BadQuery(
+        f"cannot search with {type(query).__name__}: give a path, the bytes of a picture, "
+        "uint8 pixels, a float vector or a PIL image"
+    )
+
+
+def _cropped(source: Encoded | Picture, crop: Box, pipeline: FeaturePipeline) -> Picture:
+    """The part of a picture, of all its pixels."""
+    if isinstance(source, Encoded):
+        source = pipeline.decoder.decode(source, _FULL_SIZE)
+    height, width = source.pixels.shape[:2]
+    if crop.x >= width or crop.y >= height:
         raise BadQuery(
-            f"cannot search with {type(query).__name__}: give a path, the bytes of a picture, "
-            "uint8 pixels, a float vector or a PIL image"
+            f"the crop begins at {crop.x:g}, {crop.y:g}, outside the picture, which has "
+            f"{width} x {height} pixels"
         )
-    return dict(pipeline.of_pictures([ready])[0].vectors)
+    return picture.from_pixels(crop.crop(source.pixels))
 
 
 def upload(data: bytes, name: str, limits: Limits) -> Encoded:
@@ -232,13 +311,6 @@ def check_text(question: Question, extractors: Mapping[str, Extractor], recipe: 
     ):
         named = question.embedding
         raise NoText(f"the embedding {named}" if named else f"the recipe {recipe}")
-
-
-def _decoded(encoded: Encoded, pipeline: FeaturePipeline) -> dict[str, Vectors]:
-    (features,) = pipeline.of_batch([encoded])
-    if isinstance(features, PictureError):
-        raise features
-    return dict(features.vectors)
 
 
 def _ready(vector: np.ndarray[Any, Any], name: str, dim: int) -> Vectors:

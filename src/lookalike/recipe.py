@@ -1,8 +1,9 @@
 """What a recipe is, and how it is read.
 
 A recipe is a TOML file: which embeddings a collection has, and for each the extractor that makes
-its vectors, the distance that compares them and the index that finds the nearest. The ready ones
-lie in `recipes/`; any other is given as a path. Of an ONNX file one is made on the spot.
+its vectors, the distance that compares them and the index that finds the nearest; which local
+features are kept beside them; and which comparators look again at the best candidates. The ready
+ones lie in `recipes/`; any other is given as a path. Of an ONNX file one is made on the spot.
 """
 
 from __future__ import annotations
@@ -68,6 +69,49 @@ class Fusion:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalUse:
+    """When local features are made, and whether they find candidates by themselves."""
+
+    stored: Literal["at-ingest", "when-needed"] = "when-needed"
+    matching: Literal["none", "votes", "exhaustive"] = "none"
+    """By the votes of an inverted file, or by mutual matches with every picture."""
+    weight: float = 1.0
+    """How much their candidates count beside those of the embeddings."""
+
+    def __post_init__(self) -> None:
+        if self.matching != "none" and self.stored != "at-ingest":
+            raise ValueError(f'matching by {self.matching} needs stored = "at-ingest"')
+        if not 0 < self.weight < math.inf:
+            raise ValueError(f"weight must be a number above 0, not {self.weight}")
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The local features of a collection: what makes them, and what for."""
+
+    extractor: Part
+    use: LocalUse
+
+    def make_extractor(self, device: Device) -> Any:
+        """What makes them."""
+        return registry.load("local", self.extractor.name)(self.extractor.options, device)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """Which candidates the comparators look at, and what becomes of their scores."""
+
+    candidates: int = 50
+    """The best so many are compared."""
+    order: Literal["last", "fused"] = "last"
+    """By the last comparator, or by the ranks that all of them give, and the first look."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.candidates <= 10_000:
+            raise ValueError(f"candidates must be 1 to 10,000, not {self.candidates}")
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How the pictures of a collection are described, compared and found."""
 
@@ -75,6 +119,10 @@ class Recipe:
     summary: str
     embeddings: tuple[Embedding, ...]
     fusion: Fusion
+    local: Local
+    comparators: tuple[Part, ...]
+    """In the order in which they are asked."""
+    second_look: SecondLook
     text: str
     """The TOML it was read from, which is what a collection keeps."""
 
@@ -110,7 +158,8 @@ def parse(text: str, source: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source} is not TOML: {error}") from error
-    check_keys(table, ("name", "summary", "embeddings", "fusion"), source)
+    known = ("name", "summary", "embeddings", "fusion", "local", "comparators", "second_look")
+    check_keys(table, known, source)
     embeddings = subtable(table, "embeddings", source)
     if not embeddings:
         raise RecipeError(f"{source} has no [embeddings.NAME]: add at least one")
@@ -122,6 +171,11 @@ def parse(text: str, source: str) -> Recipe:
             for name in embeddings
         ),
         fusion=typed(Fusion, subtable(table, "fusion", source), f"{source}, fusion"),
+        local=_local(subtable(table, "local", source), f"{source}, local"),
+        comparators=_comparators(subtable(table, "comparators", source), f"{source}, comparators"),
+        second_look=typed(
+            SecondLook, subtable(table, "second_look", source), f"{source}, second_look"
+        ),
         text=text,
     )
 
@@ -186,10 +240,35 @@ def _embedding(name: str, table: Mapping[str, Any], where: str) -> Embedding:
     )
 
 
-def _part(seam: Literal["extractor", "index"], table: Mapping[str, Any], where: str) -> Part:
-    given = dict(subtable(table, seam, where))
+def _local(table: Mapping[str, Any], where: str) -> Local:
+    """The table, or the usual local features where there is none."""
+    use = {key: value for key, value in table.items() if key != "extractor"}
+    named = table if "extractor" in table else {"extractor": {"name": "keypoints"}}
+    return Local(_part("local", named, where, key="extractor"), typed(LocalUse, use, where))
+
+
+def _comparators(table: Mapping[str, Any], where: str) -> tuple[Part, ...]:
+    return tuple(comparator(name, subtable(table, name, where), where) for name in table)
+
+
+def comparator(name: str, options: Mapping[str, Any] | None = None, where: str = "") -> Part:
+    """A comparator by its name; `UnknownName` suggests the nearest."""
+    kind = registry.load("comparator", name).Options
+    return Part(name, typed(kind, options or {}, f"{where}.{name}"))
+
+
+def _part(
+    seam: Literal["extractor", "local", "index"],
+    table: Mapping[str, Any],
+    where: str,
+    *,
+    key: str | None = None,
+) -> Part:
+    """A part by the table `key` in `table`, which is the seam's name unless given."""
+    key = key or seam
+    given = dict(subtable(table, key, where))
     name = given.pop("name", None)
     if not isinstance(name, str):
-        raise RecipeError(f"{where}.{seam} needs a name, one of: {', '.join(registry.names(seam))}")
+        raise RecipeError(f"{where}.{key} needs a name, one of: {', '.join(registry.names(seam))}")
     kind = registry.load(seam, name).Options
-    return Part(name, typed(kind, given, f"{where}.{seam} ({name})"))
+    return Part(name, typed(kind, given, f"{where}.{key} ({name})"))

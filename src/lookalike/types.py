@@ -54,6 +54,26 @@ class Picture:
     """Length of the encoded bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A part of a picture, in pixels of the upright original, from its top left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def crop(self, pixels: Pixels) -> Pixels:
+        """What lies in the box, uint8 [h, w, 3], of all pixels of a picture in full size.
+
+        Edges are rounded, and cut to the picture; at least one pixel is left.
+        """
+        height, width = pixels.shape[:2]
+        left, top = min(max(round(self.x), 0), width - 1), min(max(round(self.y), 0), height - 1)
+        right, bottom = round(self.x + self.width), round(self.y + self.height)
+        return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalFeatures:
     """What stands out in one picture: n keypoints, the strongest first, and their descriptors."""
@@ -175,6 +195,8 @@ class Hit(NamedTuple):
     """What the picture is to the query, where the recipe tells."""
     evidence: Evidence | None = None
     """Where the query was found in the picture, where a comparator looked for it."""
+    alike: tuple[Any, ...] = ()
+    """Other hits, nearly identical to this better one, where hits are collapsed."""
 
     @property
     def id(self) -> str:
@@ -215,6 +237,10 @@ class Hit(NamedTuple):
             "evidence": self.evidence.to_json() if self.evidence else None,
             "label": record.label,
             "metadata": dict(record.metadata),
+            "alike": [
+                {"id": hit.id, "path": hit.path, "score": round(hit.score, 6)}
+                for hit in self.alike
+            ],
         }
 
 

@@ -15,7 +15,8 @@ from ..evaluate.asking import Cost
 from ..evaluate.harness import Measure
 from ..evaluate.metrics import Mean, Values
 from ..evaluate.thresholds import Curve, Threshold
-from ..evaluate.truth import Box, Setup
+from ..evaluate.truth import Setup
+from ..types import Box
 
 SIGNIFICANT = 0.05
 """A difference is called one where chance alone gives as large a one less often than this."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from ..comparison import Found, RecipeComparison, WorstQuery
 from ..decoding import DecodePool
 from ..errors import PictureError
-from ..evaluate.truth import Box
 from ..picture import from_pixels, thumbnail
 from ..sources import encoded_at
+from ..types import Box
 from .markup import Markup, element
 from .parts import section
 

@@ -83,6 +83,25 @@ class Pictures(BaseModel):
     total: int
 
 
+class Evidence(BaseModel):
+    """Where a query was found in a picture."""
+
+    inliers: int = Field(description="Keypoints that agree on where it lies.")
+    matches: int = Field(description="Matches before geometry had its say.")
+    mirrored: bool
+    region: list[tuple[float, float]] | None = Field(
+        description="The query's corners in the picture, clockwise from the upper left, in pixels."
+    )
+
+
+class Alike(BaseModel):
+    """A picture that is nearly identical to a better hit."""
+
+    id: str
+    path: str
+    score: float
+
+
 class FoundPicture(BaseModel):
     """A stored picture that answers a query, as `lookalike search --json` prints it, and more."""
 
@@ -91,9 +110,16 @@ class FoundPicture(BaseModel):
     places: list[str]
     score: float = Field(description="Higher is more alike; for the default recipe -1 to 1.")
     distance: float
-    scores: dict[str, float]
+    scores: dict[str, float | None] = Field(
+        description="By comparator, in its own scale, null where it could not compare."
+    )
+    kinship: Literal["copy", "near", "similar"] | None = Field(
+        description="What it is to the query, where the recipe tells."
+    )
+    evidence: Evidence | None
     label: str | None
     metadata: dict[str, Any]
+    alike: list[Alike] = Field(description="With `collapse`, what it stands for as well.")
     width: int
     height: int
     thumbnail: str = Field(description="Where its thumbnail is.")

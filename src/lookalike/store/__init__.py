@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..filters import Filter
-from ..types import Effort, Finding, Place, Record, Vectors
+from ..types import Effort, Finding, LocalFeatures, Place, Record, Vectors
 
 Verdict = Literal["stored", "copy", "skipped", "retry"]
 Outcome = Literal["stored", "copy", "replaced", "unchanged"]
@@ -97,10 +97,41 @@ ANYWHERE = Look()
 class Store(Protocol):
     """Where a collection keeps its records and vectors. Safe to use from several threads."""
 
-    def put(self, arrivals: Sequence[Arrival], vectors: Mapping[str, Vectors]) -> list[Outcome]:
+    def put(
+        self,
+        arrivals: Sequence[Arrival],
+        vectors: Mapping[str, Vectors],
+        local: Sequence[LocalFeatures] | None = None,
+    ) -> list[Outcome]:
         """Store all in one transaction; durable and findable when this returns.
 
-        `vectors`: by embedding, float32 [len(arrivals), dim].
+        `vectors`: by embedding, float32 [len(arrivals), dim]; `local`: the features of each.
+        """
+        ...
+
+    def local_features(self, ids: Sequence[str]) -> dict[str, LocalFeatures]:
+        """Those that are stored of these pictures, by id."""
+        ...
+
+    def keep_local_features(self, features: Mapping[str, LocalFeatures]) -> None:
+        """Keep those of pictures that have none yet, by id."""
+        ...
+
+    def lacking_local_features(self, after: int, limit: int) -> list[tuple[int, Record]]:
+        """Pictures without local features, by row, above `after`."""
+        ...
+
+    def voted(
+        self,
+        features: Sequence[LocalFeatures],
+        count: int | None,
+        look: Look = ANYWHERE,
+        *,
+        exactly: bool = False,
+    ) -> list[list[tuple[Record, float]]]:
+        """The `count` records that the local features of each query vote for, best first.
+
+        `exactly`: by mutual matches with every picture, in time linear in their number.
         """
         ...
 

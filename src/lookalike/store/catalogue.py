@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -26,7 +26,16 @@ from ..errors import (
 )
 from ..filters import Filter
 from ..types import Place, Record, Rows, Vectors
-from . import Arrival, EmbeddingPlan, LedgerEntry, Outcome, Refusal, embeddings, ledger
+from . import (
+    Arrival,
+    EmbeddingPlan,
+    LedgerEntry,
+    Outcome,
+    Refusal,
+    embeddings,
+    ledger,
+    local_features,
+)
 from .connection import BUSY_SECONDS, Connection, readable, translated
 from .embeddings import Embedding
 from .sql_filters import condition
@@ -37,6 +46,14 @@ VERSION = 1
 _APPLICATION_ID = 0x6C6F6F6B  # "look"
 _AT_ONCE = 500
 """Ids in one query."""
+
+
+class PackedFeatures(NamedTuple):
+    """Local features as they are stored."""
+
+    fingerprint: str
+    """Of the extractor that made them."""
+    by_id: Mapping[str, bytes]
 
 
 class Catalogue:
@@ -148,15 +165,21 @@ class Catalogue:
         self,
         arrivals: Sequence[Arrival],
         vectors: Mapping[int, Vectors],
+        local: PackedFeatures | None = None,
     ) -> list[Outcome]:
         """Store all in one transaction; `vectors`: by embedding number, one row an arrival."""
         with self.writing() as connection:
             for number in vectors:
                 embeddings.in_use(connection, number)
-            return [
+            outcomes = [
                 put_one(connection, arrival, {n: each[i] for n, each in vectors.items()})
                 for i, arrival in enumerate(arrivals)
             ]
+            if local is not None:
+                id_at = self.rows_of(connection, [arrival.sha256.hex() for arrival in arrivals])
+                packed = {row: local.by_id[id] for row, id in id_at.items()}
+                local_features.keep(connection, local.fingerprint, packed)
+            return outcomes
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Note paths that gave no picture. One that may be retried keeps what it gave before."""

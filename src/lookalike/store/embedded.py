@@ -22,11 +22,34 @@ from ..errors import (
     UnknownPicture,
 )
 from ..filters import Filter
-from ..types import Effort, Finding, Place, Record, Rows, Trial, Tuning, Vectors
-from . import ANYWHERE, Arrival, EmbeddingPlan, LedgerEntry, Look, Outcome, Refusal, embeddings
-from .catalogue import Catalogue
+from ..local.packing import packed, unpacked
+from ..types import (
+    Effort,
+    Finding,
+    LocalFeatures,
+    Place,
+    Record,
+    Rows,
+    Trial,
+    Tuning,
+    Vectors,
+)
+from . import (
+    ANYWHERE,
+    Arrival,
+    EmbeddingPlan,
+    LedgerEntry,
+    Look,
+    Outcome,
+    Refusal,
+    embeddings,
+    local_features,
+)
+from .catalogue import Catalogue, PackedFeatures
+from .connection import readable
 from .embedding_index import EmbeddingIndex
 from .embeddings import Embedding
+from .local_index import LocalIndex
 from .measuring import Sample
 from .writes import remove_if_nowhere
 
@@ -54,8 +77,10 @@ class _Seen:
 class EmbeddedStore:
     """See `Store`. Several processes may use one folder: each notices the others' commits."""
 
-    def __init__(self, folder: Path, plans: Sequence[EmbeddingPlan]) -> None:
+    def __init__(self, folder: Path, plans: Sequence[EmbeddingPlan], local: str = "") -> None:
+        """`local`: the fingerprint of what makes the local features."""
         self._catalogue = Catalogue(folder)
+        self._local = local
         try:
             with self._catalogue.reading() as connection:
                 stored = embeddings.current(connection)
@@ -71,6 +96,7 @@ class EmbeddedStore:
             plan.name: EmbeddingIndex(self._catalogue, plan, stored[plan.name].number)
             for plan in plans
         }
+        self._votes = LocalIndex(self._catalogue, local)
         self._noting = threading.Lock()
         self._changes = 0
         self._seen = _Seen()
@@ -96,7 +122,12 @@ class EmbeddedStore:
         with contextlib.closing(Catalogue(folder)) as catalogue, catalogue.reading() as connection:
             return Kept(catalogue.recipe(), embeddings.learned(connection))
 
-    def put(self, arrivals: Sequence[Arrival], vectors: Mapping[str, Vectors]) -> list[Outcome]:
+    def put(
+        self,
+        arrivals: Sequence[Arrival],
+        vectors: Mapping[str, Vectors],
+        local: Sequence[LocalFeatures] | None = None,
+    ) -> list[Outcome]:
         """Store all in one transaction; durable and findable when this returns."""
         if set(vectors) != set(self._stored):
             raise BadQuery(
@@ -106,7 +137,13 @@ class EmbeddedStore:
             raise BadQuery("a picture's sha256 has 32 bytes; nothing was stored")
         checked = _checked(vectors, self._stored, len(arrivals))
         numbered = {self._stored[name].number: matrix for name, matrix in checked.items()}
-        return self._catalogue.put(arrivals, numbered)
+        if local is None:
+            return self._catalogue.put(arrivals, numbered)
+        by_id = {
+            arrival.sha256.hex(): packed(features, (arrival.width, arrival.height))
+            for arrival, features in zip(arrivals, local, strict=True)
+        }
+        return self._catalogue.put(arrivals, numbered, PackedFeatures(self._local, by_id))
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Note paths that gave no picture. One that may be retried keeps what it gave before."""
@@ -137,6 +174,55 @@ class EmbeddedStore:
             if len(found) == 0:  # none is, or it has just been removed
                 raise UnknownPicture(id)
             return found
+
+    def local_features(self, ids: Sequence[str]) -> dict[str, LocalFeatures]:
+        """Those that are stored of these pictures, by id."""
+        with self._catalogue.reading() as connection:
+            id_at = self._catalogue.rows_of(connection, ids)
+            found = local_features.stored(connection, self._local, list(id_at))
+        with readable(self._catalogue.folder):
+            return {id_at[row]: unpacked(data) for row, data in found.items()}
+
+    def keep_local_features(self, features: Mapping[str, LocalFeatures]) -> None:
+        """Keep those of pictures that have none yet, by id."""
+        seen = self._current()
+        with self._catalogue.reading() as connection:
+            id_at = self._catalogue.rows_of(connection, list(features))
+        records = self._records(seen, [list(id_at)])
+        made = {
+            row: packed(features[id], (records[row].width, records[row].height))
+            for row, id in id_at.items()
+            if row in records
+        }
+        with self._catalogue.writing() as connection:
+            for each in self._stored.values():
+                embeddings.in_use(connection, each.number)
+            local_features.keep(connection, self._local, made)
+
+    def lacking_local_features(self, after: int, limit: int) -> list[tuple[int, Record]]:
+        """Pictures without local features, by row, above `after`."""
+        with self._catalogue.reading() as connection:
+            rows = local_features.lacking(connection, self._local, after, limit)
+            records = self._catalogue.records(connection, rows)
+        return [(row, records[row]) for row in rows if row in records]
+
+    def voted(
+        self,
+        features: Sequence[LocalFeatures],
+        count: int | None,
+        look: Look = ANYWHERE,
+        *,
+        exactly: bool = False,
+    ) -> list[list[tuple[Record, float]]]:
+        """The `count` records that the local features of each query vote for, best first."""
+        seen = self._current()
+        allowed = None if look.where is None else self._allowed(seen, look.where)
+        found = [self._votes.of(each, count, allowed, exactly=exactly) for each in features]
+        records = self._records(seen, [rows for rows, _ in found])
+        return [
+            [(records[row], score) for row, score in zip(*each, strict=True) if row in records]
+            for each in found
+        ]
 
     def scan(self, offset: int, limit: int) -> list[Record]:
         """Records, the newest first."""

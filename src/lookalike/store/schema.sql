@@ -49,3 +49,10 @@ CREATE TABLE removals (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     row    INTEGER NOT NULL
 ) STRICT;
+
+-- Local features of pictures, packed, all by the extractor whose fingerprint `about` has as `local`.
+CREATE TABLE local_features (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,  -- ascending in time, for who follows them
+    row      INTEGER NOT NULL UNIQUE,
+    features BLOB NOT NULL
+) STRICT;

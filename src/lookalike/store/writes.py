@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import BadQuery
 from ..places import disk_path
 from ..types import Place
-from . import Arrival, Outcome, Refusal, embeddings
+from . import Arrival, Outcome, Refusal, embeddings, local_features
 from .connection import Connection
 
 
@@ -164,6 +164,7 @@ def remove_if_nowhere(connection: Connection, row: int) -> bool:
         return False
     for number in embeddings.every_number(connection):
         connection.execute(f"DELETE FROM vectors_{number} WHERE row = ?", (row,))
+    local_features.remove(connection, row)
     connection.execute("DELETE FROM pictures WHERE row = ?", (row,))
     connection.execute("INSERT INTO removals (row) VALUES (?)", (row,))
     return True

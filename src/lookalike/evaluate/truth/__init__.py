@@ -27,12 +27,13 @@ from pathlib import Path
 
 from ...errors import BadTruth, UnknownName
 from ...places import absolute, place_name
+from ...types import Box
 from . import named, oxford, tables
 from .names import Names
 from .problems import Source
 from .reading import Reading, folder_of_queries
 from .resolving import against
-from .values import Box, Layout, Protocol, Resolved, ResolvedQuery, Setup, Truth, TruthQuery
+from .values import Layout, Protocol, Resolved, ResolvedQuery, Setup, Truth, TruthQuery
 
 __all__ = [
     "Box",

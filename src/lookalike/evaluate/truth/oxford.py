@@ -10,10 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ...types import Box
 from . import pickled
 from .problems import Source
 from .reading import Draft, Drafts, Reading
-from .values import Box, Truth, TruthQuery
+from .values import Truth, TruthQuery
 
 _QUERY = "_query.txt"
 

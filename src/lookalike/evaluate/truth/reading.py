@@ -10,8 +10,9 @@ from ... import sources
 from ...errors import BadTruth
 from ...picture import HEAD_BYTES, sniff
 from ...places import disk_path
+from ...types import Box
 from .problems import Problems, Source
-from .values import Box, TruthQuery
+from .values import TruthQuery
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from ...decoding import DecodePool
 from ...errors import PictureError
 from ...sources import encoded_at
-from ...types import Record
+from ...types import Box, Record
 from .names import Match, Names
 from .problems import Problems, Source
-from .values import Box, Resolved, ResolvedQuery, Truth, TruthQuery
+from .values import Resolved, ResolvedQuery, Truth, TruthQuery
 
 
 def against(truth: Truth, records: Iterable[Record]) -> Resolved:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...types import Pixels
+from ...types import Box
 from ..metrics import Judged
 from .problems import Source
 
@@ -54,26 +54,6 @@ PROTOCOLS: Mapping[Layout, Protocol] = {
     "copydays": Protocol(("map", "micro_ap"), trapezoid=True),
     "disc21": Protocol(("micro_ap", "recall_at_p90")),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A part of a picture, in pixels of the upright original, from its top left corner."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    def crop(self, pixels: Pixels) -> Pixels:
-        """What lies in the box, uint8 [h, w, 3], of all pixels of a picture in full size.
-
-        Edges are rounded, and cut to the picture; at least one pixel is left.
-        """
-        height, width = pixels.shape[:2]
-        left, top = min(max(round(self.x), 0), width - 1), min(max(round(self.y), 0), height - 1)
-        right, bottom = round(self.x + self.width), round(self.y + self.height)
-        return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 @dataclass(frozen=True, slots=True)

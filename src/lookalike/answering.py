@@ -1,0 +1,157 @@
+"""A question, and what is asked with -> hits: found, looked at again, collapsed, cut to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from . import subjects
+from .collapsing import collapsed
+from .engine import Engine
+from .errors import BadQuery, PictureError
+from .queries import Described, Question, check_text, combined, described, mean
+from .second_look import SecondLook
+from .subjects import Original, Subjects
+from .types import Hit, Limits, LocalFeatures, Record, Vectors
+
+_FOR_EACH = 4
+"""Hits that are found for each that is wanted, where those that are nearly identical become one."""
+
+
+class Answering:
+    """How a collection answers under one recipe."""
+
+    def __init__(
+        self, engine: Engine, limits: Limits, most_hits: int | None, original: Original
+    ) -> None:
+        """`most_hits`: of a search for all of them; None for any number."""
+        self._engine = engine
+        self._limits = limits
+        self._most_hits = most_hits
+        self._original = original
+
+    def together(self, question: Question, pictures: Sequence[Described]) -> list[Hit]:
+        """The hits of one query: of some pictures, whose mean counts, or of words alone."""
+        if len(pictures) == 1:
+            return self.each(question, pictures)[0]
+        names = self._engine.dims(question.embedding) if pictures else ()
+        means = {name: mean([each.vectors[name] for each in pictures]) for name in names}
+        local = [each.local for each in pictures if each.local is not None]
+        return self._hits(question, means, [_joined(local)] if local else None, [None])[0]
+
+    def each(self, question: Question, pictures: Sequence[Described]) -> list[list[Hit]]:
+        """The hits of each picture, as a query of its own."""
+        vectors = {
+            name: np.concatenate([each.vectors[name] for each in pictures])
+            if len(pictures) > 1
+            else first
+            for name, first in pictures[0].vectors.items()
+        }
+        local = [each.local for each in pictures if each.local is not None]
+        asked = [subjects.asked(self._engine, each) for each in pictures]
+        return self._hits(question, vectors, local if len(local) == len(pictures) else None, asked)
+
+    def like_stored(self, question: Question, record: Record) -> list[Hit]:
+        """The hits of a stored picture, itself excepted."""
+        engine = self._engine
+        names = engine.dims(question.embedding)
+        vectors = {name: engine.store.vectors(name, record.id) for name in names}
+        itself = subjects.stored(engine, [record], self._original)
+        local = None
+        if engine.makes_local_features:
+            try:
+                local = [itself[0].local_features]
+            except PictureError:  # it has none, and cannot get any
+                local = None
+        return self._hits(question, vectors, local, [itself], but=record.id)[0]
+
+    def _hits(
+        self,
+        question: Question,
+        pictures: Mapping[str, Vectors],
+        local: Sequence[LocalFeatures] | None,
+        queries: Sequence[Subjects | None],
+        but: str | None = None,
+    ) -> list[list[Hit]]:
+        """`pictures`: by embedding, float32 [q, dim]; empty where only words are asked with.
+
+        `local`: the features of each; `queries`: what comparators see of each, None where that is
+        no one picture; `but`: the id of a picture that is left out.
+        """
+        engine = self._engine
+        vectors = self._vectors(question, pictures)
+        second = SecondLook(engine, question, self._original)
+        if second.candidates and None in queries:
+            if question.compare is not None:
+                raise BadQuery("comparators compare one picture: ask with one, not with words")
+            second = SecondLook(engine, replace(question, compare=()), self._original)
+        wide = question
+        if second.candidates or question.collapse or but is not None:
+            wide = _widened(question, second.candidates, 1 if but else 0)
+        if self._most_hits is not None:
+            engine.check_number(vectors, wide, self._most_hits)
+        found = engine.hits(vectors, wide, question.k, local)
+        if wide is question:
+            return found
+        upto = None if question.k is None else question.k + question.offset
+        return [
+            self._finished(question, second, hits, query, but)[question.offset : upto]
+            for hits, query in zip(found, queries, strict=True)
+        ]
+
+    def _finished(
+        self,
+        question: Question,
+        second: SecondLook,
+        hits: list[Hit],
+        query: Subjects | None,
+        but: str | None,
+    ) -> list[Hit]:
+        hits = [hit for hit in hits if hit.id != but]
+        if second.candidates and query is not None:
+            hits = second.at(hits, query)
+        return collapsed(hits, self._engine) if question.collapse else hits
+
+    def _vectors(
+        self, question: Question, pictures: Mapping[str, Vectors]
+    ) -> Mapping[str, Vectors]:
+        """All that is asked, as vectors of the embeddings that can answer."""
+        if question.only_pictures and question.embedding is None:
+            return pictures
+        engine = self._engine
+        names = engine.dims(question.embedding)
+        if question.only_pictures:
+            return {name: pictures[name] for name in names}
+        extractors = {name: engine.extractors[name] for name in names}
+        check_text(question, extractors, engine.recipe.name)
+        away = [
+            described(each, engine.pipeline, names, self._limits).vectors
+            for each in question.unlike
+        ]
+        vectors = {
+            name: combined(pictures.get(name), question, [each[name] for each in away], extractor)
+            for name, extractor in extractors.items()
+        }
+        return {name: each for name, each in vectors.items() if each is not None}
+
+
+def _widened(question: Question, candidates: int, more: int) -> Question:
+    """The same for all hits that are to be looked at, from the first on."""
+    if question.k is None:
+        return replace(question, offset=0)
+    wanted = question.k + question.offset
+    if question.collapse:
+        wanted *= _FOR_EACH
+    return replace(question, k=max(wanted, candidates) + more, offset=0)
+
+
+def _joined(every: Sequence[LocalFeatures]) -> LocalFeatures:
+    """Those of several pictures as if they were of one."""
+    return LocalFeatures(
+        *(
+            np.concatenate([getattr(each, name) for each in every])
+            for name in ("xy", "scale", "angle", "descriptors")
+        )
+    )

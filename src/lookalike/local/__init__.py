@@ -1,0 +1,1 @@
+"""Local features on disk, and what finds pictures by them: votes -> candidates."""
