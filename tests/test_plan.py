@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from lookalike.errors import BadQuantity
 from lookalike.index.auto import Auto, AutoOptions, graph_bytes
 from lookalike.plan import Choice, Wish
 from lookalike.store import EmbeddingPlan, sizes
-from lookalike.tables import plan as table_of_plan
+from lookalike.tables.plan import show_plan
 
 SCAN = 100e-6
 PLACE = "/home/me/pictures/of/a/long/holiday/{:07}.jpg"
@@ -272,13 +273,15 @@ def test_the_best_is_none_where_there_is_nothing() -> None:
 
 
 def test_a_terminal_gets_a_frame_with_the_choice_or_with_what_would_do(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table_of_plan.show(plan.make(of_vectors(384), Wish(5_000_000, 8 * 10**9)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # so without colours
+    show_plan(plan.make(of_vectors(384), Wish(5_000_000, 8 * 10**9)), as_json=False)
     shown = capsys.readouterr().out
     for word in ("5,000,000 pictures", "recall@10", "thumbnail", "[embeddings.v.index]"):
         assert word in shown
-    table_of_plan.show(plan.make(of_vectors(384), Wish(5_000_000, 1)))
+    show_plan(plan.make(of_vectors(384), Wish(5_000_000, 1)), as_json=False)
     shown = capsys.readouterr().out
     assert "nothing fits" in shown
     assert "more memory" in shown

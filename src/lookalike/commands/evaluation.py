@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from .. import terminal
+from ..tables.comparison import show_comparison
+from ..tables.copies import show_copies
+from ..tables.evaluation import show_evaluation
 from .opened import opened
 from .options import (
     MEGAPIXELS,
@@ -60,7 +63,7 @@ def evaluate(
         resolved = truths.against(said, c)
         with terminal.queries_progress() as on_query:
             found = measure(c, resolved, depth=depth, on_query=on_query)
-    terminal.show_evaluation(found, as_json=as_json)
+    show_evaluation(found, as_json=as_json)
     failed = sum(each.error is not None for each in found.rankings)
     raise typer.Exit(exit_code(len(found.rankings) - failed, failed))
 
@@ -125,7 +128,7 @@ def compare_recipes(
         kept = f"; what is in {keep} is kept" if keep else "; nothing was kept"
         terminal.note(f"stopped{kept}")
         raise typer.Exit(_INTERRUPTED) from None
-    terminal.show_comparison(compared, as_json=as_json)
+    show_comparison(compared, as_json=as_json)
     if compared.results:
         report.write(compared, output)
         terminal.note(f"the report is in {output}")
@@ -169,5 +172,5 @@ def make_copies(
     except KeyboardInterrupt:
         terminal.note("stopped; nothing of it was kept")
         raise typer.Exit(_INTERRUPTED) from None
-    terminal.show_copies(made, as_json=as_json)
+    show_copies(made, as_json=as_json)
     raise typer.Exit(SOME_FAILED if made.failures else 0)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from .. import terminal
+from ..tables.exports import show_exported
+from ..tables.ingest import show_report
 from .opened import collection_path, opened
 from .options import AsJson, CollectionPath, exit_code
 
@@ -31,7 +33,7 @@ def export(
         report = export_features(
             c, file, embedding=embedding, overwrite=overwrite, on_progress=on_progress
         )
-    terminal.show_exported(report, as_json=as_json)
+    show_exported(report, as_json=as_json)
 
 
 @app.command("import")
@@ -50,5 +52,5 @@ def import_(
     with terminal.rows_progress("importing") as on_progress:
         report = import_features(path, file, recipe=recipe, on_progress=on_progress)
     with opened(path) as c:
-        terminal.show_report(report, c, as_json=as_json)
+        show_report(report, c, as_json=as_json)
     raise typer.Exit(exit_code(report.kept, report.failed))

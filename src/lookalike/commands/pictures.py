@@ -8,6 +8,8 @@ import typer
 
 from .. import terminal
 from ..errors import BadSource, UnknownPicture
+from ..tables.ingest import show_report
+from ..tables.ledger import show_failures, show_ledger
 from .opened import opened
 from .options import (
     MEGAPIXELS,
@@ -50,7 +52,7 @@ def index(
             )
         nothing = not (report.kept or report.failed or report.removed)
         if as_json or not nothing:
-            terminal.show_report(report, c, as_json=as_json)
+            show_report(report, c, as_json=as_json)
     if nothing:
         raise BadSource(f"there is no picture in {' '.join(given)}")
     raise typer.Exit(exit_code(report.kept + report.removed, report.failed))
@@ -76,7 +78,7 @@ def failures(
 ) -> None:
     """List every picture that could not be stored, with the reason."""
     with opened(collection, for_records=True) as c:
-        terminal.show_failures(c.failures(all=all), as_json=as_json)
+        show_failures(c.failures(all=all), as_json=as_json)
 
 
 @app.command()
@@ -87,5 +89,5 @@ def ledger(
 ) -> None:
     """Say what became of paths: stored, a copy, skipped with its reason, or to be tried again."""
     with opened(collection, for_records=True) as c:
-        unknown = terminal.show_ledger([(path, c.ledger(path)) for path in paths], as_json=as_json)
+        unknown = show_ledger([(path, c.ledger(path)) for path in paths], as_json=as_json)
     raise typer.Exit(SOME_FAILED if unknown else 0)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from .. import terminal
+from ..tables.exports import show_exported_network
+from ..tables.recipes import show_models, show_recipes, show_reindexed
 from .opened import collection_path, opened
 from .options import (
     MEGAPIXELS,
@@ -36,7 +38,7 @@ def recipes(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     if is_collection(collection_path(collection)):
         with opened(collection, for_records=True) as c:
             used = c.recipe.name
-    terminal.show_recipes(ready(), used, as_json=as_json)
+    show_recipes(ready(), used, as_json=as_json)
 
 
 @models.callback(invoke_without_command=True)
@@ -45,7 +47,7 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
         from ..model_list import listed
 
-        terminal.show_models(listed(), as_json=as_json)
+        show_models(listed(), as_json=as_json)
 
 
 @models.command("fetch")
@@ -56,7 +58,7 @@ def fetch_model(
     """Fetch a model's weights beforehand, for a machine or a time without internet."""
     from ..model_list import fetch
 
-    terminal.show_models([fetch(name)], as_json=as_json)
+    show_models([fetch(name)], as_json=as_json)
 
 
 @app.command()
@@ -87,7 +89,7 @@ def reindex(
             on_progress=on_progress,
             on_learning=on_learning,
         )
-    terminal.show_reindexed(report, as_json=as_json)
+    show_reindexed(report, as_json=as_json)
     raise typer.Exit(0 if report.swapped else SOME_FAILED)
 
 
@@ -116,4 +118,4 @@ def export_onnx(
     target = output or Path(f"{chosen.name}-int8.onnx" if int8 else f"{chosen.name}.onnx")
     wish = exporting.Wish(int8, calibrate, opset, overwrite)
     exported = exporting.export(chosen, target, wish, weights=weights, on_step=terminal.note)
-    terminal.show_exported_network(exported, as_json=as_json)
+    show_exported_network(exported, as_json=as_json)

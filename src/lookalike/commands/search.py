@@ -11,6 +11,7 @@ import typer
 
 from .. import terminal
 from ..errors import BadQuery
+from ..tables.hits import show_answer
 from .opened import opened
 from .options import (
     MEGAPIXELS,
@@ -117,7 +118,7 @@ def search(
             answers = c.search_many(pictures, **asking)
         gallery = page.enter_context(Gallery(html, c)) if html is not None else None
         for answer in answers:
-            terminal.show_answer(answer, as_json=as_json)
+            show_answer(answer, as_json=as_json)
             if gallery is not None:
                 gallery.add(answer)
             answered += answer.error is None

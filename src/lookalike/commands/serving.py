@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import terminal
+from ..tables.ingest import show_report
 from .opened import opened, served_name
 from .options import (
     MEGAPIXELS,
@@ -49,7 +50,7 @@ def serve(
         if data is not None:
             with terminal.ingest_progress([data]) as (on_progress, on_learning):
                 report = c.add(data, on_progress=on_progress, on_learning=on_learning)
-            terminal.show_report(report, c, as_json=False, to_stderr=True)
+            show_report(report, c, as_json=False, to_stderr=True)
             roots.append(Path(data).expanduser())
         collections = {served_name(c.path): c}
         run(collections, listening, roots, lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"))

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from .. import terminal
+from ..tables.plan import show_plan
+from ..tables.stats import show_findings, show_stats
+from ..tables.tune import show_tuned
 from .opened import collection_path, opened
 from .options import SOME_FAILED, AsJson, CollectionPath, Device, share
 
@@ -18,7 +21,7 @@ app = typer.Typer()
 def stats(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     """Say what a collection holds."""
     with opened(collection, for_records=True) as c:
-        terminal.show_stats(c.stats(), as_json=as_json)
+        show_stats(c.stats(), as_json=as_json)
 
 
 @app.command()
@@ -30,7 +33,7 @@ def doctor(
 
     path = collection_path(collection)
     findings = examine(path if collection is not None or path.exists() else None, device)
-    terminal.show_findings(findings, as_json=as_json)
+    show_findings(findings, as_json=as_json)
     raise typer.Exit(SOME_FAILED if any(not each.sound for each in findings) else 0)
 
 
@@ -60,7 +63,7 @@ def plan(
         share("--recall", recall),
     )
     made = planning.make(load(recipe), wish, device)
-    terminal.show_plan(made, as_json=as_json)
+    show_plan(made, as_json=as_json)
     raise typer.Exit(0 if made.scheme else SOME_FAILED)
 
 
@@ -88,7 +91,7 @@ def tune(
         every = choose_efforts(
             c, recall=recall, k=k, sample=sample, embedding=embedding, on_trial=on_trial
         )
-    terminal.show_tuned(every, as_json=as_json)
+    show_tuned(every, as_json=as_json)
     if plot is not None:
         curve.draw(every, plot)
         terminal.note(f"wrote {plot}")

@@ -1,1 +1,1 @@
-"""What results look like in a terminal, and as plain lines. One file for each kind of result."""
+"""How results look in a terminal, as plain lines and as JSON: a file for each kind of result."""

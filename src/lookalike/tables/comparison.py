@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from typing import TYPE_CHECKING
 
-from ..comparison import RecipeComparison, RecipeResult
-from ..evaluate.harness import Measure
 from ..quantities import written_bytes
+from ..terminal import note, print_json, print_line, print_row, visible
 from .evaluation import NAMES
+
+if TYPE_CHECKING:
+    from ..comparison import RecipeComparison, RecipeResult
+    from ..evaluate.harness import Measure
+
+
+def show_comparison(comparison: RecipeComparison, *, as_json: bool) -> None:
+    """Recipes side by side, and which to take; what was odd is told of on standard error."""
+    for text in comparison.notes:
+        note(f"lookalike: {text}")
+    if as_json:
+        print_json(comparison.to_json())
+    elif sys.stdout.isatty():
+        _show_frame(comparison)
+    else:
+        print_row(*headings(comparison))
+        for result in comparison.results:
+            print_row(*cells(comparison, result))
+        for text in footnotes(comparison):
+            print_line(visible(text))
 
 
 def headings(comparison: RecipeComparison) -> list[str]:
@@ -56,8 +76,8 @@ def footnotes(comparison: RecipeComparison) -> list[str]:
     ]
 
 
-def show(comparison: RecipeComparison, visible: Callable[[str], str]) -> None:
-    """Print it in a frame, for a terminal. `visible`: makes text from files fit to be printed."""
+def _show_frame(comparison: RecipeComparison) -> None:
+    """Print it in a frame, for a terminal."""
     from rich.console import Console, Group
     from rich.panel import Panel
     from rich.table import Table

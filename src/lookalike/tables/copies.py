@@ -2,8 +2,34 @@
 
 from __future__ import annotations
 
-from ..copies import Made
+import sys
+from typing import TYPE_CHECKING
+
 from ..quantities import written_bytes
+from ..terminal import command, fail, note, print_json, print_pairs, visible
+
+if TYPE_CHECKING:
+    from ..copies import Made
+
+_FAILURES = 10
+"""How many are told of one by one; no command has a list of them."""
+
+
+def show_copies(made: Made, *, as_json: bool) -> None:
+    """The set that was made; the first pictures that failed are told of on standard error."""
+    for error in made.failures[:_FAILURES]:
+        fail(error)
+    if len(made.failures) > _FAILURES:
+        note(f"lookalike: and {len(made.failures) - _FAILURES:,} more; --json has them all")
+    if as_json:
+        print_json(made.to_json())
+        return
+    if sys.stdout.isatty():
+        _show_frame(made, visible(str(made.path)))
+    else:
+        print_pairs([(name, visible(text)) for name, text in rows(made)])
+    pictures = made.path / "collection"
+    note(f"index it with `{command('index', pictures, '-c', f'{made.path}.lookalike')}`")
 
 
 def rows(made: Made) -> list[tuple[str, str]]:
@@ -12,7 +38,7 @@ def rows(made: Made) -> list[tuple[str, str]]:
     return [("set", str(made.path)), *_counted(made), ("edits", edits)]
 
 
-def show(made: Made, path: str) -> None:
+def _show_frame(made: Made, path: str) -> None:
     """Print it in a frame, for a terminal. `path`: of the set, fit to be printed."""
     from rich.console import Console, Group
     from rich.panel import Panel

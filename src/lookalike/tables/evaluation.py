@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from typing import TYPE_CHECKING
 
-from ..evaluate.harness import Evaluation, Judgement, Measure
 from ..quantities import written_bytes
+from ..terminal import note, print_json, print_pairs, visible
+
+if TYPE_CHECKING:
+    from ..evaluate.harness import Evaluation, Judgement, Measure
 
 NAMES = {
     "map": "mAP",
@@ -25,6 +29,18 @@ _GROUPS = 5
 """How many of the worst are shown."""
 
 
+def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+    """How good answers are; what was odd is told of on standard error."""
+    for text in evaluation.notes:
+        note(f"lookalike: {text}")
+    if as_json:
+        print_json(evaluation.to_json())
+    elif sys.stdout.isatty():
+        _show_frame(evaluation)
+    else:
+        print_pairs([(visible(name), visible(text)) for name, text in rows(evaluation)])
+
+
 def rows(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Names, and what is to be said of each."""
     measured = [
@@ -35,8 +51,8 @@ def rows(evaluation: Evaluation) -> list[tuple[str, str]]:
     return [*_asked(evaluation), *measured, *_worst(evaluation), *_cost(evaluation)]
 
 
-def show(evaluation: Evaluation, visible: Callable[[str], str]) -> None:
-    """Print it in a frame, for a terminal. `visible`: makes text from files fit to be printed."""
+def _show_frame(evaluation: Evaluation) -> None:
+    """Print it in a frame, for a terminal."""
     from rich.console import Console, Group
     from rich.panel import Panel
     from rich.table import Table

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from ..forecast import Way
-from ..plan import Plan, Scheme
 from ..quantities import written_bytes, written_time
+from ..terminal import note, print_json, print_line, print_pairs
+
+if TYPE_CHECKING:
+    from ..forecast import Way
+    from ..plan import Plan, Scheme
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """What a collection would take, and the index to choose; why none, where nothing fits."""
+    if as_json:
+        print_json(plan.to_json())
+    elif sys.stdout.isatty():
+        _show_frame(plan)
+    else:
+        print_pairs(rows(plan))
+        if plan.scheme:
+            print_line(f"\n{plan.scheme.fragment.rstrip()}")
+    if plan.scheme is None:
+        note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
 
 
 def rows(plan: Plan) -> list[tuple[str, str]]:
@@ -15,7 +33,7 @@ def rows(plan: Plan) -> list[tuple[str, str]]:
     return [("plan", _title(plan)), *_expected(plan), *takes]
 
 
-def show(plan: Plan) -> None:
+def _show_frame(plan: Plan) -> None:
     """Print it in a frame, for a terminal."""
     from rich.console import Console, Group
     from rich.panel import Panel

@@ -1,0 +1,37 @@
+"""What was written to files of others: features, a network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ..quantities import written_bytes
+from ..terminal import note, print_json, print_line, print_row, visible
+
+if TYPE_CHECKING:
+    from ..exchange import Exported
+    from ..export_onnx import Exported as ExportedNetwork
+
+
+def show_exported(report: Exported, *, as_json: bool) -> None:
+    """What an export wrote."""
+    if as_json:
+        print_json(report.to_json())
+    else:
+        names = ", ".join(report.embeddings)
+        size = written_bytes(report.bytes)
+        print_line(f"{report.pictures:,} pictures ({names}) to {visible(str(report.file))}, {size}")
+
+
+def show_exported_network(exported: ExportedNetwork, *, as_json: bool) -> None:
+    """The files that an export wrote, and how near they are to the original."""
+    sizes = {str(path): path.stat().st_size for path in exported.files}
+    if as_json:
+        closeness = {name: asdict(each) for name, each in exported.closeness.items()}
+        print_json({"files": sizes, "dim": exported.dim, "cosine": closeness})
+        return
+    for path, size in sizes.items():
+        print_row(path, written_bytes(size))
+    for name, each in exported.closeness.items():
+        print_row(f"{each.inputs} {name}", f"cosine {each.least:.6f} or more, mean {each.mean:.6f}")
+    note(f"use it with `lookalike index DIR --recipe onnx:{exported.path}`")

@@ -1,0 +1,50 @@
+"""How the answer of a search looks in a terminal, and as plain lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from ..terminal import fail, print_json, print_row, visible
+
+if TYPE_CHECKING:
+    from ..collection import Answer
+
+
+def show_answer(answer: Answer, *, as_json: bool) -> None:
+    """One answer. Why there is none is said on standard error, and in JSON as well."""
+    if answer.error is not None:
+        fail(answer.error)
+    if as_json:
+        hits = [hit.to_json() for hit in answer.hits]
+        error = {"error": answer.error.reason} if answer.error is not None else {}
+        print_json({"query": answer.query, "hits": hits, **error})
+    elif answer.error is None and sys.stdout.isatty():
+        _table_of_hits(answer)
+    else:
+        for hit in answer.hits:
+            print_row(_query_name(answer), f"{hit.score:.4f}", hit.record.label or "", hit.path)
+
+
+def _table_of_hits(answer: Answer) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text  # no name of a file is taken for markup
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("score", justify="right", style="bold")
+    table.add_column("label", style="cyan", no_wrap=True)
+    table.add_column("path", overflow="fold")
+    for number, hit in enumerate(answer.hits, 1):
+        label, path = visible(hit.record.label or ""), visible(hit.path)
+        table.add_row(str(number), f"{hit.score:.3f}", Text(label), Text(path))
+    console = Console()
+    query = Text(visible(_query_name(answer)), style="bold underline")
+    console.print(query, overflow="fold")
+    console.print(table if answer.hits else Text("no hits", style="dim"))
+    console.print()
+
+
+def _query_name(answer: Answer) -> str:
+    return answer.query if isinstance(answer.query, str) else " + ".join(answer.query)
