@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..types import Evidence, LocalFeatures
-from .matching import Matches
+from .matching import Matches, in_mirror
 
 WORKING_SIDE = 480
 """What keypoints are found in, so an error of a pixel there is the usual one."""
@@ -109,7 +109,7 @@ def unmirrored(found: Evidence, query_size: tuple[int, int]) -> Evidence:
     mirror = np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]])
     homography = None if found.homography is None else found.homography @ mirror
     return Evidence(
-        query_xy=found.query_xy * np.float32([-1, 1]) + np.float32([width - 1, 0]),
+        query_xy=in_mirror(found.query_xy, width),
         candidate_xy=found.candidate_xy,
         matches=found.matches,
         homography=homography,
@@ -156,7 +156,7 @@ def _agreed(
 
 
 def _by_one_match(query: Keypoints, candidate: Keypoints, guesses: npt.NDArray[np.int64]) -> _Mask:
-    """bool [n]: what agrees with the best of the guesses, loosely."""
+    """What agrees loosely with the best of the guesses, [n]."""
     size = candidate.size - query.size
     angle = candidate.angle - query.angle
     cos, sin = (np.exp(size) * f(angle) for f in (np.cos, np.sin))

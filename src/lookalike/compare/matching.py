@@ -30,7 +30,7 @@ MIRRORED_SIFT: _Positions = np.ravel_multi_index(
     (3 - _ROW, _CELL, -_DIRECTION % 8), (4, 4, 8)
 ).astype(np.int64)
 """`descriptors[:, MIRRORED_SIFT]` are those of the picture in a mirror, but for rounding."""
-_ONE = np.flatnonzero(MIRRORED_SIFT > np.arange(SIFT_WIDTH))
+_ONE = np.flatnonzero(np.arange(SIFT_WIDTH) < MIRRORED_SIFT)
 _OTHER = MIRRORED_SIFT[_ONE]
 
 
@@ -102,9 +102,15 @@ def is_sift(features: LocalFeatures) -> bool:
 
 def mirrored_places(features: LocalFeatures, width: float) -> LocalFeatures:
     """The features of a picture so wide where they are in a mirror; descriptors as they were."""
-    xy = features.xy * np.float32([-1, 1]) + np.float32([width - 1, 0])
     angle = (180 - features.angle) % 360
-    return LocalFeatures(xy, features.scale, angle, features.descriptors)
+    return LocalFeatures(in_mirror(features.xy, width), features.scale, angle, features.descriptors)
+
+
+def in_mirror(xy: _Floats, width: float) -> _Floats:
+    """Places [n, 2] in a picture so wide, left and right exchanged."""
+    mirrored = xy.copy()
+    mirrored[:, 0] = width - 1 - xy[:, 0]
+    return mirrored
 
 
 class _Block:
@@ -159,7 +165,7 @@ def _matches(
 
 def _distance(products: _Floats, bits: int | None) -> _Floats:
     if bits is not None:
-        return (bits - products) / 2
+        return np.asarray((bits - products) / 2, np.float32)
     return np.asarray(np.sqrt(np.maximum(2 - 2 * products, 0)), np.float32)
 
 
@@ -175,7 +181,7 @@ def _signed(descriptors: Descriptors) -> _Floats:
 
 
 def _folded(descriptors: _Floats) -> tuple[_Floats, _Floats]:
-    """float32 [n, 64] each: sums and differences, so scaled that products add up to those of all."""
+    """Sums and differences, float32 [n, 64] each; their products add up to those of all 128."""
     one, other = np.take(descriptors, _ONE, axis=1), np.take(descriptors, _OTHER, axis=1)
     half = np.float32(0.5**0.5)
     return (one + other) * half, (one - other) * half

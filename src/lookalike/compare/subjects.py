@@ -1,4 +1,4 @@
-"""What comparators of local features have in common: whose cannot be had, or are of another kind."""
+"""Whose local features can be compared with the query's, and why those of others cannot."""
 
 from __future__ import annotations
 
