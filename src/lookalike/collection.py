@@ -288,7 +288,7 @@ class Collection:
 
     def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
         engine = self._engine
-        for done in _described(queries, engine):
+        for done in self._described(queries, engine, question.crop):
             good = [each for _, each in done if isinstance(each, Described)]
             hits = iter(self._answering(engine).each(question, good) if good else ())
             for item, each in done:
@@ -307,7 +307,7 @@ class Collection:
         """
         question, engine = Question(**asking), self._engine
         places, given = [], []
-        for done in _described(queries, engine):
+        for done in self._described(queries, engine, question.crop):
             for item, each in done:
                 if isinstance(each, PictureError):
                     raise each
@@ -476,6 +476,40 @@ class Collection:
         """The name of the recipe's first embedding."""
         return self.recipe.embeddings[0].name
 
+    def _described(
+        self, queries: Iterable[str | os.PathLike[str]], engine: Engine, crop: Box | None
+    ) -> Iterator[list[tuple[Item, Described | PictureError]]]:
+        """Every picture in these files, folders, lists and archives as it is asked with, in order.
+
+        What nobody meant as a picture is left out.
+        """
+        items = ingest.queried([os.fspath(each) for each in queries])
+        pairs = ((item, ingest.encoded(item)) for item in items)
+        asked: Iterable[list[tuple[Item, Described | PictureError]]]
+        if crop is not None:
+            asked = ([(item, self._part_of(encoded, engine, crop))] for item, encoded in pairs)
+        else:
+            asked = (
+                [(item, _asked(features, encoded)) for (item, encoded), features in done]
+                for done in engine.pipeline.stream((pair, pair[1]) for pair in pairs)
+            )
+        for done in asked:
+            yield [
+                (item, each)
+                for item, each in done
+                if isinstance(each, Described) or item.is_meant(each)
+            ]
+
+    def _part_of(
+        self, encoded: Encoded | PictureError, engine: Engine, crop: Box
+    ) -> Described | PictureError:
+        if isinstance(encoded, PictureError):
+            return encoded
+        try:
+            return described(encoded, engine.pipeline, engine.dims(None), self.limits, crop)
+        except PictureError as error:
+            return error
+
     def _answering(self, engine: Engine) -> Answering:
         return Answering(engine, self.limits, self.most_hits, self._original_of)
 
@@ -488,23 +522,6 @@ class Collection:
 
 def _is_file(numbered: tuple[int, Query]) -> bool:
     return isinstance(numbered[1], str | os.PathLike)
-
-
-def _described(
-    queries: Iterable[str | os.PathLike[str]], engine: Engine
-) -> Iterator[list[tuple[Item, Described | PictureError]]]:
-    """Every picture in these files, folders, lists and archives as it is asked with, in order.
-
-    What nobody meant as a picture is left out.
-    """
-    items = ingest.queried([os.fspath(each) for each in queries])
-    pairs = (((item, encoded), encoded) for item in items for encoded in (ingest.encoded(item),))
-    for done in engine.pipeline.stream(pairs):
-        yield [
-            (item, _asked(features, encoded))
-            for (item, encoded), features in done
-            if isinstance(features, Features) or item.is_meant(features)
-        ]
 
 
 def _asked(

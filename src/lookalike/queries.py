@@ -119,7 +119,12 @@ class Question:
         if self.order not in (None, "last", "fused"):
             raise BadQuery(f"order must be last or fused, not {self.order!r}")
         box = self.crop
-        if box is not None and not (box.x >= 0 and box.y >= 0 and box.width > 0 and box.height > 0):
+        if box is not None and not (
+            0 <= box.x < math.inf
+            and 0 <= box.y < math.inf
+            and 0 < box.width < math.inf
+            and 0 < box.height < math.inf
+        ):
             raise BadQuery(
                 f"a crop is x, y, width and height in pixels, not "
                 f"{box.x:g}, {box.y:g}, {box.width:g}, {box.height:g}"
@@ -193,7 +198,7 @@ class Described:
 
 
 def described(
-    query: Query,
+    query: Query | Encoded,
     pipeline: FeaturePipeline,
     dims: Mapping[str, int],
     limits: Limits,
@@ -223,8 +228,10 @@ def of_features(features: Features, source: Encoded | Picture) -> Described:
     return Described(features.vectors, features.local, source, features.original_size)
 
 
-def _source(query: Query, limits: Limits) -> Encoded | Picture:
+def _source(query: Query | Encoded, limits: Limits) -> Encoded | Picture:
     """What is to be decoded, or is already."""
+    if isinstance(query, Encoded):
+        return query
     if isinstance(query, bytes | bytearray | memoryview):
         return upload(bytes(query), "the query", limits)
     if isinstance(query, str | os.PathLike):

@@ -238,8 +238,7 @@ class Hit(NamedTuple):
             "label": record.label,
             "metadata": dict(record.metadata),
             "alike": [
-                {"id": hit.id, "path": hit.path, "score": round(hit.score, 6)}
-                for hit in self.alike
+                {"id": hit.id, "path": hit.path, "score": round(hit.score, 6)} for hit in self.alike
             ],
         }
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BadQuantity, BadQuery
-from ..types import Limits
+from ..types import Box, Limits
 
 CollectionPath = Annotated[
     Path | None,
@@ -58,6 +58,17 @@ def whole(option: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise BadQuery(f"{option} must be a whole number, or all, not {text!r}") from None
+
+
+def box(option: str, text: str) -> Box:
+    """A part of a picture, as `x,y,width,height` in pixels."""
+    try:
+        x, y, width, height = (float(each) for each in text.split(","))
+    except ValueError:
+        raise BadQuery(
+            f"{option} must be x,y,width,height in pixels, such as 10,20,300,200, not {text!r}"
+        ) from None
+    return Box(x, y, width, height)
 
 
 def share(option: str, value: float) -> float:

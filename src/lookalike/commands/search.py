@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from .options import (
     Device,
     MaxMegapixels,
     MaxUploadMb,
+    box,
     exit_code,
     limits_of,
     whole,
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer()
+
+
+class Order(StrEnum):
+    """What becomes of the scores of comparators."""
+
+    LAST = "last"
+    FUSED = "fused"
 
 
 @app.command()
@@ -68,6 +77,20 @@ def search(
     embedding: Annotated[
         str | None, typer.Option(help="Search by this one of several kinds of vectors.")
     ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Ask with this part of the picture, in its pixels."),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(help="A comparator that looks again at the best hits; may be repeated."),
+    ] = None,
+    order: Annotated[
+        Order | None, typer.Option(help="By the last comparator, or by all of them fused.")
+    ] = None,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="Put hits that are nearly identical under one.")
+    ] = False,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
@@ -84,8 +107,8 @@ def search(
         raise BadQuery(
             "give one picture or more to search with, words with --text, or --id of a stored one"
         )
-    if id is not None and unlike:
-        raise BadQuery("--not goes with pictures or --text, not with --id")
+    if id is not None and (unlike or crop is not None):
+        raise BadQuery("--not and --crop go with pictures, not with --id")
     from ..collection import Answer
     from ..gallery import Gallery
 
@@ -99,8 +122,17 @@ def search(
         "probes": probes if probes in (None, "all") else whole("--probes", probes),
         "ef_search": ef_search,
         "refine": refine,
+        "compare": compare or None,
+        "order": order.value if order else None,
+        "collapse": collapse,
     }
-    asking = {**wanted, "text": text or (), "text_weight": text_weight, **_unlike(unlike or ())}
+    asking = {
+        **wanted,
+        "text": text or (),
+        "text_weight": text_weight,
+        "crop": box("--crop", crop) if crop is not None else None,
+        **_unlike(unlike or ()),
+    }
     answered = failed = 0
     limits = limits_of(max_megapixels, max_upload_mb)
     with opened(collection, device=device, limits=limits) as c, contextlib.ExitStack() as page:

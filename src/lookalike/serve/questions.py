@@ -10,12 +10,21 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Json,
+    JsonValue,
+    ValidationError,
+)
 from starlette.datastructures import FormData, UploadFile
 
 from ..collection import Collection
 from ..errors import BadSource
-from ..types import Metadata
+from ..types import Box, Metadata
 from .problems import Refused, forbidden_folder, too_large
 
 _FORM = "multipart/form-data"
@@ -57,11 +66,28 @@ class Wanted(_Strict):
     embedding: str | None = Field(
         None, max_length=200, description="One of several kinds of vectors to search by alone."
     )
+    compare: str | None = Field(
+        None,
+        max_length=1000,
+        description="Comparators that look again at the best, in order, with commas between them; "
+        "empty for none. As the recipe has it unless given.",
+    )
+    order: Literal["last", "fused"] | None = Field(
+        None, description="By the last comparator, or by all of them and the first look, fused."
+    )
+    collapse: bool = Field(False, description="Put hits that are nearly identical under one.")
 
     def keywords(self) -> dict[str, Any]:
         """As `Collection.search` takes them."""
         given = self.model_dump(exclude_none=True)
+        if self.compare is not None:
+            given["compare"] = [name.strip() for name in self.compare.split(",") if name.strip()]
         return {**given, "k": None if self.k == "all" else self.k}
+
+
+def _numbers(given: Any) -> Any:
+    """A form says several numbers with commas between them."""
+    return given.split(",") if isinstance(given, str) else given
 
 
 class Asked(Wanted):
@@ -78,6 +104,14 @@ class Asked(Wanted):
     unlike_text: str | None = Field(
         None, max_length=10_000, description="Words that the hits are not to fit."
     )
+    crop: Annotated[tuple[float, float, float, float], BeforeValidator(_numbers)] | None = Field(
+        None, description="x, y, width, height: the part of the picture to ask with, in pixels."
+    )
+
+    def keywords(self) -> dict[str, Any]:
+        """As `Collection.search` takes them."""
+        given = super().keywords()
+        return {**given, "crop": Box(*self.crop)} if self.crop is not None else given
 
 
 class Folder(_Strict):

@@ -34,16 +34,33 @@ def _table_of_hits(answer: Answer) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right", style="dim")
     table.add_column("score", justify="right", style="bold")
+    names = list(dict.fromkeys(name for hit in answer.hits for name in hit.scores))
+    for name in names:
+        table.add_column(name, justify="right")
+    told = any(hit.kinship for hit in answer.hits)
+    if told:
+        table.add_column("", style="green", no_wrap=True)
     table.add_column("label", style="cyan", no_wrap=True)
     table.add_column("path", overflow="fold")
     for number, hit in enumerate(answer.hits, 1):
         label, path = visible(hit.record.label or ""), visible(hit.path)
-        table.add_row(str(number), f"{hit.score:.3f}", Text(label), Text(path))
+        if hit.alike:
+            path += f"  (and {len(hit.alike)} nearly identical)"
+        scores = [_number(hit.scores.get(name)) for name in names]
+        kinship = [hit.kinship or ""] if told else []
+        table.add_row(str(number), f"{hit.score:.3f}", *scores, *kinship, Text(label), Text(path))
     console = Console()
     query = Text(visible(_query_name(answer)), style="bold underline")
     console.print(query, overflow="fold")
     console.print(table if answer.hits else Text("no hits", style="dim"))
     console.print()
+
+
+def _number(score: float | None) -> str:
+    """As short as it can be; a dash for what could not be compared."""
+    if score is None:
+        return "–"
+    return f"{score:.3f}".rstrip("0").rstrip(".")
 
 
 def _query_name(answer: Answer) -> str:
