@@ -19,7 +19,7 @@ from .extract import Extractor, LocalExtractor, Trainable
 from .features import FeaturePipeline
 from .queries import Question
 from .sources import Item
-from .store import ANYWHERE, EmbeddingPlan, Look
+from .store import ANYWHERE, EmbeddingPlan, LocalPlan, Look
 from .store.embedded import EmbeddedStore
 from .types import Effort, Hit, Limits, LocalFeatures, Record, Vectors
 
@@ -59,7 +59,8 @@ class Engine:
             self._untrained = restore(extractors, kept.learned)
             self.local: LocalExtractor = self.recipe.local.make_extractor(device)
             plans = plans_for(self.recipe, extractors)
-            self.store = EmbeddedStore(folder, plans, self.local.fingerprint)
+            votes = self.recipe.local.use.matching == "votes"
+            self.store = EmbeddedStore(folder, plans, LocalPlan(self.local.fingerprint, votes))
             self.extractors = extractors
         except LookalikeError as error:
             if not for_records:

@@ -81,6 +81,16 @@ class EmbeddingPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalPlan:
+    """The local features that a store is to hold beside the vectors."""
+
+    fingerprint: str
+    """Of what makes them."""
+    votes: bool
+    """Whether an inverted file of them is kept ready."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Which of a query's neighbours are wanted, and how far to look for them."""
 

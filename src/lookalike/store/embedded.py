@@ -39,6 +39,7 @@ from . import (
     Arrival,
     EmbeddingPlan,
     LedgerEntry,
+    LocalPlan,
     Look,
     Outcome,
     Refusal,
@@ -77,8 +78,12 @@ class _Seen:
 class EmbeddedStore:
     """See `Store`. Several processes may use one folder: each notices the others' commits."""
 
-    def __init__(self, folder: Path, plans: Sequence[EmbeddingPlan], local: str = "") -> None:
-        """`local`: the fingerprint of what makes the local features."""
+    def __init__(
+        self,
+        folder: Path,
+        plans: Sequence[EmbeddingPlan],
+        local: LocalPlan = LocalPlan("", votes=False),
+    ) -> None:
         self._catalogue = Catalogue(folder)
         self._local = local
         try:
@@ -96,7 +101,7 @@ class EmbeddedStore:
             plan.name: EmbeddingIndex(self._catalogue, plan, stored[plan.name].number)
             for plan in plans
         }
-        self._votes = LocalIndex(self._catalogue, local)
+        self._votes = LocalIndex(self._catalogue, local.fingerprint)
         self._noting = threading.Lock()
         self._changes = 0
         self._seen = _Seen()
@@ -143,7 +148,9 @@ class EmbeddedStore:
             arrival.sha256.hex(): packed(features, (arrival.width, arrival.height))
             for arrival, features in zip(arrivals, local, strict=True)
         }
-        return self._catalogue.put(arrivals, numbered, PackedFeatures(self._local, by_id))
+        return self._catalogue.put(
+            arrivals, numbered, PackedFeatures(self._local.fingerprint, by_id)
+        )
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Note paths that gave no picture. One that may be retried keeps what it gave before."""
@@ -179,7 +186,7 @@ class EmbeddedStore:
         """Those that are stored of these pictures, by id."""
         with self._catalogue.reading() as connection:
             id_at = self._catalogue.rows_of(connection, ids)
-            found = local_features.stored(connection, self._local, list(id_at))
+            found = local_features.stored(connection, self._local.fingerprint, list(id_at))
         with readable(self._catalogue.folder):
             return {id_at[row]: unpacked(data) for row, data in found.items()}
 
@@ -197,12 +204,12 @@ class EmbeddedStore:
         with self._catalogue.writing() as connection:
             for each in self._stored.values():
                 embeddings.in_use(connection, each.number)
-            local_features.keep(connection, self._local, made)
+            local_features.keep(connection, self._local.fingerprint, made)
 
     def lacking_local_features(self, after: int, limit: int) -> list[tuple[int, Record]]:
         """Pictures without local features, by row, above `after`."""
         with self._catalogue.reading() as connection:
-            rows = local_features.lacking(connection, self._local, after, limit)
+            rows = local_features.lacking(connection, self._local.fingerprint, after, limit)
             records = self._catalogue.records(connection, rows)
         return [(row, records[row]) for row in rows if row in records]
 
@@ -217,7 +224,8 @@ class EmbeddedStore:
         """The `count` records that the local features of each query vote for, best first."""
         seen = self._current()
         allowed = None if look.where is None else self._allowed(seen, look.where)
-        found = [self._votes.of(each, count, allowed, exactly=exactly) for each in features]
+        of_one = self._votes.matched if exactly else self._votes.voted
+        found = [of_one(each, count, allowed) for each in features]
         records = self._records(seen, [rows for rows, _ in found])
         return [
             [(records[row], score) for row, score in zip(*each, strict=True) if row in records]
@@ -396,13 +404,15 @@ class EmbeddedStore:
         for name, index in self._indexes.items():
             self._current(name)
             described[name] = index.describe()
-        return {**counts, "embeddings": described}
+        return {**counts, "embeddings": described, "local_features": self._votes.describe()}
 
     def settle(self) -> None:
         """Bring the index into its best shape now, if it has fallen out of it."""
         for name, index in self._indexes.items():
             self._current(name)
             index.compact(at_leisure=True)
+        if self._local.votes:
+            self._votes.settle()
 
     def sampled(self, embedding: str, count: int, k: int) -> Sample:
         """Stored vectors, evenly spread, at most `count`, as queries with their true `k` nearest.

@@ -32,6 +32,33 @@ def after(
     ).fetchall()
 
 
+def numbers(connection: Connection, fingerprint: str) -> list[int]:
+    """Of all that are of this extractor, ascending."""
+    if not _are_of(connection, fingerprint):
+        return []
+    found = connection.execute("SELECT number FROM local_features ORDER BY number")
+    return [number for (number,) in found]
+
+
+def last_number(connection: Connection, fingerprint: str) -> int:
+    """The highest that any has had; 0 for none."""
+    if not _are_of(connection, fingerprint):
+        return 0
+    query = "SELECT seq FROM sqlite_sequence WHERE name = 'local_features'"
+    found = connection.execute(query).fetchone()
+    return int(found[0]) if found else 0
+
+
+def at(connection: Connection, numbers: Sequence[int]) -> list[bytes]:
+    """Packed, those of these numbers that are still there."""
+    found = connection.execute(
+        "SELECT features FROM local_features "
+        "WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number",
+        (json.dumps(numbers),),
+    )
+    return [features for (features,) in found]
+
+
 def lacking(connection: Connection, fingerprint: str, after: int, limit: int) -> list[int]:
     """Rows above `after` of pictures that have no features of this extractor."""
     missing = "TRUE"

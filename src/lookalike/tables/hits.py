@@ -59,7 +59,7 @@ def _table_of_hits(answer: Answer) -> None:
 def _number(score: float | None) -> str:
     """As short as it can be; a dash for what could not be compared."""
     if score is None:
-        return "–"
+        return "-"
     return f"{score:.3f}".rstrip("0").rstrip(".")
 
 
