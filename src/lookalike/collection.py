@@ -33,6 +33,7 @@ from .queries import Asking, Described, Question, described, of_features, text_e
 from .sources import Item
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
+from .subjects import local_features_of
 from .types import Box, Finding, Hit, Limits, Metadata, Place, Record, Vectors
 from .uploads import Thumbnails, Uploads
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _DEFAULT_LIMITS = Limits()
+_AT_ONCE = 512
+"""Pictures whose local features are made before they are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,8 +435,19 @@ class Collection:
             self.store.settle()
 
     def settle(self) -> None:
-        """Build the index anew now if much has been added or removed; `add` ends with this."""
-        self.store.settle()
+        """Make what is lacking and bring the index into its best shape; `add` ends with this.
+
+        Local features are lacking where the recipe has them made of every picture, and vectors
+        came without them, from another recipe or from elsewhere.
+        """
+        engine = self._engine
+        if engine.makes_local_features:
+            after = 0
+            while lacking := engine.store.lacking_local_features(after, _AT_ONCE):
+                after = lacking[-1][0]
+                records = [record for _, record in lacking]
+                local_features_of(engine, records, self._original_of)
+        engine.store.settle()
 
     def take_up_recipe(self, instead_of: Engine | None = None) -> None:
         """Go over to the recipe that a reindex has given the collection.
