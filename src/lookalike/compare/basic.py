@@ -37,7 +37,7 @@ class Basic:
         try:
             of_query = _directions(query.vectors)
         except PictureError as error:
-            reason = f"the query is not there: {error}"
+            reason = f"the query's vectors cannot be had: {error}"
             return [Comparison(None, unavailable=reason)] * len(candidates)
         return [_compared(of_query, candidate) for candidate in candidates]
 
