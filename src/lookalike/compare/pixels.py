@@ -26,7 +26,8 @@ def compare_pixels(
     try:
         of_query = describe(query.picture.pixels)
     except PictureError as error:
-        return [Comparison(None, unavailable=f"the query's picture cannot be had: {error}")] * len(candidates)
+        reason = f"the query's picture cannot be had: {error}"
+        return [Comparison(None, unavailable=reason)] * len(candidates)
     return [_judged(of_query, candidate, describe, judge) for candidate in candidates]
 
 
