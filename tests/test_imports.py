@@ -39,7 +39,10 @@ LAYERS: list[set[str]] = [
 """From above to below. A room imports rooms of lower layers only."""
 
 MAY_DECODE = {"picture.py", "decode_worker.py"}
-MAY_DRAW = {"edits.py": {"PIL", "PIL.Image", "PIL.ImageDraw", "PIL.ImageFont"}}
+MAY_DRAW = {
+    "edits.py": {"PIL", "PIL.Image", "PIL.ImageDraw", "PIL.ImageFont"},
+    "phash.py": {"PIL", "PIL.Image"},
+}
 """What else may use some of Pillow, though nothing of it that opens a file."""
 
 
