@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},
     {"answering"},
-    {"second_look", "collapsing"},
+    {"second_look", "collapsing", "pairs"},
     {"subjects"},
     {"engine"},
     {"queries"},

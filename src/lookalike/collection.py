@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 
 import numpy as np
 
-from . import ingest, picture, sources
+from . import ingest, picture, sources, subjects
 from . import recipe as recipes
 from .answering import Answering
 from .decoding import Encoded
@@ -28,12 +28,13 @@ from .errors import (
     UnknownPicture,
 )
 from .features import FeaturePipeline, Features
+from .pairs import USUAL, Pair, compared
 from .places import place_of
 from .queries import Asking, Described, Question, described, of_features, text_encoder, upload
 from .sources import Item
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
-from .subjects import local_features_of
+from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Limits, Metadata, Place, Record, Vectors
 from .uploads import Thumbnails, Uploads
 
@@ -281,9 +282,9 @@ class Collection:
                 yield from self._each_of_files([query for _, query in group], question)
             else:
                 for number, query in group:
-                    yield self._one(str(number), query, asking)
+                    yield self._answer(str(number), query, asking)
 
-    def _one(self, name: str, query: Query, asking: Asking) -> Answer:
+    def _answer(self, name: str, query: Query, asking: Asking) -> Answer:
         try:
             return Answer(name, self.search(query, **asking))
         except PictureError as error:
@@ -330,6 +331,24 @@ class Collection:
         if not question.only_pictures or question.crop is not None:
             raise BadQuery("a stored picture is asked with as it is: no text, no crop")
         return self._answering(self._engine).like_stored(question, self[id])
+
+    @_under_the_current_recipe
+    def match(
+        self, first: Query | Record, second: Query | Record, *, compare: str | Sequence[str] = USUAL
+    ) -> Pair:
+        """Compare two pictures, each stored or in any form that `search` takes, with each other.
+
+        `first` is taken as the query. `PictureError` if one of them cannot be decoded.
+        """
+        engine = self._engine
+        return compared(engine, self._one(first, engine), self._one(second, engine), compare)
+
+    def _one(self, given: Query | Record, engine: Engine) -> One:
+        """A picture as comparators see it."""
+        if isinstance(given, Record):
+            return subjects.stored(engine, [given], self._original_of)[0]
+        asked = described(given, engine.pipeline, engine.dims(None), self.limits)
+        return subjects.asked(engine, asked)[0]
 
     @_under_the_current_recipe
     def vector(self, id: str, embedding: str | None = None) -> Vectors:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,19 +23,7 @@ NEEDS_PIXELS = {"ssim", "histogram", "orb", "phash"}
 """The others do with what is stored."""
 
 
-def is_written(name: str) -> bool:
-    return importlib.util.find_spec(f"lookalike.compare.{name}") is not None
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(
-            name,
-            marks=pytest.mark.skipif(not is_written(name), reason=f"{name} is not written yet"),
-        )
-        for name in registry.names("comparator")
-    ]
-)
+@pytest.fixture(params=registry.names("comparator"))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

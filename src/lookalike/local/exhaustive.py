@@ -1,5 +1,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 

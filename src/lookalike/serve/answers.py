@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..pairs import Pair
 from ..types import Hit, Record
 
 
@@ -25,6 +27,8 @@ class CollectionSummary(BaseModel):
     recipe: str
     upload_bytes: int = Field(description="The largest picture that may be uploaded.")
     reads_text: bool = Field(description="Whether it can be searched with words.")
+    comparators: list[str] = Field(description="What can look again at the best hits.")
+    looks_again: list[str] = Field(description="Those that do unless others are named.")
 
 
 class Collections(BaseModel):
@@ -92,6 +96,33 @@ class Evidence(BaseModel):
     region: list[tuple[float, float]] | None = Field(
         description="The query's corners in the picture, clockwise from the upper left, in pixels."
     )
+
+
+class PlacedEvidence(Evidence):
+    """The same with every place."""
+
+    points: list[tuple[float, float, float, float]] = Field(
+        description="Of each keypoint that agrees: x and y in the first picture, then the second."
+    )
+
+
+class Matched(BaseModel):
+    """Two pictures compared with each other."""
+
+    scores: dict[str, float | None] = Field(description="By comparator, in its own scale.")
+    unavailable: dict[str, str] = Field(description="Why a comparator could not compare.")
+    evidence: PlacedEvidence | None
+    size_a: tuple[int, int] = Field(description="Width and height in pixels.")
+    size_b: tuple[int, int]
+
+    @classmethod
+    def of(cls, pair: Pair) -> Matched:
+        """A pair as it is shown."""
+        said = pair.to_json()
+        if pair.evidence is not None:
+            both = np.hstack([pair.evidence.query_xy, pair.evidence.candidate_xy])
+            said["evidence"]["points"] = np.round(both, 1).tolist()
+        return cls(**said)
 
 
 class Alike(BaseModel):

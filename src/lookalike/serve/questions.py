@@ -81,8 +81,12 @@ class Wanted(_Strict):
         """As `Collection.search` takes them."""
         given = self.model_dump(exclude_none=True)
         if self.compare is not None:
-            given["compare"] = [name.strip() for name in self.compare.split(",") if name.strip()]
+            given["compare"] = _names(self.compare)
         return {**given, "k": None if self.k == "all" else self.k}
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def _numbers(given: Any) -> Any:
@@ -112,6 +116,21 @@ class Asked(Wanted):
         """As `Collection.search` takes them."""
         given = super().keywords()
         return {**given, "crop": Box(*self.crop)} if self.crop is not None else given
+
+
+class Match(_Strict):
+    """Which pictures are compared, and how."""
+
+    id_a: str | None = Field(None, max_length=64, description="A stored picture, if none is sent.")
+    id_b: str = Field(max_length=64, description="The stored picture that it is compared with.")
+    compare: str = Field(
+        "verified", max_length=1000, description="Comparators, with commas between them."
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """The comparators."""
+        return _names(self.compare)
 
 
 class Folder(_Strict):
@@ -150,6 +169,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class TwoPictures:
+    """An uploaded picture, if there is one, and what is said of both."""
+
+    upload: Upload | None
+    said: Match
+
+
+@dataclass(frozen=True, slots=True)
 class Arrivals:
     """Uploaded pictures that are to be kept, and what is said of each; None for nothing."""
 
@@ -172,6 +199,16 @@ async def question(request: Request, collection: Collection) -> Question:
     if not pictures and asked.text is None:
         _invalid("image", "expected at least one picture, or text")
     return Question(pictures, unlike, asked)
+
+
+async def two_pictures(request: Request, collection: Collection) -> TwoPictures:
+    """Read a form with one picture to compare, or the id of a stored one."""
+    async with _form(request) as form:
+        uploads = await _uploads(form, "image", collection)
+        said = _checked(Match, _texts(form, "image"))
+    if len(uploads) + (said.id_a is not None) != 1:
+        _invalid("image", "expected one picture, or id_a")
+    return TwoPictures(uploads[0] if uploads else None, said)
 
 
 async def arrivals(request: Request, collection: Collection) -> Arrivals | Folder:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from .. import ingest
+from .. import ingest, registry
 from ..collection import Collection
 from ..errors import PictureError, UnknownPicture
 from ..types import Hit, Record
@@ -47,6 +47,12 @@ _SEARCH_BODY = {
             **_form_of(("image", "unlike"), questions.Asked.model_json_schema()["properties"]),
             "application/json": {"schema": questions.Asked.model_json_schema()},
         },
+    }
+}
+_MATCH_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": _form_of(("image",), questions.Match.model_json_schema()["properties"]),
     }
 }
 _ADD_BODY = {
@@ -106,6 +112,10 @@ async def _arrivals(request: Request, collection: _Named) -> questions.Arrivals 
     return await questions.arrivals(request, collection)
 
 
+async def _two(request: Request, collection: _Named) -> questions.TwoPictures:
+    return await questions.two_pictures(request, collection)
+
+
 @router.get("")
 def list_collections(served: _Served) -> answers.Collections:
     """The collections that are served."""
@@ -117,6 +127,8 @@ def list_collections(served: _Served) -> answers.Collections:
                 recipe=each.recipe.name,
                 upload_bytes=each.limits.upload_bytes,
                 reads_text=each.reads_text,
+                comparators=list(registry.names("comparator")),
+                looks_again=[part.name for part in each.recipe.comparators],
             )
             for name, each in served.collections.items()
         ]
@@ -140,6 +152,16 @@ def search(
     like = [upload.data for upload in asked.pictures]
     unlike = [upload.data for upload in asked.unlike]
     return _found(name, lambda: collection.search(*like, unlike=unlike, **asked.asked.keywords()))
+
+
+@router.post("/{name}/match", openapi_extra=_MATCH_BODY)
+def match(
+    collection: _Named, asked: Annotated[questions.TwoPictures, Depends(_two)]
+) -> answers.Matched:
+    """Compare an uploaded picture, or a stored one, with a stored one; and say where it lies."""
+    first = asked.upload.data if asked.upload else _record(collection, asked.said.id_a or "")
+    second = _record(collection, asked.said.id_b)
+    return answers.Matched.of(collection.match(first, second, compare=asked.said.names))
 
 
 @router.get("/{name}/pictures")

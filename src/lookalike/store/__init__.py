@@ -102,6 +102,7 @@ class Look:
 
 
 ANYWHERE = Look()
+NO_LOCAL_FEATURES = LocalPlan("", votes=False)
 
 
 class Store(Protocol):

@@ -36,6 +36,7 @@ from ..types import (
 )
 from . import (
     ANYWHERE,
+    NO_LOCAL_FEATURES,
     Arrival,
     EmbeddingPlan,
     LedgerEntry,
@@ -82,7 +83,7 @@ class EmbeddedStore:
         self,
         folder: Path,
         plans: Sequence[EmbeddingPlan],
-        local: LocalPlan = LocalPlan("", votes=False),
+        local: LocalPlan = NO_LOCAL_FEATURES,
     ) -> None:
         self._catalogue = Catalogue(folder)
         self._local = local
