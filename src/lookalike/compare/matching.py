@@ -35,6 +35,12 @@ _ONE = slice(0, SIFT_WIDTH // 2)
 _OTHER = MIRRORED_SIFT[_ONE]
 
 
+_UNSHARED = 4 * 65536
+"""Multiplications in one product up to which OpenBLAS uses one thread."""
+_LEAST_ROWS = 4
+"""Of a piece; with fewer, pieces are slower than they save."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
     """Pairs of features, one line each."""
@@ -82,13 +88,13 @@ def mutual_mirrored(query: _Floats, candidates: Sequence[_Floats]) -> list[tuple
     differences change sign then, so both queries together cost the multiplications of one.
     """
     found = []
-    ours, theirs, products, changed = _Folded(), _Folded(), _Products(None), _Memory()
-    sums, differences = ours.of(query / 2)  # as the sums' and differences' products are twice
+    folded, products, changed = _Folded(), _Products(None), _Memory()
+    # Half, as the products of sums and those of differences add up to twice the wanted.
+    sums, differences = (np.ascontiguousarray(each.T) for each in folded.of(query / 2))
     for candidate in candidates:
-        their_sums, their_differences = theirs.of(candidate)
-        shape = len(query), len(candidate)
-        antisymmetric = np.matmul(differences, their_differences.T, out=changed.of(*shape))
+        their_sums, their_differences = folded.of(candidate)
         block = products.of(sums, their_sums)
+        antisymmetric = _product(differences, their_differences, changed)
         block += antisymmetric
         as_is = products.mutual()
         block -= np.multiply(antisymmetric, 2, out=antisymmetric)
@@ -137,9 +143,8 @@ class _Products:
         self._block = self._memory.of(0, 0)
 
     def of(self, query: _Floats, candidate: _Floats) -> _Floats:
-        """[n, d], [m, d] -> [n, m], which the caller may change."""
-        out = self._memory.of(len(query), len(candidate))
-        self._block = np.matmul(query, candidate.T, out=out)
+        """[n, d], [d, m] -> [n, m], which the caller may change."""
+        self._block = _product(query, candidate, self._memory)
         return self._block
 
     def nearest(self) -> Matches:
@@ -170,24 +175,43 @@ def _products(query: Descriptors, candidates: Sequence[Descriptors]) -> Iterator
     """With each candidate, valid until the next."""
     of_query, products = _signed(query), _Products(_bits(query))
     for candidate in candidates:
-        products.of(of_query, _signed(candidate))
+        products.of(of_query, np.ascontiguousarray(_signed(candidate).T))
         yield products
+
+
+def _product(a: _Floats, b: _Floats, memory: _Memory) -> _Floats:
+    """[n, d], [d, m], both C-contiguous -> [n, m].
+
+    In pieces so small that OpenBLAS does not share them out: its threads wait for each other, which
+    takes many times longer than the product when the cores have other work.
+    """
+    out = memory.of(len(a), b.shape[1])
+    rows = _UNSHARED // max(1, b.size)
+    if rows < _LEAST_ROWS:
+        return np.matmul(a, b, out=out)
+    whole = len(a) // rows * rows
+    pieces = (-1, rows, b.shape[0]), (-1, rows, b.shape[1])
+    np.matmul(a[:whole].reshape(pieces[0]), b, out=out[:whole].reshape(pieces[1]))
+    np.matmul(a[whole:], b, out=out[whole:])
+    return out
 
 
 class _Folded:
     """SIFT's values as sums and differences of those that change places in a mirror."""
 
     def __init__(self) -> None:
-        self._other, self._sums, self._differences = (_Memory() for _ in range(3))
+        self._every, self._other, self._sums, self._differences = (_Memory() for _ in range(4))
 
     def of(self, descriptors: _Floats) -> tuple[_Floats, _Floats]:
-        """float32 [n, 128] -> [n, 64] twice, valid until the next."""
-        shape = len(descriptors), len(_OTHER)
-        one, out = descriptors[:, _ONE], self._other.of(*shape)
-        other = np.take(descriptors, _OTHER, axis=1, out=out, mode="clip")
+        """float32 [n, 128] -> [64, n] twice, valid until the next."""
+        count = len(descriptors)
+        every = self._every.of(SIFT_WIDTH, count)
+        every[:] = descriptors.T
+        one, out = every[_ONE], self._other.of(len(_OTHER), count)
+        other = np.take(every, _OTHER, axis=0, out=out, mode="clip")
         return (
-            np.add(one, other, out=self._sums.of(*shape)),
-            np.subtract(one, other, out=self._differences.of(*shape)),
+            np.add(one, other, out=self._sums.of(*out.shape)),
+            np.subtract(one, other, out=self._differences.of(*out.shape)),
         )
 
 
