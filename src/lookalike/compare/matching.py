@@ -189,9 +189,10 @@ def _product(a: _Floats, b: _Floats, memory: _Memory) -> _Floats:
     rows = _UNSHARED // max(1, b.size)
     if rows < _LEAST_ROWS:
         return np.matmul(a, b, out=out)
-    whole = len(a) // rows * rows
-    pieces = (-1, rows, b.shape[0]), (-1, rows, b.shape[1])
-    np.matmul(a[:whole].reshape(pieces[0]), b, out=out[:whole].reshape(pieces[1]))
+    pieces = len(a) // rows
+    whole = pieces * rows
+    into = out[:whole].reshape(pieces, rows, b.shape[1])
+    np.matmul(a[:whole].reshape(pieces, rows, b.shape[0]), b, out=into)
     np.matmul(a[whole:], b, out=out[whole:])
     return out
 
