@@ -72,7 +72,7 @@ def _asked(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("recipe", evaluation.recipe),
         (
             "asked",
-            f"{len(evaluation.rankings):,} queries of {truth.layout}, "
+            f"{len(evaluation.asked):,} queries of {truth.layout}, "
             f"{evaluation.pictures:,} pictures, {depth}",
         ),
     ]
