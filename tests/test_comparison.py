@@ -28,6 +28,7 @@ from lookalike.evaluate import truth as truths
 from lookalike.evaluate.harness import evaluate
 from lookalike.evaluate.metrics import Mean
 from lookalike.evaluate.thresholds import threshold_curve, threshold_for
+from lookalike.tables import comparison as table
 
 EACH = 4
 
@@ -306,6 +307,28 @@ class TestVerdict:
         assert alone.groups == {"a": Mean(alone.quality.value, 1, 0)}
         two = self.of(alone, replace(alone, name="two"))
         assert math.isnan(two.against["two"].p_value)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_every_figure_is_whole_on_a_terminal_of_any_width(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    truth = resolved(["a", "b"], 10)
+    names = ("default", "default-pca", "sift-bovw-lsh", "a-recipe-of-somebody-with-a-long-name")
+    made = [result(name, truth, 0.3 - 0.05 * n, cost(9, 40_000)) for n, name in enumerate(names)]
+    comparison = made_comparison.comparison(made)
+    table.show(comparison, str)
+    lines = capsys.readouterr().out.splitlines()
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines[0]) <= columns
+    assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines[1:])
+    for each in comparison.results:
+        name, *figures = table.cells(comparison, each)
+        told = [
+            line for line in lines if line.startswith(f"\N{BOX DRAWINGS LIGHT VERTICAL} {name[:8]}")
+        ]
+        assert all(any(figure in line for line in told) for figure in figures)
 
 
 class TestCommand:

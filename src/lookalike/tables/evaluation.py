@@ -14,7 +14,7 @@ NAMES = {
     "ndcg@10": "nDCG@10",
     "mrr": "MRR",
     "micro_ap": "micro-AP",
-    "recall_at_p90": "recall at precision 0.9",
+    "recall_at_p90": "R@P90",
     "n_s": "N-S, of 4",
     "mp@1": "mP@1",
     "mp@5": "mP@5",
