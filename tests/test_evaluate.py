@@ -168,6 +168,26 @@ class TestCommand:
         assert (told["queries"], told["depth"], told["layout"]) == (18, 5, "class-folders")
         assert told["setups"]["all"]["measures"]["map"]["value"] < expected
 
+    def test_what_has_no_value_is_a_dash_and_is_not_among_the_worst(
+        self, made: Collection, pictures: Path
+    ) -> None:
+        ants, boats = (sorted((pictures / name).iterdir()) for name in ("ants", "boats"))
+        rows = [
+            f"{ants[0]},{ants[0]},found",
+            f"{ants[1]},{boats[1]},lost",
+            f"{boats[0]},,neither",
+        ]
+        truth = pictures.parent / "copies.csv"
+        truth.write_text("\n".join(["query_id,reference_id,group", *rows]))
+        done = lookalike("evaluate", "-c", made.path, "--truth", truth)
+        (worst,) = [line for line in done.stdout.splitlines() if line.startswith("worst ")]
+        assert worst.split()[1:] == ["lost", worst.split()[2], "found", "1.000,", "of", "2"]
+        truth.write_text("\n".join(["query_id,reference_id,group", rows[0]]))
+        done = lookalike("evaluate", "-c", made.path, "--truth", truth)
+        assert "1 query of disc21, 18 pictures" in done.stdout
+        assert "mAP         1.000 (95% of the time: \N{EN DASH})" in done.stdout
+        assert "nan" not in done.stdout
+
     def test_exit_code_1_where_a_query_cannot_be_read(
         self, made: Collection, pictures: Path, tmp_path: Path
     ) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..comparison import RecipeComparison, RecipeResult
-from ..evaluate.harness import Measure
 from ..quantities import written_bytes
-from .evaluation import NAMES
+from .evaluation import NAMES, between, counted, number, value
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,12 +32,11 @@ def headings(comparison: RecipeComparison) -> list[str]:
 
 def cells(comparison: RecipeComparison, result: RecipeResult) -> list[str]:
     """A row."""
-    cost, quality = result.cost, result.quality
-    digits = digits_of(comparison.measure)
+    cost, measure = result.cost, comparison.measure
     return [
         result.name,
-        number(quality.value, digits),
-        between(quality, digits),
+        value(measure, result.quality),
+        between(measure, result.quality),
         number(result.measures[comparison.second_measure].value, 3),
         number(result.pictures_per_second, 1),
         number(cost.rate, 1),
@@ -132,7 +130,10 @@ def _width(columns: Iterable[int]) -> int:
 def asked(comparison: RecipeComparison) -> str:
     """How much was looked at."""
     queries = len(comparison.results[0].queries) if comparison.results else 0
-    return f"{comparison.pictures:,} pictures, {queries:,} queries of {comparison.layout}"
+    return (
+        f"{counted(comparison.pictures, 'picture', 'pictures')}, "
+        f"{counted(queries, 'query', 'queries')} of {comparison.layout}"
+    )
 
 
 def how_tested(comparison: RecipeComparison) -> str:
@@ -163,22 +164,6 @@ def beside_the_best(comparison: RecipeComparison, name: str) -> str:
     return f"{word}, {against.difference:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def between(measure: Measure, digits: int) -> str:
-    """Its interval."""
-    low, high = measure.interval
-    return f"{number(low, digits)} to {number(high, digits)}"
-
-
-def number(value: float, digits: int) -> str:
-    """With thousands, or a dash where there is none."""
-    return "\N{EN DASH}" if math.isnan(value) else f"{value:,.{digits}f}"
-
-
 def size(value: float) -> str:
     """Bytes, in the largest unit of which there is one."""
     return written_bytes(round(value))
-
-
-def digits_of(measure: str) -> int:
-    """Behind the point."""
-    return 2 if measure == "n_s" else 3
