@@ -1,9 +1,9 @@
 """Two pictures laid over each other, and compared block by block: what agrees, what has moved.
 
-Blocks are compared by zero-mean normalised correlation of brightness, which colour filters, contrast
-and exposure hardly change. Both are blurred alike first, which takes away what JPEG, another size or
-bad focus could have changed. Each block is also looked for around its place: what was pasted over is
-found nowhere, what moved in the scene is found beside.
+Blocks are compared by zero-mean normalised correlation of brightness, which colour filters,
+contrast and exposure hardly change. Both are blurred alike first, which takes away what JPEG,
+another size or bad focus could have changed. Each block is also looked for around its place: what
+was pasted over is found nowhere, what moved in the scene is found beside.
 """
 
 from __future__ import annotations
