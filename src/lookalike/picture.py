@@ -104,6 +104,13 @@ def jpeg(pixels: Pixels, quality: int) -> bytes:
     return _jpeg(Image.fromarray(pixels), quality)
 
 
+def png(pixels: Pixels) -> bytes:
+    """The pixels, uint8 [h, w, 3], as a PNG."""
+    encoded = BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
 def from_pixels(pixels: npt.NDArray[Any]) -> Picture:
     """A picture of ready pixels: uint8 [h, w, 3] RGB, [h, w] grey, or [h, w, 4] with alpha.
 

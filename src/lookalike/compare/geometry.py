@@ -41,8 +41,10 @@ _MOST_GROWTH = 25.0
 """Times larger or smaller: beyond, the map has collapsed."""
 _MOST_STRETCH = 4.0
 """Times more one way than the other."""
-_SIMPLER = 0.85
-"""The simplest map counts that explains this part of what the most general one does."""
+_SIMPLER = 0.95
+"""The simplest map counts that explains this part of what the most general one does, or"""
+_BUT = 1
+"""but so many matches."""
 _ROUNDS = 4
 """Of fitting at most."""
 _LEAST_IN_DEPTH = 20
@@ -189,7 +191,12 @@ def _simplest(
                 found.append(refined)
     most = max((agree.sum() for _, agree in found), default=0)
     return next(
-        ((mapped, agree) for mapped, agree in found if agree.sum() >= _SIMPLER * most), None
+        (
+            (mapped, agree)
+            for mapped, agree in found
+            if agree.sum() >= min(_SIMPLER * most, most - _BUT)
+        ),
+        None,
     )
 
 
