@@ -9,10 +9,12 @@ from . import fusion
 from .compare import Comparator, Comparison
 from .engine import Engine
 from .queries import Question
-from .subjects import Original, Subjects, stored
+from .subjects import Original, Subjects, related, stored
 from .types import Hit
 
 _FIRST_LOOK = "first look"
+_RELATED = 10
+"""Hits whose pictures are laid over the query's, the best in which it was found."""
 
 
 class SecondLook:
@@ -44,7 +46,17 @@ class SecondLook:
             for i, hit in enumerate(head)
         ]
         ordered = self._fused if self._order == "fused" else self._by_the_last
-        return [*ordered(compared), *tail]
+        return [*self._related(ordered(compared), query), *tail]
+
+    def _related(self, hits: Sequence[Hit], query: Subjects) -> list[Hit]:
+        """The hits with what they are to the query, the first in which it was found."""
+        found = [hit for hit in hits if hit.evidence is not None][:_RELATED]
+        pictures = stored(self._engine, [hit.record for hit in found], self._original)
+        kinships = {
+            hit.id: related(hit.evidence, query[0], one)
+            for hit, one in zip(found, pictures, strict=True)
+        }
+        return [hit._replace(kinship=kinships.get(hit.id)) for hit in hits]
 
     def _by_the_last(self, hits: Sequence[Hit]) -> list[Hit]:
         name, comparator = list(self._comparators.items())[-1]

@@ -111,6 +111,7 @@ class Matched(BaseModel):
 
     scores: dict[str, float | None] = Field(description="By comparator, in its own scale.")
     unavailable: dict[str, str] = Field(description="Why a comparator could not compare.")
+    kinship: Literal["copy", "near", "similar"] | None
     evidence: PlacedEvidence | None
     size_a: tuple[int, int] = Field(description="Width and height in pixels.")
     size_b: tuple[int, int]
