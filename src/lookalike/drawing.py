@@ -7,7 +7,9 @@ query.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,8 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from .errors import CannotPlot, PictureError
+from .pairs import Pair
+from .picture import png
 from .types import Evidence, LocalFeatures, Picture, Pixels
 
+_SIGNED = "lookalike match"
 HEIGHT = 480
 """Pixels of the panel that a picture is shown in, at most; nothing is enlarged more than twice."""
 _WIDTH = 640
@@ -35,6 +41,36 @@ _HUES = (20, 160)
 """Degrees over 2, OpenCV's: lines from the query's left to its right go from orange to violet."""
 
 _Points = npt.NDArray[np.float64]
+
+
+def write(pair: Pair, names: Sequence[str], path: Path) -> None:
+    """Draw a pair to a .png; `CannotPlot` for another name, and for somebody else's file."""
+    if path.suffix.lower() != ".png":
+        raise CannotPlot(path, "its name does not end in .png", "-o")
+    try:
+        if path.exists() and _SIGNED.encode() not in path.read_bytes()[:1000]:
+            raise CannotPlot(path, "another file is there, which is not a drawing of ours", "-o")
+        path.write_bytes(drawn(pair, names))
+    except OSError as error:
+        raise CannotPlot(path, (error.strerror or str(error)).lower(), "-o") from error
+
+
+def drawn(pair: Pair, names: Sequence[str]) -> bytes:
+    """A PNG of a pair, captioned; `PictureError` if one of its files has gone."""
+    features = None
+    with contextlib.suppress(PictureError):
+        features = pair.local_features
+    said = "nothing in common was found"
+    if pair.evidence is not None:
+        found = f"{pair.evidence.inliers:,} of {pair.evidence.matches:,} matches agree"
+        said = f"{pair.kinship}: {found}" if pair.kinship else found
+    pixels = side_by_side(
+        *pair.pictures,
+        pair.evidence,
+        features,
+        [text for text in (said, " | ".join(names)) if text],
+    )
+    return png(pixels, _SIGNED)
 
 
 def side_by_side(

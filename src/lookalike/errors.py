@@ -99,11 +99,11 @@ class CannotWritePage(LookalikeError):
 
 
 class CannotPlot(LookalikeError):
-    """The file that `--plot` names cannot be written, or must not be."""
+    """The file that `--plot` or `-o` names cannot be written, or must not be."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, why: str, option: str = "--plot") -> None:
         super().__init__(
-            f"cannot draw {path}: {why}. Give `--plot` another name, such as curve.png."
+            f"cannot draw {path}: {why}. Give `{option}` another name, such as drawn.png."
         )
 
 
