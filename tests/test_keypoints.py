@@ -192,3 +192,11 @@ def test_a_missing_akaze_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delattr(cv2, "xfeatures2d", raising=False)
     with pytest.raises(MissingPackage, match=r"akaze needs .*opencv-contrib-python-headless"):
         Keypoints("akaze", 1, 0)
+
+
+def test_less_contrast_finds_more_in_haze(picture: Picture) -> None:
+    """And what stands out stays first."""
+    haze = from_pixels((picture.pixels // 8 + 100).astype(np.uint8))
+    usual, faint = (Keypoints("sift", 500, 480, contrast).of(haze) for contrast in (0.04, 0.01))
+    assert len(faint.xy) > 3 * max(1, len(usual.xy))
+    np.testing.assert_allclose(faint.xy[: len(usual.xy)], usual.xy)

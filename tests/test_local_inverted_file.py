@@ -95,8 +95,8 @@ def test_votes_are_those_of_brute_force(vocabulary: Vocabulary, described: Descr
                 if distances and min(distances) <= voting.FARTHEST:
                     nearest.append((min(distances), number))
             nearest.sort()
-            limit = nearest[4][0] if len(nearest) > 4 else voting.FARTHEST + 1
-            for distance, number in nearest[:4]:
+            limit = nearest[10][0] if len(nearest) > 10 else voting.FARTHEST + 1
+            for distance, number in nearest[:10]:
                 wanted[number] += 1 - distance / max(limit, 1)
         rows, votes = inverted.votes(query, len(described))
         found = np.zeros(len(described))

@@ -44,6 +44,8 @@ class Keypoints:
     """At most so many of each picture, the strongest."""
     longest_side: int
     """A larger picture is shrunk to this many pixels first; 0 = never."""
+    contrast: float = 0.04
+    """SIFT's alone: how faint a keypoint may be. OpenCV's own value; less finds more in haze."""
 
     def __post_init__(self) -> None:
         if self.detector == "akaze":  # said before anything is made with it
@@ -78,8 +80,10 @@ class Keypoints:
         import cv2
 
         if self.detector == "sift":
-            # OpenCV's own values; the last asks for bytes, which is what its floats hold.
-            return cv2.SIFT.create(self.features, 3, 0.04, 10, 1.6, descriptorType=cv2.CV_8U)
+            # OpenCV's own values but for contrast; the last asks for bytes, which its floats hold.
+            return cv2.SIFT.create(
+                self.features, 3, self.contrast, 10, 1.6, descriptorType=cv2.CV_8U
+            )
         if self.detector == "orb":
             return cv2.ORB.create(nfeatures=self.features)
         return _new_akaze()

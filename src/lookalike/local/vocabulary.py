@@ -66,7 +66,7 @@ class Vocabulary:
         rng = np.random.default_rng(seed)
         k = _wanted_words(pictures, len(descriptors))
         chosen = np.sort(rng.permutation(len(descriptors))[: k * _POINTS_PER_WORD])
-        points = _values(descriptors[chosen])
+        points = comparable(descriptors[chosen])
         words = _means(points, k, seed)
         directions = _directions(points.shape[1], rng)
         return cls._of(words, directions, descriptors.dtype == np.uint8, _new_index(words))
@@ -93,7 +93,7 @@ class Vocabulary:
             )
         if (descriptors.dtype == np.uint8) != self.binary:
             raise ValueError(f"descriptors are {kind} here, not {descriptors.dtype}")
-        return _values(descriptors)
+        return comparable(descriptors)
 
     def nearest(self, values: Vectors, count: int) -> Words:
         """The `count` nearest words of each, int64 [n, count], nearest first."""
@@ -139,14 +139,11 @@ class Vocabulary:
         return cls._of(words, directions, bool(binary), _ready(index))
 
 
-def _wanted_words(pictures: int, sample: int) -> int:
-    wanted = max(1, pictures * _KEYPOINTS // _POSTINGS_PER_WORD)
-    power = 1 << (wanted - 1).bit_length()
-    return max(1, min(max(power, _FEWEST), _MOST, sample // 8))
+def comparable(descriptors: npt.NDArray[Any]) -> Vectors:
+    """Descriptors as float32 [n, d], nearer by Euclid's distance where they are by their own.
 
-
-def _values(descriptors: npt.NDArray[Any]) -> Vectors:
-    """float32 [n, d]: what is float already, or bits as -1 and 1, of length 1 together."""
+    Bits, uint8 [n, d / 8], become equal parts below and above 0, of length 1 together.
+    """
     if descriptors.dtype != np.uint8:
         return np.ascontiguousarray(descriptors, np.float32)
     bits = np.unpackbits(descriptors, axis=1).astype(np.float32)
@@ -154,6 +151,12 @@ def _values(descriptors: npt.NDArray[Any]) -> Vectors:
     bits -= 1
     bits /= np.float32(bits.shape[1] ** 0.5)
     return bits
+
+
+def _wanted_words(pictures: int, sample: int) -> int:
+    wanted = max(1, pictures * _KEYPOINTS // _POSTINGS_PER_WORD)
+    power = 1 << (wanted - 1).bit_length()
+    return max(1, min(max(power, _FEWEST), _MOST, sample // 8))
 
 
 def _means(points: Vectors, k: int, seed: int) -> Vectors:
