@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,18 @@ def lookalike(
 
 
 def photographs() -> list[Picture]:
-    """Real pictures, those that come with scikit-image."""
+    """Real pictures, those that come with scikit-image; only to be read."""
+    return list(_photographs())
+
+
+@cache
+def _photographs() -> tuple[Picture, ...]:
     names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "page.png")
     pictures = []
     for name in names:
         with Image.open(PHOTOGRAPHS / name) as image:
             pictures.append(from_pixels(np.asarray(image.convert("RGB"))))
-    return pictures
+    return tuple(pictures)
 
 
 def cosine(a: Any, b: Any) -> Any:

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from samples import DATA, command, environment, lookalike, needs_data, write
 
+import lookalike as package
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -39,7 +41,8 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(photos: Path, tmp_path: Path) -> Path:
-    assert lookalike("index", photos, "-c", tmp_path / "c").returncode == 0
+    with package.open(tmp_path / "c") as collection:
+        collection.add(photos)
     return tmp_path / "c"
 
 
