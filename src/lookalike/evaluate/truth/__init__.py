@@ -31,7 +31,7 @@ from ...types import Box
 from . import named, oxford, tables
 from .names import Names
 from .problems import Source
-from .reading import Reading, folder_of_queries
+from .reading import Reading, folder_of_queries, is_picture
 from .resolving import against
 from .values import Layout, Protocol, Resolved, ResolvedQuery, Setup, Truth, TruthQuery
 
@@ -159,4 +159,5 @@ def _with_place(reading: Reading, truth: Truth, names: Names, query: TruthQuery)
 def _file(roots: tuple[Path, ...], name: str) -> str | None:
     """The place of a picture below one of the roots, if there is one."""
     paths = (root / f"{name}{ending}" for root in roots for ending in _ENDINGS)
-    return next((place_name(path) for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
+    places = (place_name(path) for path in paths if os.path.isfile(path))  # noqa: PTH113
+    return next(filter(is_picture, places), None)
