@@ -34,7 +34,7 @@ OnStep = Callable[[str, int | None, int | None], None]
 
 def find(
     collection: Collection,
-    kinds: Container[Kind] = KINDS,
+    kinds: Container[str] = KINDS,
     *,
     on_step: OnStep = lambda _doing, _done, _total: None,
 ) -> Duplicates:
@@ -82,7 +82,7 @@ _AT_ONCE = 512
 """Pictures whose local features are made and kept at a time."""
 
 
-def _checked(kinds: Container[Kind]) -> tuple[Kind, ...]:
+def _checked(kinds: Container[str]) -> tuple[Kind, ...]:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         said = ", ".join(map(str, unknown)) or "none"
