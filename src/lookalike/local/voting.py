@@ -1,6 +1,6 @@
 """Votes of a query's descriptors for pictures, out of postings.
 
-Each descriptor's nearest by Hamming distance of their signatures count, one a picture, the more the
+Each descriptor's nearest by Hamming distance of their signatures count, one a picture, the more
 nearer they are than the next; Jégou, Douze and Schmid, "On the burstiness of visual elements", 2009.
 """
 

@@ -107,7 +107,8 @@ def _layout(path: Path, said: str | None) -> Layout:
                 path,
                 [
                     f"it has none of the layouts {', '.join(_READERS)}: a table begins with a "
-                    "heading such as query,relevant, and pictures lie in a folder for each class"
+                    "heading such as query,relevant with commas between, and pictures lie in a "
+                    "folder for each class"
                 ],
             )
         return found
