@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from samples import DATA, PHOTOGRAPHS, lookalike, needs_data, pixels, write
+from samples import DATA, PHOTOGRAPHS, cosine, lookalike, needs_data, pixels, write
 
 import lookalike as api
 from lookalike import duplicates, edits
 from lookalike.collection import Collection
 from lookalike.duplicates import Duplicates, keeping
+from lookalike.duplicates.candidates import LIKELY
 from lookalike.duplicates.grouping import grouped
 from lookalike.duplicates.values import Relation
 from lookalike.errors import BadQuery
@@ -54,8 +55,8 @@ def photograph(name: str) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def save(pixels: Pixels, path: Path, **how: int) -> Path:
-    Image.fromarray(pixels).save(path, **how)
+def save(pixels: Pixels, path: Path, quality: int = 90) -> Path:
+    Image.fromarray(pixels).save(path, quality=quality)
     return path
 
 
@@ -119,11 +120,13 @@ def test_edited_copies_are_grouped_with_their_original(opened: Open, pictures: P
 def test_votes_find_what_vectors_do_not(opened: Open, pictures: Path) -> None:
     for name in ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "camera.png"):
         shutil.copy(PHOTOGRAPHS / name, pictures)
-    for name in ("astronaut.png", "coffee.png"):
-        save(edited(name, "crop-10"), pictures / f"{Path(name).stem}-part.jpg", quality=90)
-    found = duplicates.find(opened("copies"), ("copy",))
-    assert {"astronaut.png", "astronaut-part.jpg"} in names(found)
-    assert {"coffee.png", "coffee-part.jpg"} in names(found)
+    save(edited("astronaut.png", "crop-10"), pictures / "part.jpg", quality=90)
+    collection = opened("copies")
+    ids = [collection.meant(str(pictures / name)).id for name in ("astronaut.png", "part.jpg")]
+    vectors = [collection.vector(id) for id in ids]
+    assert cosine(*vectors)[0] < LIKELY
+    found = duplicates.find(collection, ("copy",))
+    assert {"astronaut.png", "part.jpg"} in names(found)
     assert found.described == 0, "the recipe has made them already"
 
 
@@ -288,7 +291,7 @@ def test_what_is_kept_is_the_largest_then_the_sharpest_then_the_least_compressed
     (group,) = duplicates.find(collection).groups
     assert Path(group.keep.place.path).name == "large.jpg"
     assert "largest" in group.why
-    save(cv2.GaussianBlur(large, (0, 0), 2.5), pictures / "blurred.png")
+    save(np.asarray(cv2.GaussianBlur(large, (0, 0), 2.5), np.uint8), pictures / "blurred.png")
     collection.add(pictures)
     (group,) = duplicates.find(collection).groups
     assert Path(group.keep.place.path).name == "large.jpg"
@@ -354,8 +357,11 @@ def test_hardly_any_photograph_of_a_class_is_a_copy_of_another(
         for path in sorted((DATA / "caltech60" / folder).glob("*.jpg"))[:20]:
             shutil.copy(path, pictures / f"{folder}-{path.name}")
     collection = opened()
-    copies = duplicates.find(collection, ("exact", "copy"))
-    assert copies.others <= 1, [names(copies)]
+    # Seen by eye: one picture in two colours, one with and without a vignette.
+    edited_by_others = [{"0024", "0026"}, {"0002", "0007"}]
+    for group in names(duplicates.find(collection, ("exact", "copy"))):
+        assert all(name.startswith("grand_piano") for name in group)
+        assert {name[-8:-4] for name in group} in edited_by_others
 
 
 def test_the_command_line_prints_groups_and_their_shape_in_json(

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from .. import subjects
 from ..collection import Collection
 from ..compare import Comparison
+from ..compare.kinship import kinship
 from ..errors import PictureError
 from ..types import Judgement, LocalFeatures, Picture, Record
 from .candidates import ALIKE
 from .values import Kind, Pair, Relation, pair_of
 
-_INLIERS = 15
-"""Fewer matches that agree do not make two pictures of one scene."""
 _WHOLE = 1 << 20
 """A shorter side that no picture has: it is decoded in full size."""
 _BY_GEOMETRY: frozenset[Kind] = frozenset(("copy", "near"))
@@ -81,11 +80,31 @@ class Relations:
             exact = Relation("exact") if "exact" in self.kinds else None
             self._known[pair_of(record, other)] = exact
         rest = [other for other in others if pair_of(record, other) not in self._known]
-        for other, comparison in zip(rest, self._by_geometry(record, rest), strict=True):
-            kind = _kinship(comparison)
-            inliers = None if comparison.evidence is None else comparison.evidence.inliers
-            known = None if kind is None or kind not in self.kinds else Relation(kind, inliers)
-            self._known[pair_of(record, other)] = known
+        self._look_at_the_rest(record, rest)
+
+    def _look_at_the_rest(self, record: Record, others: Sequence[Record]) -> None:
+        """By geometry, and where that finds anything, by laying the pictures over each other."""
+        self._known.update((pair_of(record, other), None) for other in others)
+        found = [
+            (other, comparison.evidence)
+            for other, comparison in zip(others, self._by_geometry(record, others), strict=True)
+            if comparison.evidence is not None
+        ]
+        if not found:
+            return
+        ours, *theirs = self._pictures([record, *(other for other, _ in found)])
+        for (other, evidence), picture in zip(found, theirs, strict=True):
+            kind = kinship(evidence, ours, picture)
+            if kind is not None and kind != "similar" and kind in self.kinds:
+                self._known[pair_of(record, other)] = Relation(kind, evidence.inliers)
+
+    def _pictures(self, records: Sequence[Record]) -> list[Picture | None]:
+        """Decoded; None for those that cannot be read."""
+        collection = self._collection
+        every = subjects.made(
+            collection.engine, records, collection.original_of, subjects.COMPARED_SIDE, list
+        )
+        return [each if isinstance(each, Picture) else None for each in every]
 
     def _by_geometry(self, record: Record, others: Sequence[Record]) -> list[Comparison]:
         if not others or not _BY_GEOMETRY.intersection(self.kinds):
@@ -116,14 +135,6 @@ class Relations:
         )
         for record, digest in zip(unknown, digests, strict=True):
             self._pixels[record.id] = None if isinstance(digest, PictureError) else digest
-
-
-def _kinship(comparison: Comparison) -> Kind | None:
-    """`copy` or `near`; None where they are only alike, or less."""
-    evidence = comparison.evidence
-    if evidence is None or evidence.inliers < _INLIERS:
-        return None
-    return "near" if evidence.homography is None else "copy"
 
 
 def _digests_of_pixels(pictures: Sequence[Picture]) -> list[bytes]:
