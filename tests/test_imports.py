@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},
     {"answering"},
-    {"second_look", "collapsing"},
+    {"second_look", "collapsing", "neighbourhood"},
     {"subjects"},
     {"engine"},
     {"queries"},
@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
     {"decode_worker", "recipe"},
     {"picture", "int8", "extract", "index", "local", "compare"},
     {"registry", "edits", "filters", "distances", "places", "options", "quantities", "machine"},
+    {"expansion", "reranking"},
     {"types"},
     {"errors"},
 ]
