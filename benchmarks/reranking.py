@@ -1,10 +1,10 @@
 """Query expansion and re-ranking: what each finds more than a plain search, and what it takes.
 
-    python benchmarks/reranking.py --data FOLDER [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/reranking.py --data FOLDER [--json FILE]
 
 FOLDER has one folder a class (`caltech60`). Each method is tried with several settings: every
 fourth picture of half of the classes is a query for all the others. The best setting of each
-method, and what `expand` and `rerank` do, are then told on every other picture of the other
+method, and what `expand` and `rerank` do, are then told on every third picture of the other
 classes, on words (the names of the classes), and on edited copies of 100 of the pictures. What did
 not gain enough to become a knob (diffusion, other weights) is written here alone.
 """
@@ -178,7 +178,7 @@ def run(data: Path, folder: Path) -> dict[str, Any]:
     every = list(methods())
     with lookalike.open(folder / "classes", recipe="default") as collection:
         collection.add(data)
-        tried, told = of_classes(collection, 0, 4), of_classes(collection, 1, 2)
+        tried, told = of_classes(collection, 0, 4), of_classes(collection, 1, 3)
         _, judged = table("default, half the classes", tried, every)
         rows += judged
         chosen = the_best(every, judged)
@@ -188,7 +188,7 @@ def run(data: Path, folder: Path) -> dict[str, Any]:
         gains += words(collection)
         spent = timed(collection)
         reindex(collection, "default-pca")
-        answers, of_pca = table("default-pca, the other half", of_classes(collection, 1, 2), chosen)
+        answers, of_pca = table("default-pca, the other half", of_classes(collection, 1, 3), chosen)
         gains += compared_with_plain("default-pca, the other half", answers)
         rows += of_pca
     answers, of_copies = table("edited copies, default", copies(data, folder), chosen)
@@ -353,7 +353,7 @@ def words(collection: Collection) -> list[Gain]:
         f"expand=5, rerank={DEEP}": {"expand": 5, "rerank": DEEP},
     }
     print(f"\nwords, default: {len(set(labels))} names of classes")
-    values = {measure: {} for measure in MEASURES}  # type: dict[str, dict[str, Values]]
+    values: dict[str, dict[str, Values]] = {measure: {} for measure in MEASURES}
     for name, knobs in asking.items():
         answers = []
         for label in sorted(set(labels)):
