@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},
     {"answering"},
-    {"second_look", "collapsing", "pairs"},
+    {"second_look", "collapsing", "pairs", "neighbourhood"},
     {"subjects"},
     {"engine"},
     {"queries"},
@@ -33,6 +33,7 @@ LAYERS: list[set[str]] = [
     {"decode_worker", "recipe"},
     {"picture", "int8", "extract", "index", "local", "compare"},
     {"registry", "edits", "filters", "distances", "places", "options", "quantities", "machine"},
+    {"expansion", "reranking"},
     {"types"},
     {"errors"},
 ]

@@ -11,6 +11,7 @@ from . import subjects
 from .collapsing import collapsed
 from .engine import Engine
 from .errors import BadQuery, PictureError
+from .neighbourhood import expanded, reranked
 from .queries import Described, Question, check_text, combined, described, mean
 from .second_look import SecondLook
 from .subjects import Original, Subjects
@@ -82,24 +83,32 @@ class Answering:
         """
         engine = self._engine
         vectors = self._vectors(question, pictures)
+        if question.expand:
+            vectors = expanded(engine, question, vectors, local, but)
         second = SecondLook(engine, question, self._original)
         if second.candidates and None in queries:
             if question.compare is not None:
                 raise BadQuery("comparators compare one picture: ask with one, not with words")
             second = SecondLook(engine, replace(question, compare=()), self._original)
         wide = question
-        if second.candidates or question.collapse or but is not None:
-            wide = _widened(question, second.candidates, 1 if but else 0)
+        looked_at = max(second.candidates, question.rerank or 0)
+        if looked_at or question.collapse or but is not None:
+            wide = _widened(question, looked_at, 1 if but else 0)
         if self._most_hits is not None:
             engine.check_number(vectors, wide, self._most_hits)
-        found = engine.hits(vectors, wide, question.k, local)
+        found = engine.hits(vectors, wide, _page(question), local)
         if wide is question:
             return found
         upto = None if question.k is None else question.k + question.offset
-        return [
-            self._finished(question, second, hits, query, but)[question.offset : upto]
-            for hits, query in zip(found, queries, strict=True)
-        ]
+        finished = []
+        for number, (hits, query) in enumerate(zip(found, queries, strict=True)):
+            others = [hit for hit in hits if hit.id != but]
+            if question.rerank:
+                one = {name: each[number : number + 1] for name, each in vectors.items()}
+                others = reranked(engine, one, others, question.rerank)
+            hits = self._finished(question, second, others, query)
+            finished.append(hits[question.offset : upto])
+        return finished
 
     def _finished(
         self,
@@ -107,9 +116,7 @@ class Answering:
         second: SecondLook,
         hits: list[Hit],
         query: Subjects | None,
-        but: str | None,
     ) -> list[Hit]:
-        hits = [hit for hit in hits if hit.id != but]
         if second.candidates and query is not None:
             hits = second.at(hits, query)
         return collapsed(hits, self._engine) if question.collapse else hits
@@ -145,6 +152,11 @@ def _widened(question: Question, candidates: int, more: int) -> Question:
     if question.collapse:
         wanted *= _FOR_EACH
     return replace(question, k=max(wanted, candidates) + more, offset=0)
+
+
+def _page(question: Question) -> int | None:
+    """How far each of several that are fused looks; not as far as `offset`, so that pages agree."""
+    return None if question.k is None else max(question.k, question.rerank or 0)
 
 
 def _joined(every: Sequence[LocalFeatures]) -> LocalFeatures:

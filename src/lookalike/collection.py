@@ -269,6 +269,8 @@ class Collection:
         compare: str | Sequence[str] | None = None,
         order: Literal["last", "fused"] | None = None,
         collapse: bool = False,
+        expand: int | None = None,
+        rerank: int | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -281,7 +283,10 @@ class Collection:
         an index looks that has such a knob (see `types.Effort`). `crop` asks with a part of each
         picture. `compare` names comparators that look again at the best candidates, in order; the
         last orders them, or with `order` "fused" all together; unless given, as the recipe has it.
-        `collapse` puts hits that are nearly identical under the best of them. Raises
+        `collapse` puts hits that are nearly identical under the best of them. `expand` searches
+        once more, with the mean of the query and so many of its hits (see `expansion`), for more
+        of the same kind; `rerank` orders so many of the best by the neighbours that each shares
+        with the query (see `reranking`), before comparators look at them. Raises
         `PictureError` if a query cannot be decoded, `NoText` if the recipe reads no text,
         `UnknownName` for a comparator that there is not, `BadQuery` if the query makes no sense.
         """
@@ -303,6 +308,8 @@ class Collection:
             compare,
             order,
             collapse,
+            expand,
+            rerank,
         )
         if not query and not question.texts:
             raise BadQuery("a search needs at least one picture, or text")

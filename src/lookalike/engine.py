@@ -13,7 +13,7 @@ import numpy as np
 from . import filters, fusion, ingest, registry
 from . import recipe as recipes
 from .compare import Comparator
-from .distances import distance_named
+from .distances import Distance, distance_named
 from .errors import BadQuery, CollectionClosed, LookalikeError, TooManyHits, UnknownName
 from .extract import Extractor, LocalExtractor, Trainable
 from .features import FeaturePipeline
@@ -68,8 +68,8 @@ class Engine:
             self._without_model = error
             self.store = EmbeddedStore(folder, [])
         self._dims = {name: each.dim for name, each in self.extractors.items()}
-        self._at_zero = {
-            each.name: distance_named(each.distance).at_zero for each in self.recipe.embeddings
+        self._distances = {
+            each.name: distance_named(each.distance) for each in self.recipe.embeddings
         }
         self._indexes = {each.name: each.index.name for each in self.recipe.embeddings}
         self._weights = {each.name: each.weight for each in self.recipe.embeddings}
@@ -105,6 +105,14 @@ class Engine:
         if embedding not in self._dims:
             raise UnknownName("embedding", embedding, self._dims)
         return {embedding: self._dims[embedding]}
+
+    def distance(self, embedding: str) -> Distance:
+        """By which the vectors of an embedding are compared."""
+        return self._distances[embedding]
+
+    def weight(self, embedding: str) -> float:
+        """What an embedding counts among those that are fused."""
+        return self._weights[embedding]
 
     @property
     def makes_local_features(self) -> bool:
@@ -199,7 +207,7 @@ class Engine:
         if question.radius is not None:
             if len(vectors) > 1:
                 raise BadQuery("a radius goes with one kind of vectors: name it with embedding")
-            at_zero = self._at_zero[next(iter(vectors))]
+            at_zero = self._distances[next(iter(vectors))].at_zero
             if question.radius < 0 and at_zero > 0:
                 raise BadQuery(f"radius must be 0 or more, not {question.radius:g}")
             least = max(at_zero - question.radius, -math.inf if least is None else least)
@@ -228,7 +236,7 @@ class Engine:
         self, embedding: str, vectors: Vectors, upto: int | None, look: Look
     ) -> list[list[Hit]]:
         found = self.store.nearest(embedding, vectors, upto, look)
-        at_zero = self._at_zero[embedding]
+        at_zero = self._distances[embedding].at_zero
         return [[Hit(record, score, at_zero - score) for record, score in each] for each in found]
 
     def _fused(

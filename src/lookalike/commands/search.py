@@ -91,6 +91,13 @@ def search(
     collapse: Annotated[
         bool, typer.Option("--collapse", help="Put hits that are nearly identical under one.")
     ] = False,
+    expand: Annotated[
+        int | None, typer.Option(help="Search again with the mean of the query and so many hits.")
+    ] = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(help="Rank so many again by the neighbours they share with the query."),
+    ] = None,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
@@ -125,6 +132,8 @@ def search(
         "compare": compare or None,
         "order": order.value if order else None,
         "collapse": collapse,
+        "expand": expand,
+        "rerank": rerank,
     }
     asking = {
         **wanted,

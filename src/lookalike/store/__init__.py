@@ -166,6 +166,14 @@ class Store(Protocol):
         """The stored vector of a picture as it came, float32 [1, dim]."""
         ...
 
+    def vectors_of(self, embedding: str, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Those of pictures that are there, as they came, float32 [1, dim], by whole id."""
+        ...
+
+    def compared(self, embedding: str, vectors: Vectors) -> Vectors:
+        """Vectors as they came, float32 [n, dim] -> as they are compared, perhaps shorter."""
+        ...
+
     def scan(self, offset: int, limit: int) -> list[Record]:
         """Records, the newest first."""
         ...

@@ -186,6 +186,21 @@ class EmbeddedStore:
                 raise UnknownPicture(id)
             return found
 
+    def vectors_of(self, embedding: str, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Those of pictures that are there, as they came, float32 [1, dim], by whole id."""
+        with self._catalogue.reading() as connection:
+            table = embeddings.in_use(connection, self._stored[embedding].number)
+            id_at = self._catalogue.rows_of(connection, ids)
+            rows, found = self._catalogue.vectors_at(
+                connection, table, np.array(list(id_at), np.int64)
+            )
+        return {id_at[row]: found[i : i + 1] for i, row in enumerate(rows.tolist())}
+
+    def compared(self, embedding: str, vectors: Vectors) -> Vectors:
+        """Vectors as they came, float32 [n, dim] -> as they are compared, perhaps shorter."""
+        self._current(embedding)
+        return self._indexes[embedding].vectors.prepared(vectors)
+
     def local_features(self, ids: Sequence[str]) -> dict[str, LocalFeatures]:
         """Those that are stored of these pictures, by id."""
         with self._catalogue.reading() as connection:
