@@ -75,7 +75,11 @@ def test_a_wild_map_is_no_error(whole: Shown) -> None:
         np.array([[1.0, 0, 0], [0, 1, 0], [-0.005, 0, 1]]),
         None,
     ):
-        region = None if homography is None else np.array([[-1e9, 0], [1e9, 5], [1e9, 1e9], [0, 9]])
+        region = (
+            None
+            if homography is None
+            else np.array([[-1e9, 0], [1e9, 5], [1e9, 1e9], [0, 9]], np.float32)
+        )
         evidence = Evidence(places, places, 9, homography, region, mirrored=False)
         side_by_side(whole.picture, whole.picture, evidence)
 

@@ -97,7 +97,7 @@ def _laid(
     both = cv2.erode(
         inside.astype(np.float32), np.ones((3, 3)), iterations=round(2 * _BLUR / share)
     )
-    return ours, theirs, _warped(both, frame, size) > 0.99
+    return ours, theirs, _warped(np.asarray(both, np.float32), frame, size) > 0.99
 
 
 def _corners(ours: _Grey, theirs: _Grey, both: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
