@@ -3,8 +3,8 @@
     python benchmarks/verification.py [--pictures 300] [--every 5] [--rounds 20] [--json FILE]
 
 The yardstick does the same for one query: `cv2.BFMatcher.knnMatch` and the way back, ratio test,
-mutual check, `cv2.findHomography` by MAGSAC++, and all of it again for the query in a mirror. Rounds
-of both follow each other, so that other work on the machine slows both down. Then, with one in
+mutual check, `cv2.findHomography` by MAGSAC++, and all of it again for the query in a mirror. The
+rounds of both alternate, so that other work on the machine slows both down. Then, with one in
 `--every` of the photographs edited in every way of `lookalike make-copies`: how often the original
 has the most inliers, and how many inliers unrelated pairs have.
 """

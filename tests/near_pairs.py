@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,12 +52,12 @@ def moved(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     mask = np.zeros((height, width), np.uint8)
     axes = (int(rng.uniform(0.08, 0.14) * side), int(rng.uniform(0.12, 0.2) * side))
     cv2.ellipse(mask, middle.tolist(), axes, 0, 0, 360, 255, -1)
-    step = np.float32([[1, 0, rng.uniform(0.04, 0.15) * side * rng.choice((-1, 1))], [0, 1, 0]])
+    step = np.array([[1.0, 0, rng.uniform(0.04, 0.15) * side * rng.choice((-1, 1))], [0, 1, 0]])
     ground = cv2.inpaint(pixels, mask, 3, cv2.INPAINT_TELEA)
     there = cv2.warpAffine(pixels, step, (width, height))
     soft = cv2.GaussianBlur(cv2.warpAffine(mask, step, (width, height)), (0, 0), 1.5)
     share = soft[..., None].astype(np.float32) / 255
-    return _exposed(np.uint8(share * there + (1 - share) * ground), rng)
+    return _exposed(np.asarray(share * there + (1 - share) * ground, np.uint8), rng)
 
 
 def second_exposure(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -75,7 +76,8 @@ NEAR: dict[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 def _exposed(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Turned and moved by a hand, brighter or darker, with noise of its own."""
     height, width, _ = pixels.shape
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.normal(0, 0.4)), 1.0)
+    middle, degrees = (width / 2, height / 2), float(rng.normal(0, 0.4))
+    turn = np.asarray(cv2.getRotationMatrix2D(middle, degrees, 1.0), np.float64)
     turn[:, 2] += rng.uniform(-2.5, 2.5, 2)
     held = cv2.warpAffine(
         pixels, turn, (width, height), None, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
@@ -90,8 +92,13 @@ def _grid(pixels: Pixels) -> tuple[Floats, Floats]:
     return x, y
 
 
-def _warped(pixels: Pixels, x: Floats, y: Floats) -> Pixels:
+def _warped(pixels: Pixels, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Pixels:
     mapped = cv2.remap(
-        pixels, np.float32(x), np.float32(y), cv2.INTER_CUBIC, None, cv2.BORDER_REFLECT_101
+        pixels,
+        x.astype(np.float32),
+        y.astype(np.float32),
+        cv2.INTER_CUBIC,
+        None,
+        cv2.BORDER_REFLECT_101,
     )
     return np.asarray(mapped, np.uint8)

@@ -89,7 +89,7 @@ def test_a_known_map_is_found(name: str, true: int, false: int) -> None:
     assert found.region is not None
     corners = np.array([(0, 0), (480, 0), (480, 360), (0, 360)], float) - 0.5
     expected = mapped(MAPS[name], corners)
-    longest = np.linalg.norm(np.ptp(expected, axis=0))
+    longest = float(np.linalg.norm(np.ptp(expected, axis=0)))
     np.testing.assert_allclose(found.region, expected, atol=0.05 * longest)
 
 
@@ -163,7 +163,7 @@ def test_all_at_one_place_is_no_evidence(spread: float) -> None:
     rng = np.random.default_rng(9)
     query, candidate, matches = scene(rng, np.eye(3), 40, 0)
     heap = features(
-        100 + rng.normal(0, spread, (40, 2)), candidate.scale.astype(float), candidate.angle * 0.0
+        100 + rng.normal(0, spread, (40, 2)), candidate.scale.astype(float), np.zeros(40)
     )
     for found in (find(query, heap, matches), find(heap, candidate, matches)):
         assert found is None or found.inliers <= 4
@@ -174,7 +174,11 @@ def test_pictures_of_any_size_are_judged_alike() -> None:
     """A photograph of 48 megapixels has the same tolerance, in parts of its side."""
     query, candidate, matches = scene(np.random.default_rng(10), MAPS["sheared"], 60, 40)
     small = find(query, candidate, matches)
-    large = features(candidate.xy * 20.0, candidate.scale * 20.0, np.radians(candidate.angle))
+    large = features(
+        20 * candidate.xy.astype(float),
+        20 * candidate.scale.astype(float),
+        np.radians(candidate.angle.astype(float)),
+    )
     found = located(query, SIZE, large, (9600, 7200), matches)
     assert found is not None
     assert small is not None
@@ -201,8 +205,10 @@ def test_a_scene_in_depth_agrees_without_a_plane() -> None:
     """Seen from two places: what is nearer has moved farther, at any of many depths."""
     rng = np.random.default_rng(12)
     query, candidate, matches = scene(rng, np.eye(3), 150, 0, noise=0.2)
-    moved = candidate.xy + np.float32([1, 0.2]) * rng.uniform(0, 45, (150, 1)).astype(np.float32)
-    beside = LocalFeatures(moved, candidate.scale, candidate.angle, candidate.descriptors)
+    moved = candidate.xy + np.array([1, 0.2]) * rng.uniform(0, 45, (150, 1))
+    beside = LocalFeatures(
+        moved.astype(np.float32), candidate.scale, candidate.angle, candidate.descriptors
+    )
     found = find(query, beside, matches)
     assert found is not None
     assert found.homography is None

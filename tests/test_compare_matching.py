@@ -37,7 +37,9 @@ def bits(rng: np.random.Generator, count: int, width: int = 32) -> npt.NDArray[n
 def knn(a: Any, b: Any) -> list[list[Any]]:
     """OpenCV's two nearest in `b` of each in `a`, a matcher that looks at every pair."""
     norm = cv2.NORM_HAMMING if a.dtype == np.uint8 else cv2.NORM_L2
-    return list(cv2.BFMatcher(norm).knnMatch(a, b, k=2)) if len(a) and len(b) else []
+    if not (len(a) and len(b)):
+        return []
+    return [list(two) for two in cv2.BFMatcher(norm).knnMatch(a, b, k=2)]
 
 
 def pairs(matches: Matches) -> set[tuple[int, int]]:

@@ -54,7 +54,13 @@ class Gone:
     def picture(self) -> Picture:
         raise PictureError("gone.jpg", "no such file")
 
-    local_features = vectors = picture
+    @property
+    def local_features(self) -> LocalFeatures:
+        raise PictureError("gone.jpg", "no such file")
+
+    @property
+    def vectors(self) -> dict[str, Vectors]:
+        raise PictureError("gone.jpg", "no such file")
 
 
 def subject(pixels: Pixels, detector: Detector = "sift") -> Shown:

@@ -68,7 +68,7 @@ def test_pictures_of_any_shape_are_drawn(shape: tuple[int, int], whole: Shown) -
 
 
 def test_a_wild_map_is_no_error(whole: Shown) -> None:
-    places = np.float32([[1, 1], [50, 60], [200, 10], [100, 300]])
+    places = np.array([[1, 1], [50, 60], [200, 10], [100, 300]], np.float32)
     for homography in (
         np.array([[1e6, 0, -1e7], [0, 1e6, 4e8], [0, 0, 1.0]]),
         np.array([[1e-6, 0, 10], [0, 1e-6, 10], [0, 0, 1.0]]),
@@ -76,7 +76,9 @@ def test_a_wild_map_is_no_error(whole: Shown) -> None:
         None,
     ):
         region = (
-            None if homography is None else np.float32([[-1e9, 0], [1e9, 5], [1e9, 1e9], [0, 9]])
+            None
+            if homography is None
+            else np.array([[-1e9, 0], [1e9, 5], [1e9, 1e9], [0, 9]], np.float32)
         )
         evidence = Evidence(places, places, 9, homography, region, mirrored=False)
         side_by_side(whole.picture, whole.picture, evidence)

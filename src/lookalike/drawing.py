@@ -97,9 +97,9 @@ def side_by_side(
         canvas = _keypoints(canvas, to_left(features[0].xy), to_right(features[1].xy))
     if evidence is not None:
         canvas = _agreeing(canvas, to_left(evidence.query_xy), to_right(evidence.candidate_xy))
-        if _around(evidence, candidate):
-            back = to_left(_corners(np.linalg.inv(evidence.homography), candidate))
-            _outline(canvas, back, left, ours)
+        within = _within_query(evidence, candidate)
+        if within is not None:
+            _outline(canvas, to_left(within), left, ours)
         elif evidence.region is not None:
             _outline(canvas, to_right(evidence.region), right, theirs)
     top = _GAP + height + _GAP // 2
@@ -155,23 +155,17 @@ def _agreeing(canvas: Pixels, starts: _Points, ends: _Points) -> Pixels:
     return canvas
 
 
-def _around(evidence: Evidence, candidate: Picture) -> bool:
-    """Whether the query shows all of the candidate, so that its outline is nowhere to be seen."""
+def _within_query(evidence: Evidence, candidate: Picture) -> _Points | None:
+    """The candidate's corners in the query, [4, 2], if that shows more than the candidate has."""
     if evidence.homography is None:
-        return False
-    back = _corners(np.linalg.inv(evidence.homography), candidate)
-    if evidence.region is None:
-        return True
-    around = cv2.contourArea(evidence.region) > np.prod(candidate.original_size)
-    return bool(around and np.isfinite(back).all())
-
-
-def _corners(mapped: npt.NDArray[np.float64], picture: Picture) -> _Points:
-    """Of a picture, clockwise from its upper left, [4, 2], where the map puts them."""
-    width, height = picture.original_size
+        return None
+    width, height = candidate.original_size
+    if evidence.region is not None and cv2.contourArea(evidence.region) <= width * height:
+        return None
     corners = np.array([(0, 0, 1), (width, 0, 1), (width, height, 1), (0, height, 1)], float)
-    there = (corners - (0.5, 0.5, 0)) @ mapped.T
-    return np.asarray(there[:, :2] / there[:, 2:])
+    there = (corners - (0.5, 0.5, 0)) @ np.linalg.inv(evidence.homography).T
+    places = there[:, :2] / there[:, 2:]
+    return np.asarray(places, np.float64) if np.isfinite(places).all() else None
 
 
 def _outline(canvas: Pixels, region: _Points, panel: Pixels, corner: tuple[int, int]) -> None:
@@ -181,7 +175,7 @@ def _outline(canvas: Pixels, region: _Points, panel: Pixels, corner: tuple[int, 
     inside = canvas[top : top + height, left : left + width]
     # Farther away than any picture is wide, OpenCV's whole numbers would overflow.
     corners = np.clip(region - corner, -20_000, 20_000)
-    shape = np.rint(corners * (1 << _FINE)).astype(np.int32)[None]
+    shape = [np.rint(corners * (1 << _FINE)).astype(np.int32)]
     cv2.polylines(inside, shape, True, _INK, 5, cv2.LINE_AA, _FINE)
     cv2.polylines(inside, shape, True, _OUTLINE, 2, cv2.LINE_AA, _FINE)
     cv2.circle(inside, _fine(*corners[0]), 6 << _FINE, _INK, -1, cv2.LINE_AA, _FINE)

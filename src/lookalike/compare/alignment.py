@@ -94,8 +94,10 @@ def _laid(
     ours = _warped(_blurred(query, 1 / share), frame, size)
     theirs = _warped(_blurred(candidate, growth / share), homography @ frame, size)
     # What the blur has carried over the edge of what is shared, such as a bar, does not count.
-    both = cv2.erode(inside.astype(np.float32), None, iterations=round(2 * _BLUR / share))
-    return ours, theirs, _warped(both, frame, size) > 0.99
+    both = cv2.erode(
+        inside.astype(np.float32), np.ones((3, 3)), iterations=round(2 * _BLUR / share)
+    )
+    return ours, theirs, _warped(np.asarray(both, np.float32), frame, size) > 0.99
 
 
 def _corners(ours: _Grey, theirs: _Grey, both: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -137,7 +139,8 @@ def _judged(corners: npt.NDArray[np.int64], responses: _Grey) -> Alignment:
     best = flat.max(axis=1)
     beside = np.column_stack(np.unravel_index(flat.argmax(axis=1), (side, side))[::-1]) - _REACH
     found = best >= _FOUND
-    belongs = _smooth(corners + _BLOCK / 2.0, beside.astype(np.float64), found)
+    middles = np.asarray(corners + _BLOCK / 2, np.float64)
+    belongs = _smooth(middles, beside.astype(np.float64), found)
     y, x = np.ogrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1]
     near = (np.abs(x - belongs[:, 0, None, None]) <= 1) & (
         np.abs(y - belongs[:, 1, None, None]) <= 1

@@ -15,12 +15,14 @@ from .alignment import Alignment, aligned
 
 # Chosen on the edits of 30 photographs and on made bursts of them, and told for 30 others:
 # `python benchmarks/kinship.py`.
-_MOST_MOVED = 0.05
-"""Of a copy's blocks: JPEG and blur displace some."""
+_MOST_MOVED = 0.03
+"""Of a copy's blocks, but one always may: JPEG and blur displace some."""
 _SAME = 0.88
 """Of its blocks that a copy shares with the original, at the least."""
 _SAME_BESIDE_PASTES = 0.35
-"""The same, where something was pasted over it;"""
+"""The same, where something was pasted over it,"""
+_MOST_MOVED_BESIDE_PASTES = 0.06
+"""and some of that looks like what lies beside;"""
 _EXPLAINED = 0.94
 """then its map explains this part of its matches."""
 _EXPLAINED_ALONE = 0.9
@@ -48,9 +50,10 @@ def kinship(
             return "similar"
         alone = evidence.homography is not None and explained >= _EXPLAINED_ALONE
         return "copy" if alone else "near"
-    if laid.moved <= _MOST_MOVED and (
-        laid.same >= _SAME or (laid.same >= _SAME_BESIDE_PASTES and explained >= _EXPLAINED)
-    ):
+    moved = laid.moved * laid.blocks
+    whole = laid.same >= _SAME and moved <= max(1.0, _MOST_MOVED * laid.blocks)
+    pasted = laid.same >= _SAME_BESIDE_PASTES and laid.moved <= _MOST_MOVED_BESIDE_PASTES
+    if whole or (pasted and explained >= _EXPLAINED):
         return "copy"
     is_scene = evidence.inliers >= _SURE and laid.same + laid.moved >= _SAME_SCENE
     return "near" if is_scene else "similar"

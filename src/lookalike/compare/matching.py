@@ -90,7 +90,10 @@ def mutual_mirrored(query: _Floats, candidates: Sequence[_Floats]) -> list[tuple
     found = []
     folded, products, changed = _Folded(), _Products(None), _Memory()
     # Half, as the products of sums and those of differences add up to twice the wanted.
-    sums, differences = (np.ascontiguousarray(each.T) for each in folded.of(query / 2))
+    sums, differences = (
+        np.ascontiguousarray(each.T)
+        for each in folded.of(np.multiply(query, 0.5, dtype=np.float32))
+    )
     for candidate in candidates:
         their_sums, their_differences = folded.of(candidate)
         block = products.of(sums, their_sums)
