@@ -90,6 +90,6 @@ def test_as_png_it_stays_what_it_is(whole: Shown) -> None:
     from PIL import Image
 
     canvas = drawn(whole, whole, "copy")
-    with Image.open(io.BytesIO(png(canvas, "a test")) as image:
+    with Image.open(io.BytesIO(png(canvas, "a test"))) as image:
         np.testing.assert_array_equal(np.asarray(image), canvas)
     assert from_pixels(canvas).original_size == (canvas.shape[1], canvas.shape[0])

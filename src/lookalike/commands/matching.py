@@ -42,7 +42,7 @@ def match(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Compare two pictures: is it the same one, or the same thing, and where?
+    """Compare two pictures: say whether they show the same, and where.
 
     Exit code 0: something in common was found. 1: nothing.
     """
