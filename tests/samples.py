@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
@@ -9,12 +10,14 @@ import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import skimage
 from PIL import Image
 
+from lookalike.cli import main
 from lookalike.picture import from_pixels
 from lookalike.types import Picture, Pixels
 
@@ -78,6 +81,29 @@ def lookalike(
         check=False,
         **options,
     )
+
+
+def called(
+    *arguments: str | Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The same in this process, for what is said and not how a process ends: to start one takes long."""
+    given = ["lookalike", *map(str, arguments)]
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    with (
+        patch.object(sys, "argv", given),
+        patch.dict(os.environ, env or {}),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    said = []
+    for stream in (output, errors):
+        stream.seek(0)
+        said.append(stream.read())
+    code = ended.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(given, code, *said)
 
 
 def photographs() -> list[Picture]:

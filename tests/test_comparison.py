@@ -16,7 +16,7 @@ import made_comparison
 import numpy as np
 import pytest
 from made_comparison import cost, resolved, result
-from samples import command, environment, lookalike, write, write_classes
+from samples import called, command, environment, lookalike, write, write_classes
 from tiny_onnx import WEIGHTS, write_network
 
 import lookalike as api
@@ -376,9 +376,15 @@ class TestCommand:
         ],
     )
     def test_what_makes_no_sense_is_one_line(
-        self, given: list[str], why: str, pictures: Path, tmp_path: Path
+        self,
+        given: list[str],
+        why: str,
+        pictures: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        done = lookalike("compare-recipes", pictures, *given, cwd=tmp_path)
+        monkeypatch.chdir(tmp_path)
+        done = called("compare-recipes", pictures, *given)
         assert done.returncode == 2
         assert why in done.stderr
         assert done.stderr.count("\n") == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from samples import CLASSES, lookalike, write, write_classes
+from samples import CLASSES, called, lookalike, write, write_classes
 from tiny_onnx import write_network
 
 import lookalike as api
@@ -163,7 +163,7 @@ class TestCommand:
         expected = np.mean(list(brute_force(made).values()))
         (line,) = [line for line in done.stdout.splitlines() if line.startswith("mAP ")]
         assert line.split()[1] == f"{expected:.3f}"
-        done = lookalike("evaluate", "-c", made.path, "--truth", pictures, "--depth", "5", "--json")
+        done = called("evaluate", "-c", made.path, "--truth", pictures, "--depth", "5", "--json")
         told = json.loads(done.stdout)
         assert (told["queries"], told["depth"], told["layout"]) == (18, 5, "class-folders")
         assert told["setups"]["all"]["measures"]["map"]["value"] < expected
@@ -193,13 +193,13 @@ class TestCommand:
     ) -> None:
         write(tmp_path / "ants" / "good.png", 100)
         (tmp_path / "ants" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        done = lookalike("evaluate", "-c", made.path, "--truth", pictures, "--queries", tmp_path)
+        done = called("evaluate", "-c", made.path, "--truth", pictures, "--queries", tmp_path)
         assert done.returncode == 1
         assert "bad.png" in done.stderr
 
     def test_bad_truth_is_told_with_its_lines(self, made: Collection, tmp_path: Path) -> None:
         (tmp_path / "truth.csv").write_text("query,relevant\n1.png,nowhere.png\n,2.png\n")
-        done = lookalike("evaluate", "-c", made.path, "--truth", tmp_path / "truth.csv")
+        done = called("evaluate", "-c", made.path, "--truth", tmp_path / "truth.csv")
         assert done.returncode == 2
         assert "line 3: it names no query" in done.stderr
         assert "Traceback" not in done.stderr

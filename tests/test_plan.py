@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import clustered_vectors
-from samples import lookalike
+from samples import called, lookalike
 
 import lookalike as api
 from lookalike import forecast, plan, quantities, recipe, trial
@@ -322,7 +322,7 @@ class TestCommand:
         }
         assert said["ingest"]["hours"] is None
         assert "made elsewhere" in said["ingest"]["why_not"]
-        done = lookalike(*asked, "--memory", "1MB")
+        done = called(*asked, "--memory", "1MB")
         assert done.returncode == 1
         said = json.loads(done.stdout)
         assert not said["fits"]
@@ -333,7 +333,7 @@ class TestCommand:
         ("option", "value"), [("--memory", "8"), ("--latency", "20"), ("--recall", "1.5")]
     )
     def test_a_bad_wish_is_one_line(self, option: str, value: str) -> None:
-        done = lookalike("plan", "--pictures", "1e6", option, value)
+        done = called("plan", "--pictures", "1e6", option, value)
         assert done.returncode == 2
         assert done.stderr.startswith(f"lookalike: {option} must be ")
         assert done.stderr.count("\n") == 1

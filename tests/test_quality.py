@@ -1,4 +1,4 @@
-"""How good the recipe `default` is on caltech60, by our own arithmetic and by what users are told."""
+"""How good the recipe `default` is on caltech60, by our own arithmetic and as a user is told."""
 
 from __future__ import annotations
 
