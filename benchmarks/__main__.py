@@ -26,6 +26,7 @@ WITH_DATA = (
     "words",
     "visual_words",
     "recipes",
+    "reranking",
     "growth",
     "peers",
 )

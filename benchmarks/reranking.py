@@ -5,8 +5,8 @@
 FOLDER has one folder a class (`caltech60`). Each method is tried with several settings: every
 fourth picture of half of the classes is a query for all the others. The best setting of each
 method, and what `expand` and `rerank` do, are then told on every third picture of the other
-classes, on words (the names of the classes), and on edited copies of 100 of the pictures. What did
-not gain enough to become a knob (diffusion, other weights) is written here alone.
+classes, on words (the names of the classes), and on edited copies of 100 of the pictures. What
+became no knob (diffusion, other weights) is written here alone.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lookalike.copies import Wish, make_copies
 from lookalike.evaluate import truth as truths
 from lookalike.evaluate.metrics import (
     Judged,
+    Metric,
     Values,
     average_precision,
     per_query,
@@ -152,7 +153,7 @@ class Gain:
     """By a randomisation test, with Holm's correction for all methods of this task and measure."""
 
 
-MEASURES = {
+MEASURES: dict[str, Metric] = {
     "mAP": average_precision,
     "P@10": partial(precision_at, k=10),
     "recall@1": partial(success_at, k=1),
@@ -216,12 +217,13 @@ def of_classes(collection: Collection, half: int, step: int) -> Task:
 
 
 def copies(data: Path, folder: Path) -> Task:
-    """Every fourth edited copy that has an original in the collection."""
+    """Every fifth edited copy of those that have an original in the collection: all 16 edits."""
     make_copies(data, folder / "set", Wish())
     truth = truths.read(folder / "set" / "truth.csv")
     with lookalike.open(folder / "copies") as collection:
         collection.add(folder / "set" / "collection")
-        asked = [each for each in truths.against(truth, collection).queries if each.relevant][::4]
+        asked = [each for each in truths.against(truth, collection).queries if each.relevant]
+        asked = sorted(asked, key=lambda each: each.place)[::5]
         records, vectors = stored(collection)
         right = [[record.id in each.relevant for record in records] for each in asked]
         with lookalike.open(folder / "queries") as apart:
@@ -252,15 +254,18 @@ def table(
     """The answers by method, and the printed rows."""
     print(f"\n{name}: {len(task.queries):,} queries, {len(task.raw):,} pictures")
     print(f"{'':28}{'mAP':>8}{'P@10':>8}{'recall@1':>10}{'ms':>8}{'times':>8}")
-    answers, rows = {}, []
+    answers: dict[str, list[Judged]] = {}
+    rows: list[Row] = []
     for method in every:
         answers[method.name], seconds = answered(task, method)
-        values = [float(per_query(each, answers[method.name]).mean()) for each in MEASURES.values()]
+        average, precision, recall = (
+            float(per_query(each, answers[method.name]).mean()) for each in MEASURES.values()
+        )
         taken = 1e3 * statistics.median(seconds)
         plain = rows[0].milliseconds if rows else taken
-        rows.append(Row(name, method.name, *values, taken, taken / plain))
+        rows.append(Row(name, method.name, average, precision, recall, taken, taken / plain))
         print(
-            f"{method.name:28}{values[0]:8.3f}{values[1]:8.3f}{values[2]:10.3f}"
+            f"{method.name:28}{average:8.3f}{precision:8.3f}{recall:10.3f}"
             f"{taken:8.2f}{taken / plain:8.1f}",
             flush=True,
         )
@@ -297,7 +302,8 @@ def ranked(task: Task, gallery: Vectors, number: int, method: Method) -> Array:
 def by_cosine(query: Vectors, gallery: Vectors, but: int) -> Array:
     """All but one, best first."""
     order = np.argsort(-(gallery @ query[0]), kind="stable")
-    return order[order != but]
+    others: Array = order[order != but]
+    return others
 
 
 def the_best(every: Sequence[Method], rows: Sequence[Row]) -> list[Method]:
@@ -346,7 +352,7 @@ def show(gains: Sequence[Gain]) -> None:
 def words(collection: Collection) -> list[Gain]:
     """The names of the classes as text, through `Collection.search`."""
     labels = [record.label or "" for record in collection]
-    asking: dict[str, dict[str, int]] = {
+    asking: dict[str, dict[str, Any]] = {
         PLAIN: {},
         "expand=5": {"expand": 5},
         f"rerank={DEEP}": {"rerank": DEEP},
@@ -373,7 +379,7 @@ def words(collection: Collection) -> list[Gain]:
 
 def timed(collection: Collection) -> dict[str, float]:
     """Milliseconds of `Collection.more_like` for ten hits, medians; the knobs take turns."""
-    asking: dict[str, dict[str, int]] = {
+    asking: dict[str, dict[str, Any]] = {
         PLAIN: {},
         "expand=5": {"expand": 5},
         "rerank=100": {"rerank": 100},

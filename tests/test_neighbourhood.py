@@ -148,7 +148,7 @@ class TestReranking:
     def test_hits_keep_to_the_filter_and_the_threshold(
         self, made: Collection, query: Vectors
     ) -> None:
-        wishes = {"where": "label=odd", "threshold": 0.2}
+        wishes: dict[str, Any] = {"where": "label=odd", "threshold": 0.2}
         plain = made.search(query, k=None, **wishes)
         found = made.search(query, k=None, rerank=COUNT, **wishes)
         assert sorted(ids(found)) == sorted(ids(plain))
@@ -170,45 +170,45 @@ class TestReranking:
             assert ids(alone) != ids(collection.more_like(id, k=10, expand=5))
 
 
-BOTH = [{"expand": 5}, {"rerank": 50}, {"expand": 5, "rerank": 50}]
+BOTH: list[dict[str, Any]] = [{"expand": 5}, {"rerank": 50}, {"expand": 5, "rerank": 50}]
 
 
 @pytest.mark.parametrize("knobs", BOTH)
 class TestBoth:
-    def test_pages_agree(self, made: Collection, query: Vectors, knobs: dict[str, int]) -> None:
+    def test_pages_agree(self, made: Collection, query: Vectors, knobs: dict[str, Any]) -> None:
         whole = ids(made.search(query, k=80, **knobs))
         pages = [made.search(query, k=20, offset=offset, **knobs) for offset in (0, 20, 40, 60)]
         assert [id for page in pages for id in ids(page)] == whole
 
     def test_all_hits_are_all(
-        self, made: Collection, query: Vectors, knobs: dict[str, int]
+        self, made: Collection, query: Vectors, knobs: dict[str, Any]
     ) -> None:
         assert len({*ids(made.search(query, k=None, **knobs))}) == COUNT
 
     def test_each_of_many_queries_is_answered_as_if_alone(
-        self, made: Collection, vectors: Vectors, knobs: dict[str, int]
+        self, made: Collection, vectors: Vectors, knobs: dict[str, Any]
     ) -> None:
         for answer, vector in zip(
-            made.search_many(list(vectors[:4]), k=6, **knobs),  # type: ignore[arg-type]
+            made.search_many(list(vectors[:4]), k=6, **knobs),
             vectors[:4],
             strict=True,
         ):
             assert ids(answer.hits) == ids(made.search(vector, k=6, **knobs))
 
     def test_an_empty_collection_has_no_hits(
-        self, tmp_path: Path, query: Vectors, knobs: dict[str, int]
+        self, tmp_path: Path, query: Vectors, knobs: dict[str, Any]
     ) -> None:
         (tmp_path / "r.toml").write_text(RECIPE.format(distance="cosine"))
         with package.open(tmp_path / "c.lookalike", recipe=str(tmp_path / "r.toml")) as empty:
             assert empty.search(query, **knobs) == []
 
     def test_fewer_hits_than_are_asked_for_are_enough(
-        self, made: Collection, query: Vectors, knobs: dict[str, int]
+        self, made: Collection, query: Vectors, knobs: dict[str, Any]
     ) -> None:
         hits = made.search(query, where="path in ('http://p/3', 'http://p/4')", **knobs)
         assert sorted(numbers(hits)) == [3, 4]
 
-    def test_an_all_zero_query_gives_numbers(self, made: Collection, knobs: dict[str, int]) -> None:
+    def test_an_all_zero_query_gives_numbers(self, made: Collection, knobs: dict[str, Any]) -> None:
         hits = made.search(np.zeros(DIM, np.float32), k=5, **knobs)
         assert len(hits) == 5
         assert np.isfinite([hit.score for hit in hits]).all()

@@ -63,8 +63,8 @@ def test_distances_are_those_of_the_paper(count: int, k1: int, k2: int, own: flo
 def test_a_crowd_that_is_near_but_keeps_to_itself_falls_behind_the_querys_own_kind() -> None:
     """The query amid 20 pictures that lie loosely around it; 30 lie close together beside it."""
     rng = np.random.default_rng(0)
-    loosely = rng.normal(0, 0.2, (20, 4)) + [1, 0, 0, 0]
-    crowd = rng.normal(0, 0.01, (30, 4)) + [1, 0.3, 0, 0]
+    loosely = rng.normal((1, 0, 0, 0), 0.2, (20, 4))
+    crowd = rng.normal((1, 0.3, 0, 0), 0.01, (30, 4))
     vectors = unit(np.concatenate([[[1, 0, 0, 0]], loosely, crowd]).astype(np.float32))
     kin = np.arange(50) < 20
     by_cosine, again = np.argsort(-vectors[1:] @ vectors[0]), np.argsort(k_reciprocal(vectors))
