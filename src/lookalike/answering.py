@@ -9,6 +9,7 @@ import numpy as np
 
 from . import subjects
 from .collapsing import collapsed
+from .confidence import Confidence
 from .engine import Engine
 from .errors import BadQuery, PictureError
 from .queries import Described, Question, check_text, combined, described, mean
@@ -87,17 +88,25 @@ class Answering:
             if question.compare is not None:
                 raise BadQuery("comparators compare one picture: ask with one, not with words")
             second = SecondLook(engine, replace(question, compare=()), self._original)
+        confidence = Confidence(engine, second.names, question.embedding)
+        if question.confident:
+            confidence.check()
+            if None in queries:
+                raise BadQuery("confident answers are of one picture: not of several, nor of words")
         wide = question
-        if second.candidates or question.collapse or but is not None:
+        if second.candidates or question.collapse or question.confident or but is not None:
             wide = _widened(question, second.candidates, 1 if but else 0)
         if self._most_hits is not None:
             engine.check_number(vectors, wide, self._most_hits)
         found = engine.hits(vectors, wide, question.k, local)
         if wide is question:
-            return found
+            return [
+                hits if query is None else confidence.told(hits, confident=False)
+                for hits, query in zip(found, queries, strict=True)
+            ]
         upto = None if question.k is None else question.k + question.offset
         return [
-            self._finished(question, second, hits, query, but)[question.offset : upto]
+            self._finished(question, second, confidence, hits, query, but)[question.offset : upto]
             for hits, query in zip(found, queries, strict=True)
         ]
 
@@ -105,6 +114,7 @@ class Answering:
         self,
         question: Question,
         second: SecondLook,
+        confidence: Confidence,
         hits: list[Hit],
         query: Subjects | None,
         but: str | None,
@@ -112,6 +122,8 @@ class Answering:
         hits = [hit for hit in hits if hit.id != but]
         if second.candidates and query is not None:
             hits = second.at(hits, query)
+        if query is not None:
+            hits = confidence.told(hits, confident=question.confident)
         return collapsed(hits, self._engine) if question.collapse else hits
 
     def _vectors(

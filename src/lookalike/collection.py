@@ -18,6 +18,7 @@ import numpy as np
 from . import ingest, picture, sources, subjects
 from . import recipe as recipes
 from .answering import Answering
+from .calibration import Calibration
 from .decoding import Encoded
 from .engine import Engine, OnLearning
 from .errors import (
@@ -226,6 +227,7 @@ class Collection:
         compare: str | Sequence[str] | None = None,
         order: Literal["last", "fused"] | None = None,
         collapse: bool = False,
+        confident: bool = False,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -238,9 +240,11 @@ class Collection:
         an index looks that has such a knob (see `types.Effort`). `crop` asks with a part of each
         picture. `compare` names comparators that look again at the best candidates, in order; the
         last orders them, or with `order` "fused" all together; unless given, as the recipe has it.
-        `collapse` puts hits that are nearly identical under the best of them. Raises
+        `collapse` puts hits that are nearly identical under the best of them. `confident` keeps
+        those alone that pass for copies, by what `calibrate` found; there may be none. Raises
         `PictureError` if a query cannot be decoded, `NoText` if the recipe reads no text,
-        `UnknownName` for a comparator that there is not, `BadQuery` if the query makes no sense.
+        `UnknownName` for a comparator that there is not, `NotCalibrated` if nothing says how good
+        a copy's score is, `BadQuery` if the query makes no sense.
         """
         question = Question(
             text,
@@ -260,6 +264,7 @@ class Collection:
             compare,
             order,
             collapse,
+            confident,
         )
         if not query and not question.texts:
             raise BadQuery("a search needs at least one picture, or text")
@@ -441,7 +446,17 @@ class Collection:
             "path": str(self.path.absolute()),
             "recipe": self.recipe.name,
             **self.store.stats(),
+            "calibration": found.to_json() if (found := self.calibration) else None,
         }
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found of the scores of this recipe; None if it has not been run."""
+        return self._engine.calibration
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Have every search of every process go by it, until the recipe is another."""
+        self._engine.keep_calibration(calibration)
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""

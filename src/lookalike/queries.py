@@ -59,6 +59,7 @@ class Asking(TypedDict, total=False):
     compare: str | Sequence[str] | None
     order: Literal["last", "fused"] | None
     collapse: bool
+    confident: bool
 
 
 @dataclass(slots=True)
@@ -101,6 +102,8 @@ class Question:
     """What becomes of their scores; None for what the recipe says."""
     collapse: bool = False
     """Whether hits that are nearly identical to a better one are put under that."""
+    confident: bool = False
+    """Whether only hits are wanted that are as good as a copy is, by what `calibrate` found."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k

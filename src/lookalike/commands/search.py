@@ -91,6 +91,9 @@ def search(
     collapse: Annotated[
         bool, typer.Option("--collapse", help="Put hits that are nearly identical under one.")
     ] = False,
+    confident: Annotated[
+        bool, typer.Option("--confident", help="Only hits that pass for copies, once calibrated.")
+    ] = False,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
@@ -125,6 +128,7 @@ def search(
         "compare": compare or None,
         "order": order.value if order else None,
         "collapse": collapse,
+        "confident": confident,
     }
     asking = {
         **wanted,

@@ -76,6 +76,9 @@ class Wanted(_Strict):
         None, description="By the last comparator, or by all of them and the first look, fused."
     )
     collapse: bool = Field(False, description="Put hits that are nearly identical under one.")
+    confident: bool = Field(
+        False, description="Only hits that pass for copies, by what `lookalike calibrate` found."
+    )
 
     def keywords(self) -> dict[str, Any]:
         """As `Collection.search` takes them."""
