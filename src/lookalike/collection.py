@@ -511,6 +511,11 @@ class Collection:
         self.close()
 
     @property
+    def engine(self) -> Engine:
+        """Its recipe at work."""
+        return self._engine
+
+    @property
     def store(self) -> EmbeddedStore:
         """Where its records and vectors are kept."""
         return self._engine.store

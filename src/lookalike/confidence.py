@@ -49,10 +49,12 @@ class Confidence:
         return told
 
     def _score(self, hit: Hit) -> float | None:
-        if not self._is_vectors or self._is_fused(hit):
-            return hit.scores.get(self._scorer)
-        return hit.score
+        if self._is_vectors:
+            return vector_score(hit, self._scorer, self._engine)
+        return hit.scores.get(self._scorer)
 
-    def _is_fused(self, hit: Hit) -> bool:
-        """Whether its own score is of ranks, which mean nothing by themselves."""
-        return any(name == LOCAL or name in self._engine.extractors for name in hit.scores)
+
+def vector_score(hit: Hit, embedding: str, engine: Engine) -> float | None:
+    """Of the vectors alone; a hit's own score may be of fused ranks, which mean nothing."""
+    is_fused = any(name == LOCAL or name in engine.extractors for name in hit.scores)
+    return hit.scores.get(embedding) if is_fused else hit.score
