@@ -40,6 +40,11 @@ class Sigmoid:
         (probability,) = self.of(np.array([score], np.float64)).tolist()
         return float(probability)
 
+    def between(self, low: float, high: float) -> float:
+        """The middle of two scores, on the scale on which the curve is fitted."""
+        middle = float(_scaled(np.array([low, high]), self.logarithmic).mean())
+        return min(max(math.expm1(middle) if self.logarithmic else middle, low), high)
+
     def of(self, scores: Scores) -> npt.NDArray[np.float64]:
         """Of each."""
         exponent = self.slope * _scaled(scores, self.logarithmic) + self.offset
@@ -132,7 +137,7 @@ class Scorer:
     higher_is_better: bool
     sigmoid: Sigmoid
     threshold: float
-    """Hits of this score and better pass."""
+    """Hits of this score and better pass: in the middle of where neither kind was seen."""
     false_positives: float
     """Share of the queries without a copy for which a hit passes, 0 to 1."""
     bounds: tuple[float, float]

@@ -8,6 +8,16 @@ from .engine import LOCAL, Engine
 from .errors import NotCalibrated
 from .types import Hit
 
+VERIFIED = "verified"
+"""The comparator that says whether a picture is a copy."""
+USUAL_INLIERS = 10
+"""Matches that agree, from which on a picture is called a copy where nothing is calibrated.
+
+Measured on 534 photographs of 60 classes (Caltech-101) and their edits (`edits.EDITS`): of 194
+edited pictures without a copy none had so many (95% confidence: at most 1.9%), and 98.5% of 200
+copies had.
+"""
+
 
 class Confidence:
     """Which score of a hit tells, and what it means in this collection."""
@@ -22,10 +32,8 @@ class Confidence:
         self._is_vectors = not compared
         found = engine.calibration
         self._measured = found.scorers.get(self._scorer) if found is not None else None
-
-    def __bool__(self) -> bool:
-        """Whether anything is known."""
-        return self._measured is not None
+        self._verified = found.scorers.get(VERIFIED) if found is not None else None
+        self._tells_copies = VERIFIED in compared
 
     def check(self) -> None:
         """`NotCalibrated` if nothing is."""
@@ -34,19 +42,36 @@ class Confidence:
             option = "" if self._is_vectors else f" --compare {self._scorer}"
             raise NotCalibrated(path, self._scorer, option)
 
-    def told(self, hits: Sequence[Hit], *, confident: bool) -> list[Hit]:
-        """The hits with their probability; with `confident` those alone that pass for copies."""
-        measured = self._measured
-        if measured is None:
-            return list(hits)
+    def told(self, hits: list[Hit], *, confident: bool) -> list[Hit]:
+        """The hits with their probability, and whether each is a copy.
+
+        With `confident` those alone that pass for copies.
+        """
+        if self._measured is None and not self._tells_copies:
+            return hits
         told = []
         for hit in hits:
             score = self._score(hit)
-            if score is not None:
-                hit = hit._replace(probability=measured.sigmoid(score))  # noqa: PLW2901
-            if not confident or (score is not None and measured.passes(score)):
-                told.append(hit)
+            if not confident or (score is not None and self._passes(score)):
+                told.append(self._told(hit, score))
         return told
+
+    def _told(self, hit: Hit, score: float | None) -> Hit:
+        if self._measured is not None and score is not None:
+            hit = hit._replace(probability=self._measured.sigmoid(score))
+        if self._tells_copies and self.is_copy(hit):
+            hit = hit._replace(kinship="copy")
+        return hit
+
+    def _passes(self, score: float) -> bool:
+        return self._measured is not None and self._measured.passes(score)
+
+    def is_copy(self, hit: Hit) -> bool:
+        """Whether geometry has found so much of the query in it as in a copy."""
+        inliers = hit.scores.get(VERIFIED)
+        if inliers is None:
+            return False
+        return self._verified.passes(inliers) if self._verified else inliers >= USUAL_INLIERS
 
     def _score(self, hit: Hit) -> float | None:
         if self._is_vectors:

@@ -39,15 +39,22 @@ def fitted_scorer(
         return "no copy was found by it" if copies else "there was no copy to be found"
     if not len(wrong_scores):
         return "nothing but the pictures themselves, or the same as they, was found by it"
-    at = _threshold(sign * right_scores, sign * wrong_scores, len(wrong), wanted)
-    threshold = sign * at.threshold
-    edits = _counted(copies, sign, at.threshold)
+    sigmoid = fitted(right_scores, wrong_scores, higher_is_better=rises)
+    at = _threshold(sign * wrong_scores, len(wrong), wanted)
+    better = sign * right_scores[sign * right_scores >= at.threshold]
+    threshold = at.threshold
+    if len(better):  # no copy lies below, no more than the allowed non-matches above
+        ends = sorted((sign * threshold, sign * float(better.min())))
+        threshold = sign * sigmoid.between(*ends)
+    if _are_whole(right_scores) and _are_whole(wrong_scores):
+        threshold = float(math.ceil(threshold))
+    edits = _counted(copies, sign, threshold)
     found, total = (sum(each[i] for each in edits.values()) for i in (1, 0))
     return Scorer(
         made_for=collection.engine.made_for(name),
         higher_is_better=rises,
-        sigmoid=fitted(right_scores, wrong_scores, higher_is_better=rises),
-        threshold=threshold,
+        sigmoid=sigmoid,
+        threshold=sign * threshold,
         false_positives=at.false_positive_rate,
         bounds=(at.interval.low, at.interval.high),
         non_matches=len(wrong),
@@ -61,21 +68,20 @@ def _finite(scores: Sequence[float | None]) -> Scores:
     return np.array([score for score in scores if score is not None], np.float64)
 
 
-def _threshold(right: Scores, wrong: Scores, queries: int, wanted: float) -> Threshold:
-    """The lowest at which at most the wanted share of the queries go wrong; higher is better.
-
-    Between whole numbers, which counts are, it is the next whole number.
-    """
+def _threshold(wrong: Scores, queries: int, wanted: float) -> Threshold:
+    """The lowest at which at most the wanted share of the queries go wrong; higher is better."""
     lowest = np.float32(-math.inf)
     best = np.concatenate([wrong, np.full(queries - len(wrong), lowest)]).astype(np.float32)
     answers = [Judged(np.zeros(1, np.bool_), 0, best[i : i + 1]) for i in range(queries)]
     found = threshold_for(answers, wanted)
-    every = np.concatenate([right, wrong])
-    if found.threshold == -math.inf:
-        return found._replace(threshold=float(every.min()))
-    if (every == np.round(every)).all():
-        return found._replace(threshold=float(math.ceil(found.threshold)))
+    if found.threshold == -math.inf:  # even the worst that was seen may pass
+        return found._replace(threshold=float(wrong.min()))
     return found
+
+
+def _are_whole(scores: Scores) -> bool:
+    """Whether they are counts, between which a threshold makes no sense."""
+    return bool((scores == np.round(scores)).all())
 
 
 def _counted(
