@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import getpass
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +38,7 @@ from .sources import Item
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
 from .subjects import One, local_features_of
-from .types import Box, Finding, Hit, Limits, Metadata, Place, Record, Vectors
+from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
 from .uploads import Thumbnails, Uploads
 
 if TYPE_CHECKING:
@@ -206,6 +208,47 @@ class Collection:
                 self._thumbnails.drop(record.id)
         return removed
 
+    def forget(self, *places: str) -> int:
+        """Forget places; how many pictures went, which lie nowhere else. Your files stay."""
+        lay = [entry.id for entry in self.store.ledger(places).values() if entry.id]
+        removed = self.store.forget(places)
+        for id in lay:
+            if id not in self:
+                self._uploads.drop(id)
+                self._thumbnails.drop(id)
+        return removed
+
+    def judge(
+        self, a: str, b: str, same: bool | None, *, by: str | None = None
+    ) -> Judgement | None:
+        """Keep that two pictures, by id or path, are the same one or are not.
+
+        It goes both ways, replaces what was said before, and stays when they are forgotten and
+        come back. None takes back what was said. `by`: who says so; you unless given. Raises
+        `UnknownPicture` for one that is not stored, `BadQuery` for a picture and itself.
+        """
+        first, second = sorted((self.meant(a).id, self.meant(b).id))
+        if first == second:
+            raise BadQuery(f"{a} and {b} have the same content: there is nothing to be judged")
+        if same is None:
+            self.store.take_back(first, second)
+            return None
+        said = Judgement(first, second, same, time.time(), _user() if by is None else by)
+        self.store.judge([said])
+        return said
+
+    def judgements(self) -> list[Judgement]:
+        """What was said of pairs, in the order in which it was."""
+        return self.store.judgements()
+
+    def meant(self, text: str) -> Record:
+        """The stored picture that an id or a path means; `UnknownPicture` if there is none."""
+        record = self.store.get(text)
+        if record is not None:
+            return record
+        entry = self.ledger(text)
+        return self[entry.id if entry is not None and entry.id is not None else text]
+
     @_under_the_current_recipe
     def search(
         self,
@@ -351,7 +394,7 @@ class Collection:
     def _one(self, given: Query | Record, engine: Engine) -> One:
         """A picture as comparators see it."""
         if isinstance(given, Record):
-            return subjects.stored(engine, [given], self._original_of)[0]
+            return subjects.stored(engine, [given], self.original_of)[0]
         asked = described(given, engine.pipeline, engine.dims(None), self.limits)
         return subjects.asked(engine, asked)[0]
 
@@ -393,9 +436,10 @@ class Collection:
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""
-        return self._original_of(self[id])
+        return self.original_of(self[id])
 
-    def _original_of(self, record: Record) -> Encoded:
+    def original_of(self, record: Record) -> Encoded:
+        """The same of a record that is at hand."""
         for place in record.places:
             try:
                 if self._uploads.owns(place.path):
@@ -480,7 +524,7 @@ class Collection:
             while lacking := engine.store.lacking_local_features(after, _AT_ONCE):
                 after = lacking[-1][0]
                 records = [record for _, record in lacking]
-                local_features_of(engine, records, self._original_of)
+                local_features_of(engine, records, self.original_of)
         engine.store.settle()
 
     def take_up_recipe(self, instead_of: Engine | None = None) -> None:
@@ -564,13 +608,20 @@ class Collection:
             return error
 
     def _answering(self, engine: Engine) -> Answering:
-        return Answering(engine, self.limits, self.most_hits, self._original_of)
+        return Answering(engine, self.limits, self.most_hits, self.original_of)
 
     def _features_of_upload(self, data: bytes, name: str) -> Features:
         (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
         if isinstance(features, PictureError):
             raise features
         return features
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # of a container that has no name for it
+        return "unknown"
 
 
 def _is_file(numbered: tuple[int, Query]) -> bool:

@@ -286,6 +286,13 @@ class CannotMakeCopies(LookalikeError):
     """No copy-detection set can be made: too few pictures, or a folder that is not to be filled."""
 
 
+class BadUndoLog(LookalikeError):
+    """A log that nothing can be taken back with."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"cannot undo by {path}: {why}")
+
+
 class BadSource(LookalikeError):
     """Something to be indexed that does not exist, or a list of pictures that cannot be read."""
 

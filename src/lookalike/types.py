@@ -247,6 +247,31 @@ class Hit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What somebody has said of two pictures; it goes both ways."""
+
+    a: str
+    """Hexadecimal sha256 of one picture's content; the lower of the two comes first."""
+    b: str
+    same: bool
+    """Whether they are to count as the same picture."""
+    judged: float
+    """Seconds since 1970."""
+    judge: str
+    """Who said so."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As `lookalike judgements --json` prints it."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "same": self.same,
+            "judged": self.judged,
+            "judge": self.judge,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was checked, and how it is."""
 

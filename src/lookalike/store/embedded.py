@@ -26,6 +26,7 @@ from ..local.packing import packed, unpacked
 from ..types import (
     Effort,
     Finding,
+    Judgement,
     LocalFeatures,
     Place,
     Record,
@@ -45,6 +46,7 @@ from . import (
     Outcome,
     Refusal,
     embeddings,
+    judgements,
     local_features,
 )
 from .catalogue import Catalogue, PackedFeatures
@@ -53,6 +55,7 @@ from .embedding_index import EmbeddingIndex
 from .embeddings import Embedding
 from .local_index import LocalIndex
 from .measuring import Sample
+from .near_pairs import near_pairs
 from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
@@ -310,6 +313,46 @@ class EmbeddedStore:
         found = self._indexes[embedding].vectors.among(query, np.array(sorted(id_at), np.int64))
         scored = zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True)
         return {id_at[row]: score for row, score in scored}
+
+    def near_pairs(
+        self, embedding: str, k: int, least: float
+    ) -> list[tuple[Record, Record, float]]:
+        """Pairs that score at least so much, where one is among the `k` nearest of the other."""
+        seen, index = self._current(embedding), self._indexes[embedding]
+        with self._catalogue.reading() as connection:
+            table = embeddings.in_use(connection, self._stored[embedding].number)
+            pairs, scores = near_pairs(
+                self._catalogue, connection, table, index.vectors, k, least, index.usual
+            )
+        records = self._records(seen, [np.unique(pairs).tolist()])
+        return [
+            (records[a], records[b], score)
+            for (a, b), score in zip(pairs.tolist(), scores.tolist(), strict=True)
+            if a in records and b in records
+        ]
+
+    def in_several_places(self) -> list[Record]:
+        """Pictures that lie at more than one place."""
+        seen = self._current()
+        with self._catalogue.reading() as connection:
+            rows = self._catalogue.rows_in_several_places(connection)
+        records = self._records(seen, [rows])
+        return [records[row] for row in rows if row in records]
+
+    def judge(self, said: Sequence[Judgement]) -> None:
+        """Keep what was said of pairs; what is said last of one counts."""
+        with self._catalogue.writing() as connection:
+            judgements.keep(connection, said)
+
+    def take_back(self, a: str, b: str) -> bool:
+        """Forget what was said of two pictures, by their whole ids; whether anything was."""
+        with self._catalogue.writing() as connection:
+            return judgements.take_back(connection, a, b)
+
+    def judgements(self) -> list[Judgement]:
+        """All that was said, in the order in which it was."""
+        with self._catalogue.reading() as connection, readable(self._catalogue.folder):
+            return list(judgements.every(connection))
 
     def learned(self) -> dict[str, bytes]:
         """What extractors have learned from the collection's pictures, by embedding."""
