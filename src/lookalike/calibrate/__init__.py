@@ -18,7 +18,7 @@ from ..collection import Collection
 from ..errors import BadQuantity, CannotCalibrate, UnknownName
 from .asking import Asked, Asker
 from .fitting import fitted_scorer
-from .judged import JudgedPair, read_pairs, scored_pairs
+from .judged import JudgedPair, by_ids, kept_pairs, read_pairs, scored_pairs
 
 __all__ = ["JudgedPair", "calibrate", "read_pairs"]
 
@@ -45,8 +45,8 @@ def calibrate(
     `false_positives`: the share of queries without a copy that may get a hit, above 0 and below 1;
     `sample`: how many pictures are asked with, each edited in one way, or in several where there
     are fewer pictures; `compare`: the comparators, those of the recipe unless given; `pairs`: that
-    are the same picture or are not, or a CSV file of such. The same `seed` gives the same result.
-    What is found is kept in the collection. Raises `CannotCalibrate` if there are too few pictures
+    are the same picture or are not, or a CSV file of such, beside the judgements that the
+    collection keeps. The same `seed` gives the same result. What is found is kept in the collection. Raises `CannotCalibrate` if there are too few pictures
     or none of their files can be read, `BadQuantity` if a number makes no sense.
     """
     _check(false_positives, sample)
@@ -58,7 +58,8 @@ def calibrate(
             "the least, hundreds for numbers that mean something: fill it with `lookalike index DIR`"
         )
     collection.settle()
-    with Asker(collection, names, seed, sample) as asker:
+    given = [*kept_pairs(collection), *given]
+    with Asker(collection, names, seed, sample, by_ids(collection, given)) as asker:
         asked = list(asker.asked(on_query))
     _check_asked(collection, asked, asker.unreadable)
     judged = scored_pairs(collection, given, names)

@@ -44,14 +44,21 @@ class Asker:
     """Asks; a context manager, as it has a process for decoding."""
 
     def __init__(
-        self, collection: Collection, comparators: Sequence[str], seed: int, sample: int
+        self,
+        collection: Collection,
+        comparators: Sequence[str],
+        seed: int,
+        sample: int,
+        judged: Mapping[tuple[str, str], bool],
     ) -> None:
+        """`judged`: whether stored pictures are the same, where that is known; by ids in order."""
         self._collection = collection
         self._comparators = comparators
         self._seed = seed
         self._sample = sample
         self._pool = DecodePool(1, collection.limits)
-        self._same: dict[tuple[str, str], bool] = {}
+        self._same = dict(judged)
+        self._judged = judged
         self.embeddings = [each.name for each in collection.recipe.embeddings]
         self.unreadable = 0
         """Pictures whose files are gone or hold another one by now."""
@@ -69,8 +76,8 @@ class Asker:
 
     @property
     def twins(self) -> list[tuple[str, str]]:
-        """Pairs of stored pictures that were left out, as they are the same picture."""
-        return [pair for pair, same in self._same.items() if same]
+        """Pairs of stored pictures that were left out, as they are seen to be the same."""
+        return [pair for pair, same in self._same.items() if same and pair not in self._judged]
 
     def asked(self, on_query: Callable[[int, int], None] | None = None) -> Iterator[Asked]:
         """The answer to each query; of each picture one, or several if there are few pictures."""

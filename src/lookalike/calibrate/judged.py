@@ -67,6 +67,25 @@ def read_pairs(path: Path) -> list[JudgedPair]:
     return pairs
 
 
+def kept_pairs(collection: Collection) -> list[JudgedPair]:
+    """Those of the collection's judgements whose pictures are both stored."""
+    return [
+        JudgedPair(said.a, said.b, said.same)
+        for said in collection.judgements()
+        if said.a in collection and said.b in collection
+    ]
+
+
+def by_ids(collection: Collection, pairs: Sequence[JudgedPair]) -> dict[tuple[str, str], bool]:
+    """What is said of pairs that are both stored, by their ids, the lower one first."""
+    said = {}
+    for pair in pairs:
+        a, b = (stored(collection, text) for text in (pair.a, pair.b))
+        if a is not None and b is not None:
+            said[min(a.id, b.id), max(a.id, b.id)] = pair.same
+    return said
+
+
 def scored_pairs(
     collection: Collection, pairs: Sequence[JudgedPair], comparators: Sequence[str]
 ) -> list[ScoredPair]:
@@ -78,7 +97,7 @@ def scored_pairs(
 
 
 def _scored(collection: Collection, pair: JudgedPair, comparators: Sequence[str]) -> ScoredPair:
-    a, b = (_stored(collection, text) for text in (pair.a, pair.b))
+    a, b = (stored(collection, text) for text in (pair.a, pair.b))
     try:
         compared = collection.match(a or pair.a, b or pair.b, compare=comparators or "verified")
         scores = {name: compared.scores[name] for name in comparators}
@@ -93,11 +112,10 @@ def _scored(collection: Collection, pair: JudgedPair, comparators: Sequence[str]
     return ScoredPair(pair.same, {n: score for n, score in scores.items() if score is not None})
 
 
-def _stored(collection: Collection, text: str) -> Record | None:
+def stored(collection: Collection, text: str) -> Record | None:
     """The stored picture that an id or a path means."""
-    entry = collection.ledger(text)
     try:
-        return collection[entry.id if entry is not None and entry.id is not None else text]
+        return collection.meant(text)
     except UnknownPicture:
         return None
 
