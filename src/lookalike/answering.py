@@ -9,9 +9,10 @@ import numpy as np
 
 from . import subjects
 from .collapsing import collapsed
-from .confidence import Confidence
+from .confidence import VERIFIED, Confidence
 from .engine import Engine
 from .errors import BadQuery, PictureError
+from .kinships import related
 from .queries import Described, Question, check_text, combined, described, mean
 from .second_look import SecondLook
 from .subjects import Original, Subjects
@@ -122,6 +123,9 @@ class Answering:
         hits = [hit for hit in hits if hit.id != but]
         if second.candidates and query is not None:
             hits = second.at(hits, query)
+            if VERIFIED in second.names:
+                which = [confidence.is_found(hit) for hit in hits]
+                hits = related(hits, which, query, self._engine, self._original)
         if query is not None:
             hits = confidence.told(hits, confident=question.confident)
         return collapsed(hits, self._engine) if question.collapse else hits

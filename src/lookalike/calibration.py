@@ -213,7 +213,7 @@ class Calibration:
 
     @property
     def enough(self) -> bool:
-        """Whether there were queries enough to tell the wanted rate from a greater one."""
+        """Whether there were queries enough to tell the wanted rate from three times as much."""
         return all(each.bounds[1] <= 3 * self.wanted for each in self.scorers.values())
 
     def to_json(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _checked(
         try:
             if isinstance(encoded, PictureError):
                 raise encoded
-            yield Checked(path, _same_bytes(collection, encoded) or _alike(collection, encoded, kinds))
+            yield Checked(path, _same_bytes(collection, encoded) or _alike(collection, path, kinds))
         except PictureError as error:
             if item.is_meant(error):
                 yield Checked(path, None, error)
@@ -117,11 +117,11 @@ def _sha256(encoded: Encoded) -> str:
     return digest.hexdigest()
 
 
-def _alike(collection: Collection, encoded: Encoded, kinds: frozenset[str]) -> Stored | None:
+def _alike(collection: Collection, path: str, kinds: frozenset[str]) -> Stored | None:
     wanted = [kind for kind in KINDS if kind in kinds and kind != "exact"]
     if not wanted or not len(collection):
         return None
-    hits = collection.search(encoded, k=_LOOKED_AT, compare=VERIFIED)
+    hits = collection.search(path, k=_LOOKED_AT, compare=VERIFIED)
     for kind in wanted:
         for hit in hits:
             if hit.kinship == kind:

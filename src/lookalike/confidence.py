@@ -33,7 +33,6 @@ class Confidence:
         found = engine.calibration
         self._measured = found.scorers.get(self._scorer) if found is not None else None
         self._verified = found.scorers.get(VERIFIED) if found is not None else None
-        self._tells_copies = VERIFIED in compared
 
     def check(self) -> None:
         """`NotCalibrated` if nothing is."""
@@ -43,31 +42,21 @@ class Confidence:
             raise NotCalibrated(path, self._scorer, option)
 
     def told(self, hits: list[Hit], *, confident: bool) -> list[Hit]:
-        """The hits with their probability, and whether each is a copy.
-
-        With `confident` those alone that pass for copies.
-        """
-        if self._measured is None and not self._tells_copies:
+        """The hits with their probability; with `confident` those alone that pass for copies."""
+        measured = self._measured
+        if measured is None:
             return hits
         told = []
         for hit in hits:
             score = self._score(hit)
-            if not confident or (score is not None and self._passes(score)):
-                told.append(self._told(hit, score))
+            if score is not None and (not confident or measured.passes(score)):
+                told.append(hit._replace(probability=measured.sigmoid(score)))
+            elif not confident:
+                told.append(hit)
         return told
 
-    def _told(self, hit: Hit, score: float | None) -> Hit:
-        if self._measured is not None and score is not None:
-            hit = hit._replace(probability=self._measured.sigmoid(score))
-        if self._tells_copies and self.is_copy(hit):
-            hit = hit._replace(kinship="copy")
-        return hit
-
-    def _passes(self, score: float) -> bool:
-        return self._measured is not None and self._measured.passes(score)
-
-    def is_copy(self, hit: Hit) -> bool:
-        """Whether geometry has found so much of the query in it as in a copy."""
+    def is_found(self, hit: Hit) -> bool:
+        """Whether geometry has found as much of the query in it as in a copy."""
         inliers = hit.scores.get(VERIFIED)
         if inliers is None:
             return False

@@ -42,7 +42,7 @@ def calibrate(
 ) -> Calibration:
     """Measure every score of a collection's recipe, and have searches go by it from now on.
 
-    `false_positives`: the share of queries without a copy that may get a hit, above 0 and below 1;
+    `false_positives`: the share of queries without a copy that may get a hit, 0 to 1;
     `sample`: how many pictures are asked with, each edited in one way, or in several where there
     are fewer pictures; `compare`: the comparators, those of the recipe unless given; `pairs`: that
     are the same picture or are not, or a CSV file of such, beside the judgements that the

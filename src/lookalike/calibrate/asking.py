@@ -1,5 +1,4 @@
-"""A collection is asked with edited copies of its own pictures: what the original scores, and what
-the best of the others does."""
+"""Edited copies are asked with: what the original scores, and what the best other one does."""
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from ..collection import Collection
+from ..compare.kinship import kinship
 from ..confidence import vector_score
 from ..decoding import DecodePool
 from ..edits import EDITS, LONGEST_SIDE, Edit, drawn, generator, shared
@@ -21,8 +21,8 @@ _SPARE = 4
 """Hits that are wanted past the candidates: the original, a background, twins are left out."""
 _TRIED = 4
 """So many pictures are tried for each that is wanted, where files have gone."""
-_TWIN = 40
-"""Matches that agree from which on two stored pictures are taken for the same."""
+_TWIN = 20
+"""Matches that agree from which on two stored pictures may be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,9 @@ class Asker:
 
     def _best(self, record: Record, scored: Sequence[tuple[float, Hit]]) -> float | None:
         """The best score of a picture that is not the same as this."""
-        return next((score for score, hit in scored if not self._are_same(record, hit.record)), None)
+        return next(
+            (score for score, hit in scored if not self._are_same(record, hit.record)), None
+        )
 
     def _are_same(self, one: Record, other: Record) -> bool:
         pair = (one.id, other.id) if one.id < other.id else (other.id, one.id)
@@ -180,9 +182,15 @@ class Asker:
         return self._same[pair]
 
     def _verifies(self, one: Record, other: Record) -> bool:
-        """Whether the stored pictures themselves, and not an edited one, are strongly alike."""
-        inliers = self._collection.match(one, other, compare="verified").scores["verified"]
-        return inliers is not None and inliers >= _TWIN
+        """Whether the stored pictures themselves, and not an edited one, are copies."""
+        pair = self._collection.match(one, other, compare="verified")
+        if pair.evidence is None or pair.evidence.inliers < _TWIN:
+            return False
+        try:
+            first, second = pair.pictures
+        except PictureError:
+            return kinship(pair.evidence, None, None) == "copy"
+        return kinship(pair.evidence, first, second) == "copy"
 
 
 def higher_is_better(scorer: str, collection: Collection) -> bool:

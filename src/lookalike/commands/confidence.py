@@ -32,7 +32,9 @@ def calibrate(
     false_positives: Annotated[
         float, typer.Option(help="Share of queries without a copy that may get a hit.")
     ] = 0.01,
-    sample: Annotated[int, typer.Option(help="How many stored pictures to ask with, edited.")] = 300,
+    sample: Annotated[
+        int, typer.Option(help="How many stored pictures to ask with, edited.")
+    ] = 300,
     compare: Annotated[
         list[str] | None,
         typer.Option(

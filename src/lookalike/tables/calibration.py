@@ -53,11 +53,11 @@ def too_small(calibration: Calibration) -> str:
     """How little was measured, and what would be enough."""
     wanted = calibration.wanted
     worst = max(each.bounds[1] for each in calibration.scorers.values())
-    needed = math.ceil(math.log(0.025) / math.log1p(-wanted))
+    needed = math.ceil(3 / wanted)
     return (
         f"{calibration.sample:,} pictures are too few to tell {wanted:.2%} false positives from "
-        f"more: it may be up to {worst:.1%}. It takes about {needed:,} pictures with none to say "
-        f"so (`--sample {needed}`), or a higher --false-positives"
+        f"more: it may be up to {worst:.1%}. Take {needed:,} or more (`--sample {needed}`) of a "
+        "collection that has them, or a higher --false-positives"
     )
 
 
