@@ -46,16 +46,17 @@ def calibrate(
     `sample`: how many pictures are asked with, each edited in one way, or in several where there
     are fewer pictures; `compare`: the comparators, those of the recipe unless given; `pairs`: that
     are the same picture or are not, or a CSV file of such, beside the judgements that the
-    collection keeps. The same `seed` gives the same result. What is found is kept in the collection. Raises `CannotCalibrate` if there are too few pictures
-    or none of their files can be read, `BadQuantity` if a number makes no sense.
+    collection keeps. The same `seed` gives the same result. What is found is kept in the
+    collection. Raises `CannotCalibrate` if there are too few pictures or none of their files can be
+    read, `BadQuantity` if a number makes no sense.
     """
     _check(false_positives, sample)
     names = _comparators(collection, compare)
     given = read_pairs(Path(pairs)) if isinstance(pairs, str | Path) else list(pairs)
     if len(collection) < LEAST:
         raise CannotCalibrate(
-            f"{collection.path} holds {len(collection)} pictures, and calibrating needs {LEAST} at "
-            "the least, hundreds for numbers that mean something: fill it with `lookalike index DIR`"
+            f"{collection.path} holds {len(collection)} pictures, and calibrating needs {LEAST} or "
+            "more, hundreds for numbers that mean something: fill it with `lookalike index DIR`"
         )
     collection.settle()
     given = [*kept_pairs(collection), *given]
