@@ -19,6 +19,8 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.float64]
 """float64 [n], each in its scorer's own scale."""
 
+ENOUGH = 3
+"""False positives that the wanted rate must allow, so that the true one is below three times it."""
 _STEPS = 100
 _SMALLEST_STEP = 1e-10
 
@@ -214,7 +216,8 @@ class Calibration:
     @property
     def enough(self) -> bool:
         """Whether there were queries enough to tell the wanted rate from three times as much."""
-        return all(each.bounds[1] <= 3 * self.wanted for each in self.scorers.values())
+        queries = min((each.non_matches for each in self.scorers.values()), default=0)
+        return queries * self.wanted >= ENOUGH - 1e-9
 
     def to_json(self) -> dict[str, Any]:
         """As the catalogue keeps it and `lookalike stats --json` prints it."""

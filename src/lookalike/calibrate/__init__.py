@@ -2,8 +2,9 @@
 
 Some of the collection's own pictures are edited, as `make_copies` does, and asked with. Each should
 find its original: those are the copies. With the original left out, the best of what remains is
-what a picture without a copy would have found: those are the non-matches, as hard as they get in
-this collection. `asking` has the questions, `fitting` what is made of the scores, `judged` the
+what a picture without a copy would have found: those are the non-matches. They are asked without
+the edit as well, and the better score counts, as pictures that nobody has edited are often more
+like others. `asking` has the questions, `fitting` what is made of the scores, `judged` the
 pairs that a person has judged, which join in.
 """
 

@@ -35,7 +35,8 @@ class Asked:
     right: Mapping[str, float]
     """By scorer: the score of the picture itself; lacking where it was not found."""
     wrong: Mapping[str, float]
-    """By scorer: the best score of another one; lacking where there was none."""
+    """By scorer: the best score of another one, of the picture's first query also without an edit;
+    lacking where there was none."""
     is_first: bool
     """Whether it is the first of this picture: others are no independent query."""
 
@@ -138,10 +139,13 @@ class Asker:
     ) -> Asked:
         edit, data = query
         candidates = self._collection.recipe.second_look.candidates
-        hits = self._collection.search(data, k=candidates + _SPARE, compare=self._comparators)
+        wanted = candidates + _SPARE
+        hits = self._collection.search(data, k=wanted, compare=self._comparators)
         shown = {record.id, below[0].id} if below else {record.id}
         right = [hit for hit in hits if hit.id == record.id]
         others = [hit for hit in hits if hit.id not in shown]
+        if turn == 0:  # an edit takes away from what is like others: whole pictures are harder
+            others += self._collection.more_like(record.id, k=wanted, compare=self._comparators)
         scores = {
             name: self._scored(right, name) for name in (*self.embeddings, *self._comparators)
         }

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..calibration import ENOUGH
 from ..terminal import note, print_json, print_row, visible
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def threshold(scorer: Scorer) -> str:
 def too_small(calibration: Calibration) -> str:
     """How little was measured, and what would be enough."""
     wanted = calibration.wanted
-    worst = max(each.bounds[1] for each in calibration.scorers.values())
-    needed = math.ceil(3 / wanted)
+    worst = max((each.bounds[1] for each in calibration.scorers.values()), default=1.0)
+    needed = math.ceil(ENOUGH / wanted)
     return (
         f"{calibration.sample:,} pictures are too few to tell {wanted:.2%} false positives from "
         f"more: it may be up to {worst:.1%}. Take {needed:,} or more (`--sample {needed}`) of a "
