@@ -17,12 +17,12 @@ LAYERS: list[set[str]] = [
     {"gallery", "curve", "report", "drawing"},
     {"tables"},
     {"terminal"},
-    {"comparison"},
+    {"comparison", "calibrate", "checking"},
     {"doctor", "plan", "duplicates", "reindex", "tune", "evaluate", "exchange", "copies"},
     {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},
-    {"answering"},
-    {"second_look", "collapsing", "pairs", "neighbourhood"},
+    {"answering", "pairs"},
+    {"second_look", "collapsing", "neighbourhood", "confidence", "kinships"},
     {"subjects"},
     {"engine"},
     {"queries"},
@@ -32,7 +32,17 @@ LAYERS: list[set[str]] = [
     {"decoding"},
     {"decode_worker", "recipe"},
     {"picture", "int8", "extract", "index", "local", "compare"},
-    {"registry", "edits", "filters", "distances", "places", "options", "quantities", "machine"},
+    {
+        "registry",
+        "edits",
+        "filters",
+        "distances",
+        "places",
+        "options",
+        "quantities",
+        "machine",
+        "calibration",
+    },
     {"expansion", "reranking"},
     {"types"},
     {"errors"},
@@ -108,7 +118,7 @@ def test_only_the_embedded_store_sees_the_index() -> None:
         for path in modules()
         if path.parent.name != "index" and any(room(name) == "index" for name in imported(path))
     }
-    inside = ("building", "embedded", "embedding_index", "measuring", "sizes")
+    inside = ("building", "embedded", "embedding_index", "measuring", "near_pairs", "sizes")
     assert seers <= {f"store/{name}.py" for name in inside}
 
 

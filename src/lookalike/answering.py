@@ -9,8 +9,10 @@ import numpy as np
 
 from . import subjects
 from .collapsing import collapsed
+from .confidence import VERIFIED, Confidence
 from .engine import Engine
 from .errors import BadQuery, PictureError
+from .kinships import related
 from .neighbourhood import expanded, reranked
 from .queries import Described, Question, check_text, combined, described, mean
 from .second_look import SecondLook
@@ -90,15 +92,23 @@ class Answering:
             if question.compare is not None:
                 raise BadQuery("comparators compare one picture: ask with one, not with words")
             second = SecondLook(engine, replace(question, compare=()), self._original)
+        confidence = Confidence(engine, second.names, question.embedding)
+        if question.confident:
+            confidence.check()
+            if None in queries:
+                raise BadQuery("confident answers are of one picture: not of several, nor of words")
         wide = question
         looked_at = max(second.candidates, question.rerank or 0)
-        if looked_at or question.collapse or but is not None:
+        if looked_at or question.collapse or question.confident or but is not None:
             wide = _widened(question, looked_at, 1 if but else 0)
         if self._most_hits is not None:
             engine.check_number(vectors, wide, self._most_hits)
         found = engine.hits(vectors, wide, _page(question), local)
         if wide is question:
-            return found
+            return [
+                hits if query is None else confidence.told(hits, confident=False)
+                for hits, query in zip(found, queries, strict=True)
+            ]
         upto = None if question.k is None else question.k + question.offset
         finished = []
         for number, (hits, query) in enumerate(zip(found, queries, strict=True)):
@@ -106,7 +116,7 @@ class Answering:
             if question.rerank:
                 one = {name: each[number : number + 1] for name, each in vectors.items()}
                 others = reranked(engine, one, others, question.rerank)
-            hits = self._finished(question, second, others, query)
+            hits = self._finished(question, second, confidence, others, query)
             finished.append(hits[question.offset : upto])
         return finished
 
@@ -114,11 +124,17 @@ class Answering:
         self,
         question: Question,
         second: SecondLook,
+        confidence: Confidence,
         hits: list[Hit],
         query: Subjects | None,
     ) -> list[Hit]:
         if second.candidates and query is not None:
             hits = second.at(hits, query)
+            if VERIFIED in second.names:
+                which = [confidence.is_found(hit) for hit in hits]
+                hits = related(hits, which, query, self._engine, self._original)
+        if query is not None:
+            hits = confidence.told(hits, confident=question.confident)
         return collapsed(hits, self._engine) if question.collapse else hits
 
     def _vectors(

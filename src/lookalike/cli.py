@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from . import __version__, terminal
 from .commands import (
+    confidence,
     duplicates,
     evaluation,
     exchange,
@@ -43,6 +44,7 @@ for each in (
     pictures,
     search,
     matching,
+    confidence,
     duplicates,
     serving,
     recipes,

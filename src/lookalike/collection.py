@@ -20,6 +20,7 @@ import numpy as np
 from . import ingest, picture, sources, subjects
 from . import recipe as recipes
 from .answering import Answering
+from .calibration import Calibration
 from .decoding import Encoded
 from .engine import Engine, OnLearning
 from .errors import (
@@ -271,6 +272,7 @@ class Collection:
         collapse: bool = False,
         expand: int | None = None,
         rerank: int | None = None,
+        confident: bool = False,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -286,9 +288,11 @@ class Collection:
         `collapse` puts hits that are nearly identical under the best of them. `expand` searches
         once more, with the mean of the query and so many of its hits (see `expansion`), for more
         of the same kind; `rerank` orders so many of the best by the neighbours that each shares
-        with the query (see `reranking`), before comparators look at them. Raises
+        with the query (see `reranking`), before comparators look at them. `confident` keeps those
+        alone that pass for copies, by what `calibrate` found; there may be none. Raises
         `PictureError` if a query cannot be decoded, `NoText` if the recipe reads no text,
-        `UnknownName` for a comparator that there is not, `BadQuery` if the query makes no sense.
+        `UnknownName` for a comparator that there is not, `NotCalibrated` if nothing says how good
+        a copy's score is, `BadQuery` if the query makes no sense.
         """
         question = Question(
             text,
@@ -310,6 +314,7 @@ class Collection:
             collapse,
             expand,
             rerank,
+            confident,
         )
         if not query and not question.texts:
             raise BadQuery("a search needs at least one picture, or text")
@@ -492,7 +497,17 @@ class Collection:
             "path": str(self.path.absolute()),
             "recipe": self.recipe.name,
             **self.store.stats(),
+            "calibration": found.to_json() if (found := self.calibration) else None,
         }
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found of the scores of this recipe; None if it has not been run."""
+        return self._engine.calibration
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Have every search of every process go by it, until the recipe is another."""
+        self._engine.keep_calibration(calibration)
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from . import filters, fusion, ingest, registry
+from . import calibration, filters, fusion, ingest, registry
 from . import recipe as recipes
+from .calibration import Calibration
 from .compare import Comparator
 from .distances import Distance, distance_named
 from .errors import BadQuery, CollectionClosed, LookalikeError, TooManyHits, UnknownName
@@ -75,7 +79,8 @@ class Engine:
         self._weights = {each.name: each.weight for each in self.recipe.embeddings}
         self._weights[LOCAL] = self.recipe.local.use.weight
         self._comparators: dict[recipes.Part, Comparator] = {}
-        self._folder = folder
+        self._calibrated: tuple[str | None, Calibration | None] | None = None
+        self.folder = folder
         self._limits = limits
         self._starting = threading.Lock()
         self._started: FeaturePipeline | None = None
@@ -86,7 +91,7 @@ class Engine:
         """Decoders and networks, started when first needed."""
         with self._starting:
             if self._closed:
-                raise CollectionClosed(self._folder)
+                raise CollectionClosed(self.folder)
             if self._without_model:
                 raise self._without_model
             if self._untrained:  # another process may have learned meanwhile
@@ -135,6 +140,40 @@ class Engine:
             made = registry.load("comparator", part.name)(part.options)
             self._comparators[part] = made
         return made
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found of those scores that this recipe gives."""
+        text = self.store.calibration()
+        if self._calibrated is None or self._calibrated[0] != text:
+            found = calibration.read(text)
+            self._calibrated = text, found and self._still_true(found)
+        return self._calibrated[1]
+
+    def keep_calibration(self, found: Calibration) -> None:
+        """Have every search of every process go by it."""
+        self.store.keep_calibration(json.dumps(found.to_json()))
+
+    def made_for(self, scorer: str) -> str:
+        """What a score, of an embedding or a comparator, hangs on: models, options, candidates."""
+        parts: list[Any] = [self.recipe.local.use, self.recipe.second_look, self.local.fingerprint]
+        parts += [(each.name, each.distance, each.pca) for each in self.recipe.embeddings]
+        parts += [each.fingerprint for each in self.extractors.values()]
+        if scorer not in self.extractors:
+            of_recipe = {part.name: part for part in self.recipe.comparators}
+            parts.append(of_recipe.get(scorer) or recipes.comparator(scorer))
+        return hashlib.sha256(repr((scorer, parts)).encode()).hexdigest()[:16]
+
+    def _still_true(self, found: Calibration) -> Calibration | None:
+        if self._without_model:
+            return None
+        known = {*self.extractors, *registry.names("comparator")}
+        scorers = {
+            name: each
+            for name, each in found.scorers.items()
+            if name in known and each.made_for == self.made_for(name)
+        }
+        return replace(found, scorers=scorers) if scorers else None
 
     def learn(self, found: Callable[[], Iterator[Item]], on_learning: OnLearning | None) -> None:
         """Let what has to learn do so from a sample of what is found; once in a collection."""

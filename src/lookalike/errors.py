@@ -234,6 +234,20 @@ class BadQuery(LookalikeError):
     """A query that cannot be answered: no picture in it, k below 1, a vector of another length."""
 
 
+class NotCalibrated(BadQuery):
+    """Confident answers were asked of scores of which nothing is known."""
+
+    def __init__(self, path: Path, scorer: str, option: str = "") -> None:
+        super().__init__(
+            f"how good the score {scorer} of a copy is in {path} has not been measured yet, by "
+            f"this model: run `lookalike calibrate -c {path}{option}` first"
+        )
+
+
+class CannotCalibrate(LookalikeError):
+    """Too few pictures to say what a score means, or pairs that cannot be read."""
+
+
 class TooManyHits(BadQuery):
     """A search for all hits has more of them than one answer may hold."""
 

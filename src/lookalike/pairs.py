@@ -8,7 +8,8 @@ from typing import Any
 
 from .engine import Engine
 from .errors import BadQuery
-from .subjects import One, related
+from .kinships import of_pair
+from .subjects import One
 from .types import Evidence, Kinship, LocalFeatures, Picture
 
 USUAL = ("verified",)
@@ -65,7 +66,7 @@ def compared(engine: Engine, first: One, second: One, compare: str | Sequence[st
         {name: each.score for name, each in said.items()},
         {name: each.unavailable for name, each in said.items() if each.unavailable},
         evidence,
-        related(evidence, first, second),
+        of_pair(evidence, first, second),
         first,
         second,
     )

@@ -61,6 +61,7 @@ class Asking(TypedDict, total=False):
     collapse: bool
     expand: int | None
     rerank: int | None
+    confident: bool
 
 
 @dataclass(slots=True)
@@ -107,6 +108,8 @@ class Question:
     """With how many of its nearest a query is expanded before hits are found."""
     rerank: int | None = None
     """How many of the best are ranked again by the neighbours that they share with the query."""
+    confident: bool = False
+    """Whether only hits are wanted that are as good as a copy is, by what `calibrate` found."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k

@@ -9,12 +9,10 @@ from . import fusion
 from .compare import Comparator, Comparison
 from .engine import Engine
 from .queries import Question
-from .subjects import Original, Subjects, related, stored
+from .subjects import Original, Subjects, stored
 from .types import Hit
 
 _FIRST_LOOK = "first look"
-_RELATED = 10
-"""Hits whose pictures are laid over the query's, the best in which it was found."""
 
 
 class SecondLook:
@@ -27,6 +25,8 @@ class SecondLook:
         self._order = question.order or engine.recipe.second_look.order
         self.candidates = engine.recipe.second_look.candidates if self._comparators else 0
         """How many hits are compared, the best first; 0 where nothing is."""
+        self.names = list(self._comparators)
+        """Of the comparators, in order."""
 
     def at(self, hits: Sequence[Hit], query: Subjects) -> list[Hit]:
         """The hits with what the comparators say of them, in the new order.
@@ -46,17 +46,7 @@ class SecondLook:
             for i, hit in enumerate(head)
         ]
         ordered = self._fused if self._order == "fused" else self._by_the_last
-        return [*self._related(ordered(compared), query), *tail]
-
-    def _related(self, hits: Sequence[Hit], query: Subjects) -> list[Hit]:
-        """The hits with what they are to the query, the first in which it was found."""
-        found = [hit for hit in hits if hit.evidence is not None][:_RELATED]
-        pictures = stored(self._engine, [hit.record for hit in found], self._original)
-        kinships = {
-            hit.id: related(hit.evidence, query[0], one)
-            for hit, one in zip(found, pictures, strict=True)
-        }
-        return [hit._replace(kinship=kinships.get(hit.id)) for hit in hits]
+        return [*ordered(compared), *tail]
 
     def _by_the_last(self, hits: Sequence[Hit]) -> list[Hit]:
         name, comparator = list(self._comparators.items())[-1]

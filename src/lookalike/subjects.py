@@ -6,12 +6,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from .compare.kinship import kinship
 from .decoding import Encoded
 from .engine import Engine
 from .errors import PictureError
 from .queries import Described
-from .types import Evidence, Kinship, LocalFeatures, Picture, Record, Vectors
+from .types import LocalFeatures, Picture, Record, Vectors
 
 COMPARED_SIDE = 480
 """Comparators see pictures whose shorter side has at least so many pixels, if the original has."""
@@ -73,20 +72,6 @@ class One:
     def size(self) -> tuple[int, int]:
         """Width and height of the original in pixels."""
         return self._subjects.sizes[self._number]
-
-
-def related(evidence: Evidence | None, query: One, candidate: One) -> Kinship | None:
-    """What a candidate is to a query, by their pictures as far as they can be had."""
-    if evidence is None:
-        return None
-    return kinship(evidence, _picture_of(query), _picture_of(candidate))
-
-
-def _picture_of(one: One) -> Picture | None:
-    try:
-        return one.picture
-    except PictureError:
-        return None
 
 
 def asked(engine: Engine, described: Described) -> Subjects:

@@ -195,6 +195,8 @@ class Hit(NamedTuple):
     """What the picture is to the query, where the recipe tells."""
     evidence: Evidence | None = None
     """Where the query was found in the picture, where a comparator looked for it."""
+    probability: float | None = None
+    """That the picture is a copy of the query, 0 to 1; None where `calibrate` knows nothing."""
     alike: tuple[Any, ...] = ()
     """Other hits, nearly identical to this better one, where hits are collapsed."""
 
@@ -234,6 +236,7 @@ class Hit(NamedTuple):
             "distance": round(self.distance, 6),
             "scores": dict(self.scores),
             "kinship": self.kinship,
+            "probability": None if self.probability is None else round(self.probability, 6),
             "evidence": self.evidence.to_json() if self.evidence else None,
             "label": record.label,
             "metadata": dict(record.metadata),

@@ -98,6 +98,9 @@ def search(
         int | None,
         typer.Option(help="Rank so many again by the neighbours they share with the query."),
     ] = None,
+    confident: Annotated[
+        bool, typer.Option("--confident", help="Only hits that pass for copies, once calibrated.")
+    ] = False,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
@@ -134,6 +137,7 @@ def search(
         "collapse": collapse,
         "expand": expand,
         "rerank": rerank,
+        "confident": confident,
     }
     asking = {
         **wanted,

@@ -148,6 +148,9 @@ class FoundPicture(BaseModel):
     kinship: Literal["copy", "near", "similar"] | None = Field(
         description="What it is to the query, where the recipe tells."
     )
+    probability: float | None = Field(
+        description="That it is a copy, 0 to 1; null where `lookalike calibrate` knows nothing."
+    )
     evidence: Evidence | None
     label: str | None
     metadata: dict[str, Any]

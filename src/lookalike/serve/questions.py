@@ -89,6 +89,9 @@ class Wanted(_Strict):
         le=reranking.MOST,
         description="Rank so many again by the neighbours that they share with the query.",
     )
+    confident: bool = Field(
+        False, description="Only hits that pass for copies, by what `lookalike calibrate` found."
+    )
 
     def keywords(self) -> dict[str, Any]:
         """As `Collection.search` takes them."""

@@ -60,6 +60,7 @@ from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
+_CALIBRATION = "calibration"
 
 
 class Kept(NamedTuple):
@@ -77,6 +78,7 @@ class _Seen:
     def __init__(self) -> None:
         self.records: dict[int, Record] = {}
         self.allowed: dict[Filter, Rows] = {}
+        self.calibration: tuple[str | None] | None = None
 
 
 class EmbeddedStore:
@@ -491,6 +493,18 @@ class EmbeddedStore:
         Until the index is of another kind, or has other options.
         """
         self._indexes[embedding].keep(tuning)
+
+    def calibration(self) -> str | None:
+        """What was kept of scores; see `keep_calibration`."""
+        seen = self._current()
+        if seen.calibration is None:
+            seen.calibration = (self._catalogue.about().get(_CALIBRATION),)
+        return seen.calibration[0]
+
+    def keep_calibration(self, text: str) -> None:
+        """Keep what scores were found to mean, for every process, in place of what was kept."""
+        with self._catalogue.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_CALIBRATION, text))
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and found again."""
