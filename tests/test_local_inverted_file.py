@@ -127,6 +127,7 @@ def test_removed_pictures_get_no_votes(
     never = InvertedFile(vocabulary)
     never.add(np.array(left) + 100, [described[number] for number in left])
     assert len(inverted) == len(described) - 3
+    assert inverted.rows.tolist() == [number + 100 for number in left]
     assert same(inverted, never, described)
     inverted.save(tmp_path / "saved")
     assert same(InvertedFile.load(tmp_path / "saved"), never, described)

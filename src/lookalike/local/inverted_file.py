@@ -54,6 +54,12 @@ class InvertedFile:
         return sum(int(mask.sum()) for mask in self._state.alive)
 
     @property
+    def rows(self) -> Rows:
+        """The pictures that there are, int64 [n] ascending, those without a keypoint as well."""
+        here = (each.rows[mask] for each, mask in zip(*self._state, strict=True))
+        return np.sort(np.concatenate([np.empty(0, np.int64), *here]))
+
+    @property
     def postings(self) -> int:
         """How many keypoints are listed, also of removed pictures until segments are merged."""
         return sum(len(each.pictures) for each in self._state.segments)
@@ -61,10 +67,7 @@ class InvertedFile:
     @property
     def memory_bytes(self) -> int:
         """What has to be in memory for votes to be fast, mapped or not."""
-        arrays = self.vocabulary.to_arrays().values()
-        return sum(each.bytes for each in self._state.segments) + sum(
-            each.nbytes for each in arrays
-        )
+        return self.vocabulary.memory_bytes + sum(each.bytes for each in self._state.segments)
 
     def add(self, rows: Rows, features: Sequence[npt.NDArray[Any]]) -> None:
         """Pictures by their rows, int64 [pictures], each with its descriptors, [n, width].

@@ -84,6 +84,12 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes, nearly: the index has the words once more, and perhaps links."""
+        links = 2 * _LINKS * 4 * len(self) if len(self) >= _WALKED_FROM else 0
+        return 2 * self.words.nbytes + self._thresholds.nbytes + self.directions.nbytes + links
+
     def values(self, descriptors: npt.NDArray[Any]) -> Vectors:
         """Descriptors as float32 [n, d]; `ValueError` if they are of another kind."""
         kind = "uint8, of bits" if self.binary else "float32"

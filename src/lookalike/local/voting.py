@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .postings import Mask, Segment
 from .vocabulary import BITS, Signatures, Words
 
-FARTHEST = 24
+FARTHEST = 20
 """Signatures that differ in more of their 64 bits say nothing."""
 _NEAREST = 10
 """So many pictures get a vote of each descriptor; the next says what is no match."""
