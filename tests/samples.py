@@ -86,7 +86,7 @@ def lookalike(
 def called(
     *arguments: str | Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The same in this process, for what is said, not how a process ends: starting one takes long."""
+    """The same in this process, where only what it says counts: starting one takes long."""
     given = ["lookalike", *map(str, arguments)]
     output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     with (

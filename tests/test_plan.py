@@ -123,7 +123,7 @@ def test_bytes_are_those_that_are_stored(index: str, pca: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["ivf", "ivfsq", "ivfpq", "rabitq"])
 def test_the_bytes_of_a_picture_come_out_within_a_few_percent(kind: str, tmp_path: Path) -> None:
-    count = 20_000
+    count = 8_000
     made = of_vectors(64, f'name = "{kind}"')
     with api.open(tmp_path / "c", recipe=written(tmp_path, made)) as collection:
         stored(collection, clustered_vectors(count, 64))
