@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
     {"second_look", "collapsing", "neighbourhood", "confidence", "kinships"},
     {"subjects"},
     {"engine"},
+    {"originals"},
     {"queries"},
     {"ingest"},
     {"sources", "features", "uploads", "fusion", "model_list", "onnx_writer"},

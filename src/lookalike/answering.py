@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from . import subjects
+from . import ingest, subjects
 from .collapsing import collapsed
 from .confidence import VERIFIED, Confidence
+from .decoding import Encoded
 from .engine import Engine
 from .errors import BadQuery, PictureError
+from .features import Features
 from .kinships import related
 from .neighbourhood import expanded, reranked
-from .queries import Described, Question, check_text, combined, described, mean
+from .queries import Described, Question, check_text, combined, described, mean, of_features
 from .second_look import SecondLook
+from .sources import Item
 from .subjects import Original, Subjects
-from .types import Hit, Limits, LocalFeatures, Record, Vectors
+from .types import Box, Hit, Limits, LocalFeatures, Record, Vectors
 
 _FOR_EACH = 4
 """Hits that are found for each that is wanted, where those that are nearly identical become one."""
@@ -183,3 +187,48 @@ def _joined(every: Sequence[LocalFeatures]) -> LocalFeatures:
             for name in ("xy", "scale", "angle", "descriptors")
         )
     )
+
+
+def described_files(
+    queries: Iterable[str | os.PathLike[str]], engine: Engine, limits: Limits, crop: Box | None
+) -> Iterator[list[tuple[Item, Described | PictureError]]]:
+    """Every picture in these files, folders, lists and archives as it is asked with, in order.
+
+    What nobody meant as a picture is left out.
+    """
+    items = ingest.queried([os.fspath(each) for each in queries])
+    pairs = ((item, ingest.encoded(item)) for item in items)
+    asked: Iterable[list[tuple[Item, Described | PictureError]]]
+    if crop is not None:
+        asked = ([(item, _part_of(encoded, engine, limits, crop))] for item, encoded in pairs)
+    else:
+        asked = (
+            [(item, _whole(features, encoded)) for (item, encoded), features in done]
+            for done in engine.pipeline.stream((pair, pair[1]) for pair in pairs)
+        )
+    for done in asked:
+        yield [
+            (item, each)
+            for item, each in done
+            if isinstance(each, Described) or item.is_meant(each)
+        ]
+
+
+def _part_of(
+    encoded: Encoded | PictureError, engine: Engine, limits: Limits, crop: Box
+) -> Described | PictureError:
+    if isinstance(encoded, PictureError):
+        return encoded
+    try:
+        return described(encoded, engine.pipeline, engine.dims(None), limits, crop)
+    except PictureError as error:
+        return error
+
+
+def _whole(
+    features: Features | PictureError, encoded: Encoded | PictureError
+) -> Described | PictureError:
+    if isinstance(features, PictureError):
+        return features
+    assert isinstance(encoded, Encoded)
+    return of_features(features, encoded)

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import ingest, picture, sources, subjects
 from . import recipe as recipes
-from .answering import Answering
+from .answering import Answering, described_files
 from .calibration import Calibration
 from .decoding import Encoded
 from .engine import Engine, OnLearning
@@ -30,16 +30,15 @@ from .errors import (
     RecipeChanged,
     UnknownPicture,
 )
-from .features import FeaturePipeline, Features
+from .features import FeaturePipeline
+from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
-from .queries import Asking, Described, Question, described, of_features, text_encoder, upload
-from .sources import Item
+from .queries import Asking, Described, Question, described, text_encoder, upload
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
 from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
-from .uploads import Thumbnails, Uploads
 
 if TYPE_CHECKING:
     from .queries import Query
@@ -100,8 +99,7 @@ class Collection:
         self.most_hits: int | None = None
         """Of a search for all of them; None for any number. The service sets it: `TooManyHits`."""
         self._device = device
-        self._uploads = Uploads(folder / "uploads")
-        self._thumbnails = Thumbnails(folder / "thumbnails")
+        self._originals = Originals(folder)
         self._changing = threading.Lock()
         self._former: list[Engine] = []
         self._engine = Engine(folder, named, device, limits, for_records=for_records)
@@ -143,7 +141,7 @@ class Collection:
         if prune:
             report.removed = ingest.prune(texts, self.store)
             if report.removed:
-                self._thumbnails.drop_unless(self.__contains__)
+                self._originals.drop_thumbnails_unless(self.__contains__)
         self.settle()
         return report
 
@@ -161,15 +159,17 @@ class Collection:
         `name` is what it was called where it came from. One that came before under this name
         keeps the label and the metadata it had, unless others are given.
         """
-        features = self._features_of_upload(data, name)
-        path = self._uploads.place(features.sha256, name)
+        (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
+        if isinstance(features, PictureError):
+            raise features
+        path = self._originals.place(features.sha256, name)
         known = self.store.get(features.sha256.hex())
         before = known.place_at(path) if known else None
         if before is not None:
             label = before.label if label is None else label
             metadata = before.metadata if metadata is None else metadata
         place = Place(path, label, metadata or {}, features.byte_size, 0)
-        self._uploads.keep(features.sha256, data)
+        self._originals.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
         (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
         record = self.store.get(features.sha256.hex())
@@ -204,8 +204,7 @@ class Collection:
             record = self.store.get(id)
             if record is not None:
                 removed += self.store.forget([place.path for place in record.places])
-                self._uploads.drop(record.id)
-                self._thumbnails.drop(record.id)
+                self._originals.drop(record.id)
         return removed
 
     def forget(self, *places: str) -> int:
@@ -214,8 +213,7 @@ class Collection:
         removed = self.store.forget(places)
         for id in lay:
             if id not in self:
-                self._uploads.drop(id)
-                self._thumbnails.drop(id)
+                self._originals.drop(id)
         return removed
 
     def judge(
@@ -347,7 +345,7 @@ class Collection:
 
     def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
         engine = self._engine
-        for done in self._described(queries, engine, question.crop):
+        for done in described_files(queries, engine, self.limits, question.crop):
             good = [each for _, each in done if isinstance(each, Described)]
             hits = iter(self._answering(engine).each(question, good) if good else ())
             for item, each in done:
@@ -366,7 +364,7 @@ class Collection:
         """
         question, engine = Question(**asking), self._engine
         places, given = [], []
-        for done in self._described(queries, engine, question.crop):
+        for done in described_files(queries, engine, self.limits, question.crop):
             for item, each in done:
                 if isinstance(each, PictureError):
                     raise each
@@ -447,30 +445,13 @@ class Collection:
 
     def original_of(self, record: Record) -> Encoded:
         """The same of a record that is at hand."""
-        for place in record.places:
-            try:
-                if self._uploads.owns(place.path):
-                    return self._uploads.encoded(place.path)
-                if sources.exists(place.path):
-                    return sources.encoded_at(place.path)
-            except PictureError:
-                continue
-        raise PictureError(record.path, "it is no longer where it was", retry=True)
+        return self._originals.of(record)
 
     def thumbnail(self, id: str, side: int = 256) -> bytes:
         """A JPEG of a stored picture, its long side at most `side` pixels; kept once made."""
         if side < 1:
             raise BadQuery(f"a thumbnail's side is 1 pixel or more, not {side}")
-        record = self[id]
-        content = self._thumbnails.get(record.id, side)
-        if content is None:
-            decoded = self._pipeline.decoder.decode(self.original(record.id), side)
-            if decoded.sha256.hex() != record.id:
-                reason = "its file holds another picture by now: index it again"
-                raise PictureError(record.path, reason, retry=True)
-            content = picture.thumbnail(decoded, side)
-            self._thumbnails.keep(record.id, side, content)
-        return content
+        return self._originals.thumbnail(self[id], side, lambda: self._pipeline.decoder)
 
     def preview(self, path: str | os.PathLike[str], side: int = 256) -> bytes:
         """A JPEG of any picture, its long side at most `side` pixels."""
@@ -580,48 +561,8 @@ class Collection:
         """The name of the recipe's first embedding."""
         return self.recipe.embeddings[0].name
 
-    def _described(
-        self, queries: Iterable[str | os.PathLike[str]], engine: Engine, crop: Box | None
-    ) -> Iterator[list[tuple[Item, Described | PictureError]]]:
-        """Every picture in these files, folders, lists and archives as it is asked with, in order.
-
-        What nobody meant as a picture is left out.
-        """
-        items = ingest.queried([os.fspath(each) for each in queries])
-        pairs = ((item, ingest.encoded(item)) for item in items)
-        asked: Iterable[list[tuple[Item, Described | PictureError]]]
-        if crop is not None:
-            asked = ([(item, self._part_of(encoded, engine, crop))] for item, encoded in pairs)
-        else:
-            asked = (
-                [(item, _asked(features, encoded)) for (item, encoded), features in done]
-                for done in engine.pipeline.stream((pair, pair[1]) for pair in pairs)
-            )
-        for done in asked:
-            yield [
-                (item, each)
-                for item, each in done
-                if isinstance(each, Described) or item.is_meant(each)
-            ]
-
-    def _part_of(
-        self, encoded: Encoded | PictureError, engine: Engine, crop: Box
-    ) -> Described | PictureError:
-        if isinstance(encoded, PictureError):
-            return encoded
-        try:
-            return described(encoded, engine.pipeline, engine.dims(None), self.limits, crop)
-        except PictureError as error:
-            return error
-
     def _answering(self, engine: Engine) -> Answering:
         return Answering(engine, self.limits, self.most_hits, self.original_of)
-
-    def _features_of_upload(self, data: bytes, name: str) -> Features:
-        (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
-        if isinstance(features, PictureError):
-            raise features
-        return features
 
 
 def _user() -> str:
@@ -633,12 +574,3 @@ def _user() -> str:
 
 def _is_file(numbered: tuple[int, Query]) -> bool:
     return isinstance(numbered[1], str | os.PathLike)
-
-
-def _asked(
-    features: Features | PictureError, encoded: Encoded | PictureError
-) -> Described | PictureError:
-    if isinstance(features, PictureError):
-        return features
-    assert isinstance(encoded, Encoded)
-    return of_features(features, encoded)
