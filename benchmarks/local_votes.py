@@ -169,7 +169,7 @@ class MadeUp:
     def _turned(self, count: int) -> Postings:
         """uint64 [count], each bit set in 5 of 16 cases."""
         a, b, c, d = self._rng.integers(0, 2**64, (4, count), np.uint64)
-        return (a & b) | (~a & b & c & ~d)
+        return np.asarray((a & b) | (~a & b & c & ~d), np.uint64)
 
 
 def both(inverted: InvertedFile, query: tuple[LocalFeatures, int]) -> npt.NDArray[np.int64]:
@@ -224,14 +224,16 @@ def yardstick_measured(
         squares, positions = index.search(found, 5)
         distances = np.sqrt(np.maximum(squares, 0))
         weights = 1 - distances / np.maximum(distances[:, 4:], 1e-6)
-        return np.bincount(owners[positions.ravel()], weights.ravel(), minlength=REAL)
+        given = np.bincount(owners[positions.ravel()], weights.ravel(), minlength=REAL)
+        return np.asarray(given, np.float64)
 
     def ask(query: tuple[LocalFeatures, int]) -> npt.NDArray[np.int64]:
         features, width = query
         if len(features.xy) == 0:
             return np.empty(0, np.int64)
         straight = votes(features.descriptors)
-        return np.argsort(-np.maximum(straight, votes(mirrored(features, width).descriptors)))
+        either = np.maximum(straight, votes(mirrored(features, width).descriptors))
+        return np.argsort(-either).astype(np.int64)
 
     return timed(ask, asked, queries)
 

@@ -91,7 +91,7 @@ class Vocabulary:
         return 2 * self.words.nbytes + self._thresholds.nbytes + self.directions.nbytes + links
 
     def values(self, descriptors: npt.NDArray[Any]) -> Vectors:
-        """Descriptors as float32 [n, d]; `ValueError` if they are of another kind."""
+        """Descriptors as float32 [n, d]; `ValueError` if of another kind, or not finite."""
         kind = "uint8, of bits" if self.binary else "float32"
         if descriptors.ndim != 2 or descriptors.shape[1] != self.width:
             raise ValueError(
@@ -99,7 +99,10 @@ class Vocabulary:
             )
         if (descriptors.dtype == np.uint8) != self.binary:
             raise ValueError(f"descriptors are {kind} here, not {descriptors.dtype}")
-        return comparable(descriptors)
+        values = comparable(descriptors)
+        if not np.isfinite(values).all():
+            raise ValueError("descriptors are not finite")
+        return values
 
     def nearest(self, values: Vectors, count: int) -> Words:
         """The `count` nearest words of each, int64 [n, count], nearest first."""
@@ -109,7 +112,8 @@ class Vocabulary:
             found[start : start + _AT_ONCE] = self._index.search(
                 values[start : start + _AT_ONCE], count
             )[1]
-        return found
+        # A graph may reach fewer than were asked for: then the nearest stands for the rest.
+        return np.where(found < 0, np.maximum(found[:, :1], 0), found)
 
     def signatures(self, values: Vectors, words: Words) -> Signatures:
         """Of float32 [n, d] beside their words, int64 [n] or [n, m]: of the same shape."""
