@@ -111,6 +111,8 @@ def test_json_holds_all_of_it(compared: RecipeComparison) -> None:
     assert told["not_run"][0]["recipe"] == "broken"
     assert told["verdict"]["take"] == compared.verdict.take
     assert told["recipes"][0]["threshold"]["wanted_false_positive_rate"] == 0.25
+    assert told["recipes"][0]["cost"]["p99_ms"] == 1e3 * compared.results[0].cost.p99
+    assert "peak_memory_bytes" not in told["recipes"][0]["cost"]
 
 
 def test_nothing_is_left_after_it_or_after_ctrl_c(
