@@ -71,11 +71,6 @@ def edited(name: str, edit: str, seed: int = 5) -> Any:
     return EDITS[edit](pixels, np.random.default_rng(seed))
 
 
-def copy_of(filled: Path, folder: Path) -> Path:
-    shutil.copytree(filled, folder)
-    return folder
-
-
 class TestScorers:
     """Thresholds and rates against brute force over every score that occurs."""
 
@@ -188,9 +183,7 @@ class TestCalibrate:
         assert found.twins >= 3
         assert found.scorers["verified"].threshold < 50
 
-    def test_files_that_are_gone_are_passed_over_and_counted(
-        self, filled: Path, tmp_path: Path
-    ) -> None:
+    def test_files_that_are_gone_are_passed_over_and_counted(self, tmp_path: Path) -> None:
         with api.open(tmp_path / "d", recipe="copies") as collection:
             folder = photographs(tmp_path / "photographs")
             collection.add(folder)
