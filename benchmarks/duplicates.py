@@ -5,8 +5,8 @@
 Vectors of 384 values in clusters, a twentieth of them planted beside another (cosine 0.9), as
 pictures of which nothing but the vector is there: looking for candidates and grouping them, with a
 comparison that costs nothing. The yardstick is FAISS's own exact range search over the same vectors
-(`IndexFlatIP.range_search`), which looks at every pair: some 10,000 queries, evenly chosen, stand for
-all.
+(`IndexFlatIP.range_search`), which looks at every pair: some 10,000 queries, evenly chosen, stand
+for all.
 """
 
 from __future__ import annotations

@@ -37,7 +37,6 @@ from lookalike.evaluate.metrics import (
     average_precision,
     per_query,
     precision_at,
-    success_at,
 )
 from lookalike.evaluate.significance import compare, holm
 from lookalike.expansion import expanded
@@ -156,7 +155,7 @@ class Gain:
 MEASURES: dict[str, Metric] = {
     "mAP": average_precision,
     "P@10": partial(precision_at, k=10),
-    "recall@1": partial(success_at, k=1),
+    "recall@1": partial(precision_at, k=1),
 }
 
 
