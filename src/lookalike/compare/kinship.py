@@ -13,8 +13,8 @@ import numpy.typing as npt
 from ..types import Evidence, Kinship, Picture
 from .alignment import Alignment, aligned
 
-# Chosen on the edits of 30 photographs and on made bursts of them, and told for 30 others:
-# `python benchmarks/kinship.py`.
+# Chosen on the edits of 60 photographs and on made bursts of them, and told for 30 others:
+# `benchmarks/kinship.py`.
 _MOST_MOVED = 0.03
 """Of a copy's blocks, but one always may: JPEG and blur displace some."""
 _SAME = 0.88
