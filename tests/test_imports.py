@@ -109,7 +109,7 @@ def test_only_the_embedded_store_sees_the_index() -> None:
         for path in modules()
         if path.parent.name != "index" and any(room(name) == "index" for name in imported(path))
     }
-    inside = ("building", "embedded", "embedding_index", "measuring", "sizes")
+    inside = ("building", "embedded", "embedding_index", "measuring", "near_pairs", "sizes")
     assert seers <= {f"store/{name}.py" for name in inside}
 
 
