@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 
 import numpy as np
 
-from . import ingest, picture, sources, subjects
+from . import filters, ingest, picture, sources, subjects
 from . import recipe as recipes
 from .answering import Answering
 from .decoding import Encoded
@@ -34,6 +34,7 @@ from .queries import Asking, Described, Question, described, of_features, text_e
 from .sources import Item
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
+from .store.facets import Facets
 from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Limits, Metadata, Place, Record, Vectors
 from .uploads import Thumbnails, Uploads
@@ -442,6 +443,18 @@ class Collection:
             "recipe": self.recipe.name,
             **self.store.stats(),
         }
+
+    def facets(self, where: str | None = None, *, most_labels: int = 200) -> Facets:
+        """How many of the pictures that pass a filter have each label, format and size."""
+        return self.store.facets(None if where is None else filters.parse(where), most_labels)
+
+    @_under_the_current_recipe
+    def sample(self, limit: int) -> tuple[list[Record], Vectors]:
+        """At most `limit` records, evenly spread over all, and the vectors of the first embedding.
+
+        Those are float32 [n, dim], as the extractor made them.
+        """
+        return self.store.sample(self._first, limit)
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""
