@@ -112,6 +112,7 @@ function Stage({ picture, size, box, onBox, onSize, onUnseen }: StageProps) {
   return (
     <div
       class="crop-stage"
+      style={{ "--ratio": size ? size.width / size.height : 1 }}
       onPointerDown={(event) => {
         if (!size || event.button) return;
         event.preventDefault();

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import type { Count } from "../service";
 import { number } from "../wording";
 
-const SHOWN_AT_FIRST = 8;
+const SHOWN_AT_FIRST = 6;
 
 interface Props {
   title: string;

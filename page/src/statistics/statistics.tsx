@@ -109,7 +109,7 @@ function Index({ index }: { index: EmbeddingStats }) {
         <Figure name="kind" value={index.structure === index.index ? index.index : `${index.index} (${index.structure})`} />
         <Figure name="vectors" value={`${number(index.vectors)} of ${number(index.dim)} values`} />
         <Figure name="distance" value={index.distance} />
-        <Figure name="in memory" value={bytes(index.memory_bytes)} />
+        <Figure name="in memory" value={bytes(inMemory(index))} />
       </dl>
       {tuning ? (
         <>
@@ -130,6 +130,10 @@ function Index({ index }: { index: EmbeddingStats }) {
     </>
   );
 }
+
+/** An index that looks at every vector has them all in memory, as float32. */
+const inMemory = ({ structure, vectors, dim, memory_bytes }: EmbeddingStats) =>
+  structure === "flat" ? vectors * dim * 4 : memory_bytes;
 
 const Recall = ({ recall, k }: { recall: number; k: number }) => (
   <Bars bars={[{ name: `recall at ${k}`, value: recall, text: recall.toFixed(3) }]} whole={1} />
