@@ -60,7 +60,7 @@ function View(page: Page) {
         <QueryBar view={view} asked={view.asked} problem={page.filterProblem} />
         {banner}
         <div class="found">
-          {collection && <Refine view={view} collection={collection} />}
+          {collection && <Refine wanted={page.pending ?? view.wanted} collection={collection} />}
           <Results {...page} />
         </div>
       </>

@@ -41,6 +41,8 @@ export interface View {
 export interface Page {
   every: Collection[];
   view?: View;
+  /** What is being loaded to take its place: choices show at once. */
+  pending?: Wanted;
   /** Something is awaited: what is there stays. */
   busy: boolean;
   /** It takes long: placeholders take the place of what is there. */
@@ -98,7 +100,7 @@ async function arrive(): Promise<void> {
 /** Load a view, and only if that succeeds make it the one that is shown. */
 export async function navigate(wanted: Wanted, from?: HTMLElement | null): Promise<void> {
   const scroll = scrollY; // before what waits takes the place of what is there
-  change({ banner: "", busy: true });
+  change({ banner: "", busy: true, pending: wanted });
   const slow = setTimeout(() => change({ waiting: true }), BACKGROUND_MS);
   try {
     const view = await load(wanted);
@@ -114,7 +116,7 @@ export async function navigate(wanted: Wanted, from?: HTMLElement | null): Promi
   } catch (problem) {
     if (isAbort(problem)) return;
     clearTimeout(slow);
-    change({ waiting: false, busy: false });
+    change({ waiting: false, busy: false, pending: undefined });
     scrollTo(0, scroll);
     if (isBadFilter(problem)) failFilter(wanted.where, problem);
     else fail(problem);
@@ -149,7 +151,8 @@ export function askWith(files: File[]): void {
 
 /** Change something about the query that is shown. */
 export function refine(change: Partial<Wanted>, from?: HTMLElement): void {
-  if (page.view) void navigate({ ...page.view.wanted, ...change }, from);
+  const shown = page.pending ?? page.view?.wanted;
+  if (shown) void navigate({ ...shown, ...change }, from);
 }
 
 /** Leave what is shown: to where the reader came from, else to the start. */
@@ -241,7 +244,7 @@ function refuseTooLarge({ name, files = [] }: Wanted): void {
 
 function show(view: View): void {
   document.title = view.asked ? `${view.asked.title} – lookalike` : "lookalike";
-  change({ view, busy: false, waiting: false, filterProblem: undefined });
+  change({ view, pending: undefined, busy: false, waiting: false, filterProblem: undefined });
 }
 
 function change(some: Partial<Page>): void {

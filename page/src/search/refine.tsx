@@ -2,18 +2,18 @@
 
 import { useState } from "preact/hooks";
 
+import type { Wanted } from "../address";
 import { filterOf } from "../filters";
 import { Icon } from "../icons";
 import { useLoaded } from "../loading";
 import { type Collection, type Facets, facets } from "../service";
-import { type View, refine } from "../session";
+import { refine } from "../session";
 import { Facet } from "./facet";
 import { SecondLook } from "./second-look";
 
-export function Refine({ view, collection }: { view: View; collection: Collection }) {
+export function Refine({ wanted, collection }: { wanted: Wanted; collection: Collection }) {
   const [open, setOpen] = useState(false);
-  const { wanted } = view;
-  const { labels, formats } = useFacets(view);
+  const { labels, formats } = useFacets(wanted);
   const chosen = wanted.labels.length + wanted.formats.length;
   return (
     <aside class="refine" aria-label="Refine">
@@ -47,7 +47,7 @@ export function Refine({ view, collection }: { view: View; collection: Collectio
 }
 
 /** What is there to choose: of each facet, under all that is chosen but itself. */
-function useFacets({ wanted }: View): Pick<Facets, "labels" | "formats"> {
+function useFacets(wanted: Wanted): Pick<Facets, "labels" | "formats"> {
   const { name } = wanted;
   const forLabels = filterOf({ ...wanted, labels: [] });
   const forFormats = filterOf({ ...wanted, formats: [] });
