@@ -61,7 +61,7 @@ def on_a_plane(vectors: Vectors) -> Plane:
     if len(vectors) < 2:
         return plane
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions = vectors / np.where(lengths > 0, lengths, 1)
+    directions = np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
     directions -= directions.mean(axis=0)
     components = _principal(directions[:: -(-len(directions) // _LEARNED_FROM)])
     plane[:, : components.shape[1]] = directions @ components
