@@ -42,6 +42,10 @@ lint: $(DEV)
 types: $(DEV)
 	$(VENV)/mypy
 
+# Tests start hundreds of processes of ours. Where the environment has it that Python keeps nothing of
+# what it has compiled, each of them would compile all of lookalike again.
+unit test-torch test-slow test-browser: export PYTHONDONTWRITEBYTECODE :=
+
 # A process for each core; threads of their own would only wait for each other.
 unit: $(DEV)
 	OMP_NUM_THREADS=1 $(VENV)/pytest -n auto --maxprocesses 8 --dist loadfile

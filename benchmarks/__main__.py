@@ -4,7 +4,7 @@
 
 FOLDER has JPEGs in one folder a class. What cannot run here (a data set that is not installed) is
 named and passed over. Takes about half an hour on 2 cores, most of it the graph of the million.
-What takes hours more, `growth`, `indexes` and `updates`, runs with `--only` alone.
+What takes hours more, `growth`, `indexes`, `updates` and `plan`, runs with `--only` alone.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ WITH_DATA = (
     "words",
     "visual_words",
     "recipes",
+    "reranking",
     "growth",
     "peers",
 )
-WITHOUT = ("search_vectors", "million", "onnx_vs_torch", "indexes", "updates")
-ON_DEMAND = ("growth", "indexes", "updates")
+WITHOUT = ("search_vectors", "million", "onnx_vs_torch", "indexes", "updates", "plan")
+ON_DEMAND = ("growth", "indexes", "updates", "plan")
 FASHION = ("search_vectors", "indexes", "updates")
 PLOTTED = ("growth", "indexes")
 NEEDS = {

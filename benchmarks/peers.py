@@ -8,8 +8,8 @@ that differ, which is how their libraries do it. recall@1: the share of edited c
 comes first, of equals the last; micro-AP: of all pairs of query and picture in one ranking, queries
 without a copy among them. Pictures a second: decoding included, one core for all but lookalike.
 
-imagehash comes with `pip install --group bench`, imagededup where torch is. Networks that need
-weights from a hub (CLIP, DINOv2, SSCD) are named and passed over.
+imagehash comes with `pip install --group bench`; imagededup brings torch with it. What
+is not here, and networks that need weights from a hub, is named with the reason.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from lookalike.evaluate.truth import Resolved
 
 Bits = npt.NDArray[np.bool_]
 Hash = Callable[[Path], Bits]
-PASSED_OVER = ("CLIP", "DINOv2", "SSCD")
+NEED_WEIGHTS = ("CLIP", "DINOv2", "SSCD")
+DEDUP_NEEDS = ("imagededup", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,11 @@ def main() -> None:
         made = make_copies(given.data, Path(scratch) / "set", Wish(originals=given.originals))
         rows = list(measured(made.path))
     show(rows)
+    reasons = dict(missing())
+    for name, reason in reasons.items():
+        print(f"not compared: {name}: {reason}")
     if given.json:
-        content = {"machine": machine(), "rows": list(map(asdict, rows)), "missing": PASSED_OVER}
+        content = {"machine": machine(), "rows": list(map(asdict, rows)), "missing": reasons}
         given.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -94,13 +98,21 @@ def hashes() -> Iterator[tuple[str, Hash]]:
 
     for name in ("phash", "dhash"):
         yield f"imagehash {name}", partial(of_imagehash, getattr(imagehash, name))
-    if find_spec("imagededup") is None:
-        print("imagededup: passed over, it is not installed")
+    if not all(map(find_spec, DEDUP_NEEDS)):
         return
     from imagededup import methods
 
     for name in ("PHash", "DHash", "WHash", "AHash"):
         yield f"imagededup {name}", partial(of_imagededup, getattr(methods, name)(verbose=False))
+
+
+def missing() -> Iterator[tuple[str, str]]:
+    """What could not be compared, and why."""
+    absent = [name for name in DEDUP_NEEDS if find_spec(name) is None]
+    if absent:
+        yield "imagededup", f"not installed here: {', '.join(absent)}"
+    for name in NEED_WEIGHTS:
+        yield name, "its weights are on a hub that is not here"
 
 
 def of_imagehash(of_picture: Callable[[Image.Image], Any], path: Path) -> Bits:
@@ -148,7 +160,7 @@ def show(rows: list[Row]) -> None:
     print("\nrecall@1 by edit" + " " * 9 + "".join(f"{each.method:>20}" for each in rows))
     for edit in rows[0].by_edit:
         print(f"{edit:25}" + "".join(f"{each.by_edit[edit]:20.3f}" for each in rows))
-    print(f"\nneed weights that are not here: {', '.join(PASSED_OVER)}")
+    print()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python benchmarks/plan.py [--count 100000] [--dim 384] [--index hnsw …] [--vectors FILE.npy]
                               [--json FILE]
+    python benchmarks/plan.py --growth benchmarks/results/growth.json
 
 A collection of ready vectors for each index, with the knobs that the forecast has nearest to the
 defaults. Without `--vectors` (float32 [n, dim], real ones, that are interpolated with noise) they
@@ -9,13 +10,16 @@ lie around random centres, which is easier. Searches are one a call, k = 10, by 
 in the collection, records included, in time of the processor as the machine may do other things;
 recall is against exact search. Memory is what a process of its own holds, less what it held after
 it had searched a collection of one vector, and but for the mapped file of vectors that compressed
-kinds rank again, which the system may take from it.
+kinds rank again, which the system may take from it. With `--growth`, what `growth.py` has measured
+of the structures alone stands beside the predictions instead: without records, and with the mapped
+file in its memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -59,10 +63,14 @@ def main() -> None:
     parser.add_argument("--index", nargs="*", default=list(KNOBS), choices=KNOBS)
     parser.add_argument("--vectors", type=Path)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--growth", type=Path, help="what `growth.py --json` wrote")
     parser.add_argument("--open", nargs=2, type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.open:
         print(json.dumps(searched(*given.open)))
+        return
+    if given.growth:
+        beside_growth(json.loads(given.growth.read_text())["rows"])
         return
     rows: list[dict[str, Any]] = []
     print(f"{given.count:,} x {given.dim}: bytes a picture on disk, MB of memory")
@@ -81,6 +89,21 @@ def main() -> None:
         given.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
 
+def beside_growth(rows: list[dict[str, Any]]) -> None:
+    """A line for each structure that has been grown: predicted, then measured."""
+    print("  vectors  values  structure  bytes a vector    recall@10     ms a search    build s")
+    for row in rows:
+        index, dim, count = row["structure"], row["dim"], row["count"]
+        wished = predicted(index, dim, count)
+        cores = os.cpu_count() or 1
+        print(
+            f"{count:10,}  {dim:5}  {index:9}  {wished['index']:6,.0f} {row['file'] / count:6,.0f}"
+            f"    {wished['recall']:.3f} {row['none']['recall']:.3f}"
+            f"   {wished['ms']:6.2f} {row['none']['p50']:6.2f}"
+            f"   {wished['building'] / cores:6,.0f} {row['build']:6,.0f}"
+        )
+
+
 def predicted(index: str, dim: int, count: int) -> dict[str, float]:
     """As the plan has it."""
     (way,) = (
@@ -96,6 +119,7 @@ def predicted(index: str, dim: int, count: int) -> dict[str, float]:
         "memory": float(footprint.memory + plan.CHECKING),
         "recall": way.recall,
         "ms": 1e3 * way.seconds,
+        "building": way.building,
     }
 
 

@@ -95,6 +95,16 @@ def put(store: EmbeddedStore, contents: Sequence[object], vectors: Vectors) -> N
     store.put([arrival(content) for content in contents], {"v": vectors})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cores() -> Iterator[None]:
+    """A share for each of those that test side by side, or each would start decoders for all."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = max(1, (os.cpu_count() or 1) // workers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: share)
+        yield
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a collection is to be."""

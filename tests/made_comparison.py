@@ -10,8 +10,9 @@ import numpy as np
 from lookalike.comparison import Found, NotRun, RecipeComparison, RecipeResult, WorstQuery
 from lookalike.comparison.distilling import mean_precision, thinned
 from lookalike.comparison.judging import against_best, ordered, verdict
-from lookalike.evaluate.asking import Cost, Ranking
+from lookalike.evaluate.asking import Cost
 from lookalike.evaluate.harness import judged
+from lookalike.evaluate.metrics import Judged
 from lookalike.evaluate.thresholds import threshold_curve, threshold_for
 from lookalike.evaluate.truth import Resolved, ResolvedQuery, Truth
 
@@ -38,7 +39,7 @@ def resolved(groups: Sequence[str], each: int, relevant: int = 5) -> Resolved:
     return Resolved(Truth(Path("/pictures"), "class-folders", (), ()), queries, ())
 
 
-def rankings(truth: Resolved, skill: float, seed: int = 0, depth: int = 30) -> list[Ranking]:
+def answers(truth: Resolved, skill: float, seed: int = 0, depth: int = 30) -> list[Judged]:
     """Answers in which right pictures have scores that are higher by `skill`."""
     rng = np.random.default_rng(seed)
     made = []
@@ -49,7 +50,7 @@ def rankings(truth: Resolved, skill: float, seed: int = 0, depth: int = 30) -> l
         scores = (0.3 + right * skill / harder + 0.1 * rng.normal(size=len(names))) / 2
         order = np.argsort(-scores)
         ids, found = [names[n] for n in order], scores[order].astype(np.float32)
-        made.append(Ranking(query, tuple(ids), tuple(found.tolist())))
+        made.append(query.judge(ids, found.tolist()))
     return made
 
 
@@ -63,7 +64,7 @@ def result(
     notes: tuple[str, ...] = (),
 ) -> RecipeResult:
     """A recipe that answers with this skill."""
-    judgement = judged(rankings(truth, skill), truth, "all")
+    judgement = judged(answers(truth, skill), truth, "all")
     return RecipeResult(
         name,
         f"What {name} is.",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import skimage
 from PIL import Image
 
+from lookalike.cli import main
 from lookalike.picture import from_pixels
 from lookalike.types import Picture, Pixels
 
@@ -79,14 +83,42 @@ def lookalike(
     )
 
 
+def called(
+    *arguments: str | Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The same in this process, where only what it says counts: starting one takes long."""
+    given = ["lookalike", *map(str, arguments)]
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    with (
+        patch.object(sys, "argv", given),
+        patch.dict(os.environ, env or {}),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    said = []
+    for stream in (output, errors):
+        stream.seek(0)
+        said.append(stream.read())
+    code = ended.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(given, code, *said)
+
+
 def photographs() -> list[Picture]:
-    """Real pictures, those that come with scikit-image."""
+    """Real pictures, those that come with scikit-image; only to be read."""
+    return list(_photographs())
+
+
+@cache
+def _photographs() -> tuple[Picture, ...]:
     names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "page.png")
     pictures = []
     for name in names:
         with Image.open(PHOTOGRAPHS / name) as image:
             pictures.append(from_pixels(np.asarray(image.convert("RGB"))))
-    return pictures
+    return tuple(pictures)
 
 
 def cosine(a: Any, b: Any) -> Any:

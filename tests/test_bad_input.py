@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from samples import DATA, command, environment, lookalike, needs_data, write
+from samples import DATA, called, command, environment, lookalike, needs_data, write
+
+import lookalike as package
 
 Done = subprocess.CompletedProcess[str]
 
@@ -39,7 +41,8 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(photos: Path, tmp_path: Path) -> Path:
-    assert lookalike("index", photos, "-c", tmp_path / "c").returncode == 0
+    with package.open(tmp_path / "c") as collection:
+        collection.add(photos)
     return tmp_path / "c"
 
 
@@ -153,28 +156,28 @@ class TestCollections:
         file.write_text("no collection")
         for path in (photos, file, tmp_path / "nope", tmp_path / ("x" * 300), file / "below"):
             assert_refused(lookalike("stats", "-c", path), str(path), "is not a collection")
-        assert_refused(lookalike("index", photos, "-c", photos), "is not a collection")
-        assert_refused(lookalike("index", photos, "-c", file / "below"), "is not a collection")
+        assert_refused(called("index", photos, "-c", photos), "is not a collection")
+        assert_refused(called("index", photos, "-c", file / "below"), "is not a collection")
 
     def test_a_catalogue_that_is_none_of_ours(self, tmp_path: Path) -> None:
         for name, content in (("text", b"not SQLite" * 100), ("empty", b"")):
             (tmp_path / name).mkdir()
             (tmp_path / name / "catalogue.sqlite").write_bytes(content)
-            assert_refused(lookalike("stats", "-c", tmp_path / name), str(tmp_path / name))
+            assert_refused(called("stats", "-c", tmp_path / name), str(tmp_path / name))
 
     def test_one_of_a_newer_version(self, made: Path) -> None:
         with sqlite3.connect(made / "catalogue.sqlite") as connection:
             connection.execute("PRAGMA user_version=99")
         connection.close()
-        assert_refused(lookalike("stats", "-c", made), "newer lookalike", "Upgrade")
+        assert_refused(called("stats", "-c", made), "newer lookalike", "Upgrade")
 
     def test_one_that_was_made_with_another_model(self, made: Path, photos: Path) -> None:
-        done = lookalike("index", photos, "-c", made, "--recipe", "default-fp16")
+        done = called("index", photos, "-c", made, "--recipe", "default-fp16")
         assert_refused(done, "has not the recipe default-fp16 but default")
         with sqlite3.connect(made / "catalogue.sqlite") as connection:
             connection.execute("UPDATE embeddings SET fingerprint = 'another'")
         connection.close()
-        assert_refused(lookalike("search", photos, "-c", made), "made with another model")
+        assert_refused(called("search", photos, "-c", made), "made with another model")
 
     def test_a_damaged_catalogue(self, made: Path) -> None:
         path = made / "catalogue.sqlite"
@@ -184,9 +187,9 @@ class TestCollections:
         assert_refused(lookalike("stats", "-c", made), "is damaged")
 
     def test_a_recipe_that_is_none(self, photos: Path, tmp_path: Path) -> None:
-        done = lookalike("index", photos, "-c", tmp_path / "c", "--recipe", "defualt")
+        done = called("index", photos, "-c", tmp_path / "c", "--recipe", "defualt")
         assert_refused(done, "no recipe named 'defualt'", "Did you mean default")
-        done = lookalike("index", photos, "-c", tmp_path / "c", "--recipe", "./bogus.toml")
+        done = called("index", photos, "-c", tmp_path / "c", "--recipe", "./bogus.toml")
         assert_refused(done, "cannot read the recipe bogus.toml: No such file or directory")
         assert not (tmp_path / "c").exists()
 
@@ -240,7 +243,7 @@ class TestDisks:
         assert_refused(done, "is not a collection", "permission denied")
 
     def test_a_page_that_cannot_be_written(self, made: Path, photos: Path) -> None:
-        done = lookalike("search", photos, "-c", made, "--html", made / "no" / "out.html")
+        done = called("search", photos, "-c", made, "--html", made / "no" / "out.html")
         assert_refused(done, "cannot write the page")
 
 
@@ -256,12 +259,12 @@ class TestPictures:
         assert done.returncode == 1
         report = json.loads(done.stdout)
         assert (report["stored"], report["failed"]) == (3, 2)
-        listed = lookalike("failures", "-c", tmp_path / "c").stdout
+        listed = called("failures", "-c", tmp_path / "c").stdout
         assert listed.count("to be tried again: it cannot be read: Permission denied") == 2
         (photos / "0.png").chmod(0o644)
         done = unprivileged("index", photos, "-c", tmp_path / "c", "--json", "--prune")
         assert json.loads(done.stdout)["stored"] == 2
-        assert lookalike("failures", "-c", tmp_path / "c").stdout == ""
+        assert called("failures", "-c", tmp_path / "c").stdout == ""
 
     def test_a_source_that_may_not_be_read(self, photos: Path, tmp_path: Path) -> None:
         photos.chmod(0)
@@ -273,21 +276,21 @@ class TestPictures:
 
     def test_an_empty_folder(self, made: Path, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
-        assert_refused(lookalike("index", tmp_path / "empty", "-c", made), "no picture in")
-        assert_refused(lookalike("search", tmp_path / "empty", "-c", made), "no picture in")
+        assert_refused(called("index", tmp_path / "empty", "-c", made), "no picture in")
+        assert_refused(called("search", tmp_path / "empty", "-c", made), "no picture in")
 
     def test_queries_that_make_no_sense(self, made: Path, photos: Path, tmp_path: Path) -> None:
         path = photos / "0.png"
         text = tmp_path / "text.txt"
         text.write_text("not a picture")
-        assert_refused(lookalike("search", path, "-c", made, "-k", "0"), "k must be 1 or more")
-        assert_refused(lookalike("search", "-c", made), "give one picture or more")
-        assert_refused(lookalike("search", path, "--id", "0" * 64, "-c", made), "give one picture")
-        assert_refused(lookalike("search", "", "-c", made), "an empty name")
-        assert_refused(lookalike("search", tmp_path / "nope.png", "-c", made), "does not exist")
-        assert_refused(lookalike("search", text, "-c", made), str(text), "not a picture")
-        assert_refused(lookalike("search", "--id", "0" * 64, "-c", made), "no stored picture")
-        done = lookalike("search", path, "-c", made, "--where", "label = ")
+        assert_refused(called("search", path, "-c", made, "-k", "0"), "k must be 1 or more")
+        assert_refused(called("search", "-c", made), "give one picture or more")
+        assert_refused(called("search", path, "--id", "0" * 64, "-c", made), "give one picture")
+        assert_refused(called("search", "", "-c", made), "an empty name")
+        assert_refused(called("search", tmp_path / "nope.png", "-c", made), "does not exist")
+        assert_refused(called("search", text, "-c", made), str(text), "not a picture")
+        assert_refused(called("search", "--id", "0" * 64, "-c", made), "no stored picture")
+        done = called("search", path, "-c", made, "--where", "label = ")
         assert done.returncode == 2
         assert "cannot read the filter at character" in done.stderr
         assert "Traceback" not in done.stderr
@@ -295,7 +298,7 @@ class TestPictures:
     def test_a_windows_table_is_told_how_to_save_it(self, made: Path, photos: Path) -> None:
         table = photos / "list.csv"
         table.write_bytes("path,label\n0.png,Käse\n".encode("cp1252"))
-        assert_refused(lookalike("index", table, "-c", made), str(table), "save it as UTF-8")
+        assert_refused(called("index", table, "-c", made), str(table), "save it as UTF-8")
 
     def test_what_is_not_a_file_is_passed_over(
         self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -341,6 +344,6 @@ class TestPictures:
         path = tmp_path / "broken.tar.gz"
         path.write_bytes(b"\x1f\x8b\x08 and no more")
         assert lookalike("index", path, "-c", made).returncode == 2
-        assert "as an archive" in lookalike("failures", "-c", made).stdout
-        done = lookalike("search", path, "-c", made)
+        assert "as an archive" in called("failures", "-c", made).stdout
+        done = called("search", path, "-c", made)
         assert_refused(done, str(path), "as an archive")

@@ -1,4 +1,8 @@
-"""The command line as scripts rely on it, run as a user runs it: in a process of its own."""
+"""The command line as scripts rely on it.
+
+Every command runs in a process of its own here, as a user runs it; what more there is to say of its
+options and its messages is asked for in this process (`called`).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from samples import PHOTOGRAPHS, command, encoded, environment, lookalike, write
+from samples import PHOTOGRAPHS, called, command, encoded, environment, lookalike, write
 from typer.main import get_command
 
 import lookalike as api
@@ -110,10 +114,10 @@ class TestIndex:
         done = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--json")
         assert done.returncode == 1
         assert objects(done.stdout)[0]["failed"] == 1
-        done = lookalike("failures", "-c", tmp_path / "c")
+        done = called("failures", "-c", tmp_path / "c")
         reason = "the file ends too early (truncated)"
         assert done.stdout == f"{tmp_path}/photos/bad.png\t{reason}\n"
-        (entry,) = objects(lookalike("failures", "-c", tmp_path / "c", "--json").stdout)
+        (entry,) = objects(called("failures", "-c", tmp_path / "c", "--json").stdout)
         assert entry == {
             "path": f"{tmp_path}/photos/bad.png",
             "verdict": "skipped",
@@ -129,7 +133,7 @@ class TestIndex:
         hint = done.stderr.split("`")[1]
         program, *arguments = shlex.split(hint)
         assert program == "lookalike"
-        assert "bad.png" in lookalike(*arguments).stdout
+        assert "bad.png" in called(*arguments).stdout
 
     def test_the_hint_names_the_program_as_it_was_called(self, tmp_path: Path) -> None:
         (tmp_path / "bad.png").write_bytes(encoded(1)[:100])
@@ -158,17 +162,17 @@ class TestIndex:
 
     def test_failures_alone_are_exit_code_2(self, tmp_path: Path) -> None:
         (tmp_path / "bad.png").write_bytes(encoded(1)[:100])
-        assert lookalike("index", tmp_path / "bad.png", "-c", tmp_path / "c").returncode == 2
+        assert called("index", tmp_path / "bad.png", "-c", tmp_path / "c").returncode == 2
 
     def test_prune_forgets_what_is_gone(self, photos: Path, tmp_path: Path) -> None:
         shutil.copytree(photos, tmp_path / "photos")
-        assert lookalike("index", tmp_path / "photos", "-c", tmp_path / "c").returncode == 0
+        assert called("index", tmp_path / "photos", "-c", tmp_path / "c").returncode == 0
         shutil.rmtree(tmp_path / "photos" / "cat")
-        done = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--prune", "--json")
+        done = called("index", tmp_path / "photos", "-c", tmp_path / "c", "--prune", "--json")
         (report,) = objects(done.stdout)
         assert (report["removed"], report["unchanged"]) == (6, 6)
         shutil.rmtree(tmp_path / "photos" / "dog")
-        done = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--prune")
+        done = called("index", tmp_path / "photos", "-c", tmp_path / "c", "--prune")
         assert done.returncode == 0
 
     def test_a_terminal_sees_a_bar_while_it_runs(self, photos: Path, tmp_path: Path) -> None:
@@ -202,9 +206,7 @@ class TestSearch:
                 assert hit["distance"] == pytest.approx(1 - hit["score"], abs=2e-6)
 
     def test_ten_hits_are_the_default(self, made: Path, photos: Path) -> None:
-        (answer,) = objects(
-            lookalike("search", photos / "cat" / "0.png", "-c", made, "--json").stdout
-        )
+        (answer,) = objects(called("search", photos / "cat" / "0.png", "-c", made, "--json").stdout)
         assert len(answer["hits"]) == 10
 
     def test_a_query_that_fails_has_its_line_too(
@@ -219,7 +221,7 @@ class TestSearch:
         assert failed == {"query": str(bad), "hits": [], "error": reason}
         assert len(answered["hits"]) == 10
         assert done.stderr == f"lookalike: {bad}: {reason}\n"
-        assert lookalike("search", bad, "-c", made).returncode == 2
+        assert called("search", bad, "-c", made).returncode == 2
 
     def test_a_pipe_gets_plain_lines(self, made: Path, photos: Path) -> None:
         path = photos / "cat" / "0.png"
@@ -245,7 +247,7 @@ class TestSearch:
         path = photos / "cat" / "0.png"
 
         def ids(*options: str) -> list[str]:
-            done = lookalike("search", path, "-c", made, "--json", *options)
+            done = called("search", path, "-c", made, "--json", *options)
             assert done.returncode == 0
             return [hit["id"] for hit in objects(done.stdout)[0]["hits"]]
 
@@ -258,17 +260,15 @@ class TestSearch:
         assert ids("--threshold", "0.9999") == every[:1]
 
     def test_an_id_is_a_query(self, made: Path, photos: Path) -> None:
-        done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--json")
+        done = called("search", photos / "cat" / "0.png", "-c", made, "--json")
         (answer,) = objects(done.stdout)
         id = answer["hits"][0]["id"]
-        (similar,) = objects(
-            lookalike("search", "--id", id, "-c", made, "-k", "9", "--json").stdout
-        )
+        (similar,) = objects(called("search", "--id", id, "-c", made, "-k", "9", "--json").stdout)
         assert similar["query"] == id
         assert similar["hits"] == answer["hits"][1:]
 
     def test_pictures_together_are_one_query(self, made: Path, photos: Path) -> None:
-        several = lookalike("search", "--together", photos / "cat", "-c", made, "--json")
+        several = called("search", "--together", photos / "cat", "-c", made, "--json")
         (answer,) = objects(several.stdout)
         assert answer["query"] == [str(photos / "cat" / f"{n}.png") for n in range(6)]
         assert len(answer["hits"]) == 10
@@ -296,12 +296,10 @@ class TestSearch:
         self, made: Path, photos: Path, tmp_path: Path
     ) -> None:
         page = tmp_path / "out.html"
-        (answer,) = objects(
-            lookalike("search", photos / "cat" / "0.png", "-c", made, "--json").stdout
-        )
-        lookalike("search", "--id", answer["hits"][0]["id"], "-c", made, "-k", "4", "--html", page)
+        (answer,) = objects(called("search", photos / "cat" / "0.png", "-c", made, "--json").stdout)
+        called("search", "--id", answer["hits"][0]["id"], "-c", made, "-k", "4", "--html", page)
         assert page.read_text().count("data:image/jpeg;base64,") == 1 + 4
-        lookalike("search", "--together", photos / "cat", "-c", made, "-k", "4", "--html", page)
+        called("search", "--together", photos / "cat", "-c", made, "-k", "4", "--html", page)
         assert page.read_text().count("data:image/jpeg;base64,") == 6 + 4
 
     @pytest.mark.parametrize("name", ["page.html", "page.HTM"])
@@ -310,7 +308,7 @@ class TestSearch:
     ) -> None:
         for _ in range(2):
             path = tmp_path / name
-            done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+            done = called("search", photos / "cat" / "0.png", "-c", made, "--html", path)
             assert done.returncode == 0
 
     @pytest.mark.parametrize(
@@ -327,7 +325,7 @@ class TestSearch:
         for victim in ("victim.jpg", "victim.html"):
             write(tmp_path / victim, 1)
         path = tmp_path / name
-        done = lookalike("search", photos / "cat" / "0.png", "-c", made, "--html", path)
+        done = called("search", photos / "cat" / "0.png", "-c", made, "--html", path)
         assert done.returncode == 2
         told = f"lookalike: cannot write the page {path}: {why}. Give `--html` another name"
         assert done.stderr.startswith(told)
@@ -336,7 +334,7 @@ class TestSearch:
 
     def test_an_empty_collection_is_said_to_be_empty(self, photos: Path, tmp_path: Path) -> None:
         api.open(tmp_path / "c").close()
-        done = lookalike("search", photos / "cat" / "0.png", "-c", tmp_path / "c")
+        done = called("search", photos / "cat" / "0.png", "-c", tmp_path / "c")
         assert (done.returncode, done.stdout) == (0, "")
         hint = f"`lookalike index DIR -c {tmp_path / 'c'}`"
         assert done.stderr == f"lookalike: {tmp_path / 'c'} is empty: fill it with {hint}\n"
@@ -354,11 +352,11 @@ class TestLimits:
         Image.new("RGB", (1100, 1000)).save(path)
         c = tmp_path / "c"
         reason = "1.1 megapixels, over the limit of 1"
-        assert lookalike("index", path, "-c", c, *options, env=env).returncode == 2
-        assert lookalike("failures", "-c", c).stdout == f"{path}\t{reason}\n"
-        assert reason in lookalike("search", path, "-c", made, *options, env=env).stderr
-        assert lookalike("search", path, "-c", made).returncode == 0
-        assert lookalike("index", path, "-c", c, "--retry").returncode == 0
+        assert called("index", path, "-c", c, *options, env=env).returncode == 2
+        assert called("failures", "-c", c).stdout == f"{path}\t{reason}\n"
+        assert reason in called("search", path, "-c", made, *options, env=env).stderr
+        assert called("search", path, "-c", made).returncode == 0
+        assert called("index", path, "-c", c, "--retry").returncode == 0
 
     def test_the_service_takes_no_larger_upload(self, made: Path) -> None:
         with socket.socket() as free:
@@ -394,7 +392,7 @@ class TestLimits:
         self, command: str, option: str, value: str, made: Path, photos: Path
     ) -> None:
         given = [] if command == "serve" else [photos]
-        done = lookalike(command, *given, "-c", made, option, value)
+        done = called(command, *given, "-c", made, option, value)
         assert done.returncode == 2
         assert option in done.stderr
 
@@ -406,17 +404,17 @@ class TestLedger:
         write(folder / "copy.png", 0)
         (folder / "bad.png").write_bytes(b"")
         (folder / "later.png").symlink_to(folder / "missing")
-        lookalike("index", folder, "-c", tmp_path / "c")
+        called("index", folder, "-c", tmp_path / "c")
         names = ("cat/0.png", "copy.png", "bad.png", "later.png", "never.png")
         paths = [folder / name for name in names]
-        done = lookalike("ledger", *paths, "-c", tmp_path / "c", "--json")
+        done = called("ledger", *paths, "-c", tmp_path / "c", "--json")
         assert done.returncode == 1
         entries = objects(done.stdout)
         assert [entry["path"] for entry in entries] == [str(path) for path in paths]
         verdicts = [entry["verdict"] for entry in entries]
         assert verdicts == ["stored", "copy", "skipped", "retry", None]
         assert entries[1]["copy_of"] == str(paths[0])
-        plain = lookalike("ledger", *paths, "-c", tmp_path / "c").stdout.splitlines()
+        plain = called("ledger", *paths, "-c", tmp_path / "c").stdout.splitlines()
         assert [line.split("\t")[1].split(":")[0].rsplit(" ", 1)[0] for line in plain] == [
             "stored as",
             "another place of",
@@ -428,14 +426,14 @@ class TestLedger:
     def test_failures_statistics_and_ledger_agree(self, photos: Path, tmp_path: Path) -> None:
         shutil.copytree(photos, tmp_path / "photos")
         (tmp_path / "photos" / "bad.png").write_bytes(b"")
-        report = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--json").stdout
+        report = called("index", tmp_path / "photos", "-c", tmp_path / "c", "--json").stdout
         counted = objects(report)[0]
         assert (counted["failed"], counted["ignored"]) == (1, 1)
-        stats = json.loads(lookalike("stats", "-c", tmp_path / "c", "--json").stdout)
+        stats = json.loads(called("stats", "-c", tmp_path / "c", "--json").stdout)
         assert (stats["failed"], stats["ignored"]) == (1, 1)
 
         def names(*options: str) -> list[str]:
-            listed = lookalike("failures", *options, "-c", tmp_path / "c", "--json").stdout
+            listed = called("failures", *options, "-c", tmp_path / "c", "--json").stdout
             assert {each["verdict"] for each in objects(listed)} == {"skipped"}
             return [Path(each["path"]).name for each in objects(listed)]
 
@@ -469,7 +467,7 @@ class TestServe:
             )
 
     def test_a_root_that_is_no_folder_is_refused(self, made: Path, tmp_path: Path) -> None:
-        done = lookalike("serve", "-p0", "--root", tmp_path / "no", "-c", made)
+        done = called("serve", "-p0", "--root", tmp_path / "no", "-c", made)
         assert done.returncode == 2
         assert "'--root'" in done.stderr
 
@@ -513,27 +511,27 @@ class TestOthers:
         recipes = json.loads(done.stdout)
         assert recipes[0]["name"] == "default"
         assert recipes[0]["embeddings"]["default"]["distance"] == "cosine"
-        assert "default" in lookalike("recipes").stdout
+        assert "default" in called("recipes").stdout
 
     def test_stats_are_one_json_object(self, made: Path) -> None:
         stats = json.loads(lookalike("stats", "-c", made, "--json").stdout)
         assert (stats["pictures"], stats["places"], stats["ignored"]) == (COUNT, COUNT, 1)
         assert stats["path"] == str(made)
-        assert "12 in 12 places" in lookalike("stats", "-c", made).stdout
+        assert "12 in 12 places" in called("stats", "-c", made).stdout
 
     def test_remove_forgets_by_id(self, photos: Path, tmp_path: Path) -> None:
-        lookalike("index", photos, "-c", tmp_path / "c")
-        hits = lookalike("search", photos / "cat" / "0.png", "-c", tmp_path / "c", "--json").stdout
+        called("index", photos, "-c", tmp_path / "c")
+        hits = called("search", photos / "cat" / "0.png", "-c", tmp_path / "c", "--json").stdout
         id = objects(hits)[0]["hits"][0]["id"]
-        done = lookalike("remove", id, "0" * 64, "-c", tmp_path / "c")
+        done = called("remove", id, "0" * 64, "-c", tmp_path / "c")
         assert done.returncode == 1
         assert "0" * 64 in done.stderr
-        assert lookalike("remove", id, "-c", tmp_path / "c").returncode == 2
-        stats = json.loads(lookalike("stats", "-c", tmp_path / "c", "--json").stdout)
+        assert called("remove", id, "-c", tmp_path / "c").returncode == 2
+        stats = json.loads(called("stats", "-c", tmp_path / "c", "--json").stdout)
         assert stats["pictures"] == COUNT - 1
 
     def test_the_collection_may_come_from_the_environment(self, made: Path) -> None:
-        done = lookalike("stats", "--json", env={"LOOKALIKE_COLLECTION": str(made)})
+        done = called("stats", "--json", env={"LOOKALIKE_COLLECTION": str(made)})
         assert json.loads(done.stdout)["path"] == str(made)
 
     @pytest.mark.skipif(os.uname().sysname != "Linux", reason="the place of Linux")
@@ -541,10 +539,10 @@ class TestOthers:
         self, photos: Path, tmp_path: Path
     ) -> None:
         env = {"HOME": str(tmp_path), "XDG_DATA_HOME": "", "LOOKALIKE_COLLECTION": ""}
-        assert lookalike("index", photos / "cat", env=env).returncode == 0
+        assert called("index", photos / "cat", env=env).returncode == 0
         assert (tmp_path / ".local/share/lookalike/default/catalogue.sqlite").is_file()
         env["XDG_DATA_HOME"] = str(tmp_path / "xdg")
-        assert lookalike("index", photos / "cat", env=env).returncode == 0
+        assert called("index", photos / "cat", env=env).returncode == 0
         assert (tmp_path / "xdg/lookalike/default/catalogue.sqlite").is_file()
 
     def test_the_sample_photographs_can_be_indexed(self, tmp_path: Path) -> None:
@@ -552,7 +550,7 @@ class TestOthers:
         (report,) = objects(done.stdout)
         assert report["stored"] + report["copies"] >= 25
         picture = PHOTOGRAPHS / "astronaut.png"
-        done = lookalike("search", picture, "-c", tmp_path / "c", "--json")
+        done = called("search", picture, "-c", tmp_path / "c", "--json")
         assert objects(done.stdout)[0]["hits"][0]["path"] == str(picture)
 
 
@@ -640,7 +638,9 @@ class TestEndings:
         while "_multiarray_umath" not in maps.read_text() and process.poll() is None:
             time.sleep(0.001)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=30) == ("", "stopped\n")
+        out, error = process.communicate(timeout=30)
+        assert (out, error.count("\n")) == ("", 1)
+        assert error.startswith("stopped")
         assert process.returncode == 130
 
     def test_ctrl_c_ends_it_with_130_and_leaves_no_process(self, tmp_path: Path) -> None:

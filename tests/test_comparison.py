@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +16,7 @@ import made_comparison
 import numpy as np
 import pytest
 from made_comparison import cost, resolved, result
-from samples import lookalike, write, write_classes
+from samples import called, command, environment, lookalike, write, write_classes
 from tiny_onnx import WEIGHTS, write_network
 
 import lookalike as api
@@ -25,6 +28,7 @@ from lookalike.evaluate import truth as truths
 from lookalike.evaluate.harness import evaluate
 from lookalike.evaluate.metrics import Mean
 from lookalike.evaluate.thresholds import threshold_curve, threshold_for
+from lookalike.tables import comparison as table
 
 EACH = 4
 
@@ -107,6 +111,8 @@ def test_json_holds_all_of_it(compared: RecipeComparison) -> None:
     assert told["not_run"][0]["recipe"] == "broken"
     assert told["verdict"]["take"] == compared.verdict.take
     assert told["recipes"][0]["threshold"]["wanted_false_positive_rate"] == 0.25
+    assert told["recipes"][0]["cost"]["p99_ms"] == 1e3 * compared.results[0].cost.p99
+    assert "peak_memory_bytes" not in told["recipes"][0]["cost"]
 
 
 def test_nothing_is_left_after_it_or_after_ctrl_c(
@@ -210,8 +216,7 @@ def test_a_truth_of_other_pictures_ends_it_at_the_first_recipe(
 
 def test_the_points_of_a_thinned_curve_lie_on_it() -> None:
     truth = resolved(["a"], 60)
-    rankings = made_comparison.rankings(truth, 0.2)
-    answers = [each.query.judge(each.ids, each.scores) for each in rankings]
+    answers = made_comparison.answers(truth, 0.2)
     whole = threshold_curve(answers)
     thin = thinned(whole)
     assert 50 < len(thin.threshold) <= 200 < len(whole.threshold)
@@ -306,6 +311,28 @@ class TestVerdict:
         assert math.isnan(two.against["two"].p_value)
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_every_figure_is_whole_on_a_terminal_of_any_width(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    truth = resolved(["a", "b"], 10)
+    names = ("default", "default-pca", "sift-bovw-lsh", "a-recipe-of-somebody-with-a-long-name")
+    made = [result(name, truth, 0.3 - 0.05 * n, cost(9, 40_000)) for n, name in enumerate(names)]
+    comparison = made_comparison.comparison(made)
+    table._show_frame(comparison)
+    lines = capsys.readouterr().out.splitlines()
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines[0]) <= columns
+    assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines[1:])
+    for each in comparison.results:
+        name, *figures = table.cells(comparison, each)
+        told = [
+            line for line in lines if line.startswith(f"\N{BOX DRAWINGS LIGHT VERTICAL} {name[:8]}")
+        ]
+        assert all(any(figure in line for line in told) for figure in figures)
+
+
 class TestCommand:
     """`lookalike compare-recipes`."""
 
@@ -323,6 +350,24 @@ class TestCommand:
         assert any("Holm's correction" in line for line in lines)
         assert page.read_text().count("<table>") >= 3
 
+    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_whatever_stops_it_leaves_nothing_behind(
+        self, sent: signal.Signals, pictures: Path, tmp_path: Path
+    ) -> None:
+        process = subprocess.Popen(
+            command("compare-recipes", pictures, "--recipes", "default,default-fp16"),
+            env=environment(TMPDIR=str(tmp_path)),
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while process.poll() is None and not any(tmp_path.glob("lookalike-*/collection")):
+            time.sleep(0.01)
+        process.send_signal(sent)
+        _, error = process.communicate(timeout=60)
+        assert (process.returncode, error) == (130, "stopped; nothing was kept\n")
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize(
         ("given", "why"),
         [
@@ -333,9 +378,15 @@ class TestCommand:
         ],
     )
     def test_what_makes_no_sense_is_one_line(
-        self, given: list[str], why: str, pictures: Path, tmp_path: Path
+        self,
+        given: list[str],
+        why: str,
+        pictures: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        done = lookalike("compare-recipes", pictures, *given, cwd=tmp_path)
+        monkeypatch.chdir(tmp_path)
+        done = called("compare-recipes", pictures, *given)
         assert done.returncode == 2
         assert why in done.stderr
         assert done.stderr.count("\n") == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from samples import CLASSES, lookalike, write, write_classes
+from samples import CLASSES, called, lookalike, write, write_classes
 from tiny_onnx import write_network
 
 import lookalike as api
@@ -61,7 +61,7 @@ def test_map_is_that_of_brute_force_over_the_stored_vectors(
     expected = brute_force(made)
     (judgement,) = found.judgements
     values = dict(
-        zip((r.query.place for r in found.rankings), judgement.values["map"], strict=True)
+        zip((each.query.place for each in found.asked), judgement.values["map"], strict=True)
     )
     assert values == pytest.approx(expected)
     assert judgement.measures["map"].value == pytest.approx(np.mean(list(expected.values())))
@@ -78,12 +78,10 @@ def test_map_is_that_of_brute_force_over_the_stored_vectors(
 def test_what_lies_beyond_the_depth_counts_as_not_found(made: Collection, pictures: Path) -> None:
     resolved = truths.against(truths.read(pictures), made)
     whole, few = evaluate(made, resolved), evaluate(made, resolved, depth=4)
-    assert [len(each.ids) for each in few.rankings] == [4] * 18
-    for one, other, answer in zip(
-        whole.rankings, few.rankings, few.judgements[0].answers, strict=True
-    ):
-        assert one.ids[:4] == other.ids
-        assert answer.total == EACH - 1
+    for one, other in zip(whole.judgements[0].answers, few.judgements[0].answers, strict=True):
+        assert len(one.relevant) == 17  # without the query itself
+        assert other.relevant.tolist() == one.relevant[:3].tolist()
+        assert other.total == one.total == EACH - 1
     assert few.judgements[0].measures["map"].value < whole.judgements[0].measures["map"].value
 
 
@@ -94,10 +92,14 @@ def test_a_query_that_cannot_be_read_has_found_nothing_and_is_told_of(
     (tmp_path / "ants" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     resolved = truths.against(truths.read(pictures, queries=tmp_path), made)
     found = evaluate(made, resolved)
-    by_name = {Path(each.query.place).name: each for each in found.rankings}
-    assert by_name["bad.png"].ids == ()
-    assert by_name["bad.png"].error
-    assert len(by_name["good.png"].ids) == 18
+    found_by_name = {
+        Path(each.query.place).name: (len(answer.relevant), each.error)
+        for each, answer in zip(found.asked, found.judgements[0].answers, strict=True)
+    }
+    assert found_by_name["good.png"] == (18, None)
+    count, error = found_by_name["bad.png"]
+    assert count == 0
+    assert error
     values = found.judgements[0].values["map"].tolist()
     assert sorted(values)[0] == 0
     assert found.judgements[0].measures["map"].queries == 2
@@ -136,19 +138,20 @@ def test_a_boxed_query_is_answered_as_its_crop_is(buildings: tuple[Collection, P
 
 def test_easy_medium_and_hard_are_judged_each(buildings: tuple[Collection, Path]) -> None:
     made, folder = buildings
-    found = evaluate(made, truths.against(truths.read(folder / "gnd_roxford5k.pkl"), made))
+    resolved = truths.against(truths.read(folder / "gnd_roxford5k.pkl"), made)
+    found, (ranking,) = evaluate(made, resolved), ask(made, resolved, 7)
     assert [each.setup for each in found.judgements] == ["easy", "medium", "hard"]
     assert [each.answers[0].total for each in found.judgements] == [2, 3, 1]
-    names = {
-        made[id].path.rpartition("_00000")[2][0]: rank
-        for rank, id in enumerate(found.rankings[0].ids)
-    }
+    names = {made[id].path.rpartition("_00000")[2][0]: rank for rank, id in enumerate(ranking.ids)}
     for judgement, right, junk in zip(
         found.judgements, ("01", "012", "2"), ("236", "36", "0136"), strict=True
     ):
         order = sorted((name for name in names if name not in junk), key=names.__getitem__)
         assert judgement.answers[0].relevant.tolist() == [name in right for name in order]
         assert list(judgement.measures)[:4] == ["map", "mp@1", "mp@5", "mp@10"]
+    # Shown is what medium counts: neither the junk nor the picture that is asked with.
+    shown = [(made[each.id].path[-5], each.right) for each in found.asked[0].first]
+    assert shown == [(name, name in "012") for name in names if name not in "36"]
 
 
 class TestCommand:
@@ -160,23 +163,43 @@ class TestCommand:
         expected = np.mean(list(brute_force(made).values()))
         (line,) = [line for line in done.stdout.splitlines() if line.startswith("mAP ")]
         assert line.split()[1] == f"{expected:.3f}"
-        done = lookalike("evaluate", "-c", made.path, "--truth", pictures, "--depth", "5", "--json")
+        done = called("evaluate", "-c", made.path, "--truth", pictures, "--depth", "5", "--json")
         told = json.loads(done.stdout)
         assert (told["queries"], told["depth"], told["layout"]) == (18, 5, "class-folders")
         assert told["setups"]["all"]["measures"]["map"]["value"] < expected
+
+    def test_what_has_no_value_is_a_dash_and_is_not_among_the_worst(
+        self, made: Collection, pictures: Path
+    ) -> None:
+        ants, boats = (sorted((pictures / name).iterdir()) for name in ("ants", "boats"))
+        rows = [
+            f"{ants[0]},{ants[0]},found",
+            f"{ants[1]},{boats[1]},lost",
+            f"{boats[0]},,neither",
+        ]
+        truth = pictures.parent / "copies.csv"
+        truth.write_text("\n".join(["query_id,reference_id,group", *rows]))
+        done = lookalike("evaluate", "-c", made.path, "--truth", truth)
+        (worst,) = [line for line in done.stdout.splitlines() if line.startswith("worst ")]
+        assert worst.split()[1:] == ["lost", worst.split()[2], "found", "1.000,", "of", "2"]
+        truth.write_text("\n".join(["query_id,reference_id,group", rows[0]]))
+        done = lookalike("evaluate", "-c", made.path, "--truth", truth)
+        assert "1 query of disc21, 18 pictures" in done.stdout
+        assert "mAP         1.000 (95% of the time: \N{EN DASH})" in done.stdout
+        assert "nan" not in done.stdout
 
     def test_exit_code_1_where_a_query_cannot_be_read(
         self, made: Collection, pictures: Path, tmp_path: Path
     ) -> None:
         write(tmp_path / "ants" / "good.png", 100)
         (tmp_path / "ants" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        done = lookalike("evaluate", "-c", made.path, "--truth", pictures, "--queries", tmp_path)
+        done = called("evaluate", "-c", made.path, "--truth", pictures, "--queries", tmp_path)
         assert done.returncode == 1
         assert "bad.png" in done.stderr
 
     def test_bad_truth_is_told_with_its_lines(self, made: Collection, tmp_path: Path) -> None:
         (tmp_path / "truth.csv").write_text("query,relevant\n1.png,nowhere.png\n,2.png\n")
-        done = lookalike("evaluate", "-c", made.path, "--truth", tmp_path / "truth.csv")
+        done = called("evaluate", "-c", made.path, "--truth", tmp_path / "truth.csv")
         assert done.returncode == 2
         assert "line 3: it names no query" in done.stderr
         assert "Traceback" not in done.stderr

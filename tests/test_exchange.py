@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import h5py
 import numpy as np
 import pytest
-from samples import encoded, lookalike, write
+from samples import called, encoded, lookalike, write
 
 import lookalike as package
 from lookalike import Collection, PictureError, Place, registry
@@ -763,21 +763,21 @@ class TestCommands:
         report = json.loads(done.stdout)
         assert (report["stored"], report["failed"]) == (COUNT + 1, 0)
         queries = [
-            lookalike("search", photos / "dog", "-c", folder, "--json").stdout
+            called("search", photos / "dog", "-c", folder, "--json").stdout
             for folder in (made.path, tmp_path / "new")
         ]
         assert queries[0] == queries[1] != ""
-        done = lookalike("import", file, "-c", tmp_path / "new")
+        done = called("import", file, "-c", tmp_path / "new")
         assert done.stdout.startswith("11 unchanged in ")
 
     def test_a_mistake_is_one_line_and_exit_code_2(self, made: Collection, tmp_path: Path) -> None:
         (tmp_path / "f.npz").write_text("mine")
-        done = lookalike("export", tmp_path / "f.npz", "-c", made.path)
+        done = called("export", tmp_path / "f.npz", "-c", made.path)
         assert done.returncode == 2
         message = "it is there already: name another, or say --overwrite"
         assert done.stderr == f"lookalike: {tmp_path}/f.npz: {message}\n"
-        assert lookalike("export", tmp_path / "f.npz", "-c", made.path, "--overwrite").stdout
-        done = lookalike("import", tmp_path / "g.npz", "-c", tmp_path / "new")
+        assert called("export", tmp_path / "f.npz", "-c", made.path, "--overwrite").stdout
+        done = called("import", tmp_path / "g.npz", "-c", tmp_path / "new")
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert not (tmp_path / "new").exists()
@@ -787,14 +787,14 @@ class TestCommands:
         paths = [str(photos / "cat" / "0.png"), "/missing.png"]
         np.savez(tmp_path / "f.npz", vectors=vectors(2), paths=paths, fingerprint=FINGERPRINT)
         arguments = ("import", tmp_path / "f.npz", "-c", tmp_path / "c")
-        done = lookalike(*arguments, "--recipe", tmp_path / "r.toml")
+        done = called(*arguments, "--recipe", tmp_path / "r.toml")
         assert done.returncode == 1
         assert done.stdout.startswith("1 stored, 1 failed in ")
-        done = lookalike("failures", "-c", tmp_path / "c")
+        done = called("failures", "-c", tmp_path / "c")
         reason = "it cannot be read: No such file or directory"
         assert done.stdout == f"/missing.png\tto be tried again: {reason}\n"
         np.savez(tmp_path / "f.npz", vectors=vectors(1), paths=paths[1:], fingerprint=FINGERPRINT)
-        assert lookalike(*arguments).returncode == 2
+        assert called(*arguments).returncode == 2
 
 
 def test_the_notebook_of_the_how_to_works(photos: Path, tmp_path: Path) -> None:

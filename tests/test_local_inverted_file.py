@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +96,8 @@ def test_votes_are_those_of_brute_force(vocabulary: Vocabulary, described: Descr
                 if distances and min(distances) <= voting.FARTHEST:
                     nearest.append((min(distances), number))
             nearest.sort()
-            limit = nearest[4][0] if len(nearest) > 4 else voting.FARTHEST + 1
-            for distance, number in nearest[:4]:
+            limit = nearest[10][0] if len(nearest) > 10 else voting.FARTHEST + 1
+            for distance, number in nearest[:10]:
                 wanted[number] += 1 - distance / max(limit, 1)
         rows, votes = inverted.votes(query, len(described))
         found = np.zeros(len(described))
@@ -127,6 +128,7 @@ def test_removed_pictures_get_no_votes(
     never = InvertedFile(vocabulary)
     never.add(np.array(left) + 100, [described[number] for number in left])
     assert len(inverted) == len(described) - 3
+    assert inverted.rows.tolist() == [number + 100 for number in left]
     assert same(inverted, never, described)
     inverted.save(tmp_path / "saved")
     assert same(InvertedFile.load(tmp_path / "saved"), never, described)
@@ -184,6 +186,30 @@ def test_pictures_and_queries_without_keypoints(
     assert len(inverted.votes(none, 9)[0]) == 0
 
 
+def test_votes_while_it_grows_and_shrinks(vocabulary: Vocabulary, described: Described) -> None:
+    """Whoever asks sees each picture whole or not at all."""
+    inverted = InvertedFile(vocabulary)
+    inverted.add(np.array([0]), [described[0]])
+    alone = inverted.votes(described[0], 1)[1][0]
+
+    def write(number: int) -> None:
+        rows = np.arange(5) + 10 * number
+        inverted.add(rows, [described[(number + i) % 30] for i in range(5)])
+        inverted.remove(rows[1:])
+
+    with ThreadPoolExecutor(4) as threads:
+        writes = [threads.submit(write, number) for number in range(1, 30)]
+        asked = [threads.submit(inverted.votes, described[0], 200) for _ in range(60)]
+    for each in writes:
+        each.result()
+    for answer in asked:
+        rows, votes = answer.result()
+        assert 0 in rows.tolist()
+        assert len(rows) == len(set(rows.tolist()))
+        assert (votes <= alone + 1e-3).all()
+    assert len(inverted) == 30
+
+
 def test_bits_are_voted_with_as_well() -> None:
     """ORB: the same pictures, found by the half of their own keypoints."""
     extractor = KeypointExtractor(KeypointOptions("orb", features=200), "cpu")
@@ -202,6 +228,8 @@ def test_other_descriptors_are_refused(vocabulary: Vocabulary, described: Descri
         inverted.votes(np.zeros((3, 64), np.float32), 5)
     with pytest.raises(ValueError, match="float32 here, not uint8"):
         inverted.votes(np.zeros((3, 128), np.uint8), 5)
+    with pytest.raises(ValueError, match="not finite"):
+        inverted.votes(np.full((3, 128), np.nan, np.float32), 5)
     with pytest.raises(ValueError, match="here already"):
         inverted.add(np.array([100]), [described[0]])
     with pytest.raises(ValueError, match="named twice"):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from samples import DATA, command, environment, lookalike, needs_data, pixels, write
+from samples import DATA, called, command, environment, lookalike, needs_data, pixels, write
 from test_cli import on_a_terminal
 
 import lookalike as api
@@ -590,7 +590,7 @@ class TestCommand:
         (folder / "bad.png").write_bytes(b"")
         out = tmp_path / "set"
         options = ("--seed", "7", "--originals", "2", "--without-copy", "0.5", "--edits", "flip")
-        done = lookalike("make-copies", folder, out, *options, "--json")
+        done = called("make-copies", folder, out, *options, "--json")
         assert done.returncode == 1
         said = json.loads(done.stdout)
         assert said.pop("seconds") > 0
@@ -628,7 +628,7 @@ class TestCommand:
         shutil.copytree(pictures, folder)
         for number in range(25):
             (folder / f"bad{number:02}.png").write_bytes(b"")
-        done = lookalike("make-copies", folder, tmp_path / "set", "--edits", "flip")
+        done = called("make-copies", folder, tmp_path / "set", "--edits", "flip")
         assert done.returncode == 1
         lines = done.stderr.splitlines()
         assert len([line for line in lines if "an empty file" in line]) == 10
@@ -646,7 +646,7 @@ class TestCommand:
     def test_a_mistake_is_one_line_and_makes_nothing(
         self, options: list[str], said: str, pictures: Path, tmp_path: Path
     ) -> None:
-        done = lookalike("make-copies", pictures, tmp_path / "set", *options)
+        done = called("make-copies", pictures, tmp_path / "set", *options)
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"lookalike: {said}")
@@ -675,12 +675,12 @@ class TestCommand:
         folder = tmp_path / "photos"
         shutil.copytree(pictures, folder)
         Image.new("RGB", (1200, 1000)).save(folder / "large.png")
-        done = lookalike("make-copies", folder, tmp_path / "set", "--max-megapixels", "1")
+        done = called("make-copies", folder, tmp_path / "set", "--max-megapixels", "1")
         assert done.returncode == 1
         assert "1.2 megapixels, over the limit of 1" in done.stderr
 
     def test_the_set_can_be_indexed_and_its_truth_is_read(self, made: Made, tmp_path: Path) -> None:
-        done = lookalike("index", made.path / "collection", "-c", tmp_path / "c", "--json")
+        done = called("index", made.path / "collection", "-c", tmp_path / "c", "--json")
         assert done.returncode == 0
         assert json.loads(done.stdout)["stored"] == made.collection
         read = truths.read(made.path / "truth.csv")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import lookalike
+from samples import called, lookalike
 
 from lookalike import model_list, recipe
 from lookalike.errors import DeviceUnavailable, MissingPackage, UnknownName, WeightsMissing
@@ -113,17 +113,17 @@ def test_the_command_lists_models_in_lines_and_in_json() -> None:
     assert any(
         row[:5] == ["vgg16", "vgg16.tv_in1k", "4096", "553.4 MB", "BSD-3-Clause"] for row in rows
     )
-    done = lookalike("models", "--json")
+    done = called("models", "--json")
     said = {each["recipe"]: each for each in json.loads(done.stdout)}
     assert said["default"]["state"] == "bundled"
     assert said["clip"]["source"].startswith("https://huggingface.co/laion/")
 
 
 def test_what_is_here_is_not_fetched_and_an_unknown_name_is_refused() -> None:
-    done = lookalike("models", "fetch", "default")
+    done = called("models", "fetch", "default")
     assert done.returncode == 0
     assert "bundled" in done.stdout
-    done = lookalike("models", "fetch", "vgg61")
+    done = called("models", "fetch", "vgg61")
     assert done.returncode == 2
     assert "there is no model named 'vgg61'. Did you mean vgg16" in done.stderr
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import clustered_vectors
-from samples import lookalike
+from samples import called, lookalike
 
 import lookalike as api
 from lookalike import forecast, plan, quantities, recipe, trial
@@ -123,7 +123,7 @@ def test_bytes_are_those_that_are_stored(index: str, pca: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["ivf", "ivfsq", "ivfpq", "rabitq"])
 def test_the_bytes_of_a_picture_come_out_within_a_few_percent(kind: str, tmp_path: Path) -> None:
-    count = 20_000
+    count = 8_000
     made = of_vectors(64, f'name = "{kind}"')
     with api.open(tmp_path / "c", recipe=written(tmp_path, made)) as collection:
         stored(collection, clustered_vectors(count, 64))
@@ -322,7 +322,7 @@ class TestCommand:
         }
         assert said["ingest"]["hours"] is None
         assert "made elsewhere" in said["ingest"]["why_not"]
-        done = lookalike(*asked, "--memory", "1MB")
+        done = called(*asked, "--memory", "1MB")
         assert done.returncode == 1
         said = json.loads(done.stdout)
         assert not said["fits"]
@@ -333,7 +333,7 @@ class TestCommand:
         ("option", "value"), [("--memory", "8"), ("--latency", "20"), ("--recall", "1.5")]
     )
     def test_a_bad_wish_is_one_line(self, option: str, value: str) -> None:
-        done = lookalike("plan", "--pictures", "1e6", option, value)
+        done = called("plan", "--pictures", "1e6", option, value)
         assert done.returncode == 2
         assert done.stderr.startswith(f"lookalike: {option} must be ")
         assert done.stderr.count("\n") == 1

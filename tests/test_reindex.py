@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import random_vectors
-from samples import environment, lookalike, pixels, write
+from samples import called, environment, lookalike, pixels, write
 
 import lookalike as package
 from lookalike.errors import RecipeError, ReindexUnderWay, TooLittleToLearnFrom, UnknownName
@@ -257,11 +257,11 @@ def test_a_collection_whose_model_is_gone_can_be_given_another(
     with contextlib.closing(sqlite3.connect(tmp_path / "c" / "catalogue.sqlite")) as catalogue:
         catalogue.execute("UPDATE embeddings SET learned = x'00'")
         catalogue.commit()
-    done = lookalike("search", "--text", "cat", "-c", tmp_path / "c")
+    done = called("search", "--text", "cat", "-c", tmp_path / "c")
     assert done.returncode == 2
     assert "reindex --recipe" in done.stderr
-    assert f"{COUNT}" in lookalike("stats", "-c", tmp_path / "c").stdout
-    done = lookalike("reindex", "--recipe", "default", "-c", tmp_path / "c")
+    assert f"{COUNT}" in called("stats", "-c", tmp_path / "c").stdout
+    done = called("reindex", "--recipe", "default", "-c", tmp_path / "c")
     assert done.returncode == 0, done.stderr
     with package.open(tmp_path / "c") as opened:
         assert opened.search(pixels(3), k=1)[0].path.endswith("/3.png")
@@ -278,7 +278,7 @@ def test_from_the_command_line(collection: package.Collection, tmp_path: Path) -
     done = lookalike("reindex", "--recipe", "default-fp16", "-c", tmp_path / "c")
     assert done.returncode == 0, done.stderr
     assert "recipe default-fp16 now" in done.stdout
-    assert lookalike("reindex", "--recipe", "nope", "-c", tmp_path / "c").returncode == 2
+    assert called("reindex", "--recipe", "nope", "-c", tmp_path / "c").returncode == 2
 
 
 READY = """
@@ -421,7 +421,7 @@ class TestVectorsMadeElsewhere:
         done = lookalike("reindex", "--recipe", ready(tmp_path, "hnsw"), "-c", tmp_path / "c")
         assert done.returncode == 0, done.stderr
         other = ready(tmp_path, made_by="another")
-        done = lookalike("reindex", "--recipe", other, "-c", tmp_path / "c")
+        done = called("reindex", "--recipe", other, "-c", tmp_path / "c")
         assert done.returncode == 2
         assert done.stderr.startswith("lookalike: the collection has no vectors for ready")
         assert done.stderr.count("\n") == 1

@@ -274,7 +274,7 @@ class TestFile:
         assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
         assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
         path.write_text("<html>my diary</html>")
-        with pytest.raises(CannotWritePage, match="no report of ours"):
+        with pytest.raises(CannotWritePage, match="no such page of ours"):
             write_report(made, path)
         assert path.read_text() == "<html>my diary</html>"
 

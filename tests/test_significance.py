@@ -23,7 +23,6 @@ from lookalike.evaluate.significance import (
     compare_pooled,
     holm,
     interval,
-    pooled_difference,
     pooled_interval,
     pooled_resamples,
 )
@@ -174,8 +173,8 @@ def test_values_of_other_queries_cannot_be_compared() -> None:
         compare(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match="not of the same queries"):
         compare(np.array([0.5, math.nan]), np.array([math.nan, 0.5]))
-    with pytest.raises(ValueError, match="3 and to 2"):
-        pooled_difference(answers(0, 3), answers(0, 2), area)
+    with pytest.raises(ValueError, match="not of the same queries"):
+        compare_pooled(np.zeros(3), np.zeros(2), 0, 3)
 
 
 def test_the_interval_of_a_pooled_measure_is_that_of_pooling_each_draw_anew() -> None:
@@ -223,10 +222,12 @@ def test_many_relevant_pictures_are_thinned_out_without_harm() -> None:
 
 def test_a_clearly_better_system_is_better_in_a_pooled_measure() -> None:
     good, bad = answers(14, 60, noise=0.2), answers(14, 60, noise=2.0)
-    difference = pooled_difference(good, bad, area)
+    one, other = (pooled_resamples(each, area) for each in (good, bad))
     true = micro_average_precision(good) - micro_average_precision(bad)
-    assert 0 < difference.low < true < difference.high
-    assert pooled_difference(good, good, area) == (0, 0)
+    found = compare_pooled(one, other, true, 60)
+    assert 0 < found.interval.low < true < found.interval.high
+    assert found.p_value < 0.01
+    assert compare_pooled(one, one, 0, 60).interval == (0, 0)
 
 
 def test_recall_at_a_precision_has_an_interval() -> None:
@@ -248,11 +249,17 @@ def test_holm_by_hand() -> None:
     assert math.isnan(none)
 
 
-def test_resamples_that_were_kept_compare_as_the_answers_do() -> None:
+def test_resamples_compare_as_pools_of_the_same_draws_do() -> None:
     one, other = answers(0, noise=0.6), answers(1, noise=1.5)
     kept = [pooled_resamples(each, area, resamples=500) for each in (one, other)]
     found = compare_pooled(kept[0], kept[1], 0.2, 30)
-    assert found.interval == pooled_difference(one, other, area, resamples=500)
+    draws = np.random.default_rng(0).integers(0, 30, (500, 30))
+    first, second = (
+        np.array([area(precision_recall(pooled([given[n] for n in draw]))) for draw in draws])
+        for given in (one, other)
+    )
+    expected = np.quantile(first - second, [0.025, 0.975])
+    assert found.interval == pytest.approx(tuple(expected), abs=1e-6)
     assert (found.difference, found.queries) == (0.2, 30)
     # As many resamples of one and of the other sign as the p-value says.
     signs = np.sort([np.mean(kept[0] <= kept[1]), np.mean(kept[0] >= kept[1])])

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from samples import DATA, lookalike, needs_data
+from samples import DATA, called, lookalike, needs_data
 
 import lookalike as package
 from lookalike import Collection
@@ -165,7 +165,7 @@ class TestFromTheCommandLine:
         assert [hit["label"] for hit in answer["hits"]] == ["umbrella"] * 3
         picture = answer["hits"][0]["path"]
         more = ("--not", picture, "--not", "wheelchair")
-        done = lookalike("search", "--text", "umbrella", *more, "-c", made.path, "--json")
+        done = called("search", "--text", "umbrella", *more, "-c", made.path, "--json")
         assert picture not in {hit["path"] for hit in json.loads(done.stdout)["hits"]}
 
     def test_a_recipe_that_reads_no_text_says_so(self, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ class TestFromTheCommandLine:
             assert not opened.reads_text
             with pytest.raises(NoText, match="the recipe ready reads no text"):
                 opened.search(text="cat")
-        done = lookalike("search", "--text", "cat", "-c", tmp_path / "c")
+        done = called("search", "--text", "cat", "-c", tmp_path / "c")
         assert done.returncode == 2
         assert "reads no text" in done.stderr
         assert "Traceback" not in done.stderr

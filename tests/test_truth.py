@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -373,12 +374,26 @@ def test_queries_lie_beside_the_table_in_a_folder_of_their_own_or_in_the_collect
 def test_a_query_that_is_nowhere_is_told(flat: Path, tmp_path: Path) -> None:
     path = table(tmp_path / "t.csv", "query,relevant", "a.png,b.png", "lost.png,b.png")
     with pytest.raises(
-        BadTruth, match=r"line 3: `lost.png` is neither a file nor a picture of the"
+        BadTruth, match=r"line 3: `lost.png` is neither a picture file nor one of the"
     ):
         resolved(path, flat)
     assert "line 3: there is no query `lost.png`" in str(refusal(path, queries=flat))
     twice = pictures(tmp_path / "twice", "x/a.png", "y/a.png", "lost.png")
     assert "line 2: the query `a.png` may be " in str(refusal(path, queries=twice))
+
+
+@pytest.mark.parametrize("name", ["several.zip", "list.csv", "README"])
+def test_a_query_that_is_a_file_but_no_picture_is_told(
+    name: str, flat: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "several.zip", "w") as archive:
+        for each in ("a.png", "b.png"):
+            archive.write(flat / each, each)
+    (tmp_path / "list.csv").write_text("path\na.png\nb.png\n")
+    (tmp_path / "README").write_text("a.png\n")
+    path = table(tmp_path / "t.csv", "query,relevant", f"{name},b.png")
+    with pytest.raises(BadTruth, match=f"line 2: `{name}` is neither a picture file nor one of"):
+        resolved(path, flat)
 
 
 def test_query_pictures_that_nobody_names_are_noted(flat: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import clustered_vectors, distances_between, random_vectors, sha
-from samples import environment, lookalike
+from samples import called, environment, lookalike
 
 import lookalike as api
 from lookalike import Collection, curve, tune
@@ -344,18 +344,18 @@ class TestCommand:
         rows = [line.split("\t") for line in done.stdout.splitlines()]
         assert [row[1] for row in rows].count("*") == 1
         assert rows[0][:3] == ["v", "", "probes 1"]
-        done = lookalike("tune", "-c", tmp_path / "c", "--sample", "80", "--json")
+        done = called("tune", "-c", tmp_path / "c", "--sample", "80", "--json")
         said = json.loads(done.stdout)["v"]
         assert (said["k"], said["wanted"], said["sample"], said["reached"]) == (10, 0.99, 80, True)
         assert said["effort"] in [trial["effort"] for trial in said["trials"]]
-        done = lookalike("stats", "-c", tmp_path / "c")
+        done = called("stats", "-c", tmp_path / "c")
         assert f"{said['recall']:.4f} at 10 (probes " in done.stdout
         assert "bytes a vector" in done.stdout
 
     def test_exit_code_1_where_nothing_reaches_it(self, tmp_path: Path) -> None:
         index = 'name = "hnsw", m = 2, ef_construction = 1'
         made(tmp_path, index, random_vectors(4_500, DIM)).close()
-        done = lookalike("tune", "-c", tmp_path / "c", "--recall", "1", "--sample", "30")
+        done = called("tune", "-c", tmp_path / "c", "--recall", "1", "--sample", "30")
         assert done.returncode == 1
         assert "no effort reaches recall 1" in done.stderr
         assert "\t*\t" in done.stdout
@@ -363,7 +363,7 @@ class TestCommand:
     @pytest.mark.parametrize("given", [["--recall", "nan"], ["--plot", "curve.jpg"]])
     def test_what_makes_no_sense_is_one_line(self, given: list[str], tmp_path: Path) -> None:
         made(tmp_path, IVF, HARD[:20]).close()
-        done = lookalike("tune", "-c", tmp_path / "c", *given)
+        done = called("tune", "-c", tmp_path / "c", *given)
         assert done.returncode == 2
         assert done.stderr.startswith("lookalike: ")
         assert done.stderr.count("\n") == 1

@@ -15,17 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from samples import DATA, needs_data
 
 from lookalike.errors import BadQuery, NoText, RecipeError
 from lookalike.extract import TextEncoder
 from lookalike.extract.class_words import ClassWords, ClassWordsOptions, pieces, split, words
 from lookalike.extract.onnx import OnnxExtractor, OnnxOptions
 from lookalike.extract.onnx_model import Model
-from lookalike.index.projection import Projection
-from lookalike.picture import from_pixels
-from lookalike.types import Vectors
 
 MODELS = ("efficientnet-lite0-int8", "efficientnet-lite0-fp16")
 TEXTS = ("electric guitar", "Two red cars, at night!", "gerenuk", "jumping", "a photo of a panda")
@@ -49,39 +44,6 @@ def loaded() -> ClassWords:
     assert isinstance(text, ClassWordsOptions)
     path = extractor().model.path.with_name(text.file)
     return ClassWords.load(path, text.sha256, text.temperature)
-
-
-@pytest.fixture(scope="module")
-def pictures() -> tuple[Vectors, Any]:
-    """float32 [n, 384] of length 1, and the class of each."""
-    paths = sorted((DATA / "caltech60").glob("*/*.jpg"))
-    blocks = []
-    for start in range(0, len(paths), 32):
-        opened = [
-            from_pixels(np.asarray(Image.open(path).convert("RGB")))
-            for path in paths[start : start + 32]
-        ]
-        blocks.append(extractor().extract(opened))
-    vectors = np.concatenate(blocks)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors, np.array([path.parent.name for path in paths])
-
-
-@needs_data
-@pytest.mark.parametrize("components", [None, 64, 128, 256])
-def test_six_in_ten_of_the_nearest_to_a_class_name_are_of_that_class(
-    pictures: tuple[Vectors, Any], components: int | None
-) -> None:
-    """P@10 on caltech60, its 60 class names the queries, by our own arithmetic."""
-    stored, labels = pictures
-    names = sorted(set(labels))
-    asked = extractor().encode_text([name.replace("_", " ") for name in names])
-    if components:
-        projection = Projection.learn(stored, components)
-        stored, asked = projection.apply(stored), projection.apply(asked)
-        stored = stored / np.linalg.norm(stored, axis=1, keepdims=True)
-    nearest = np.argsort(-(asked @ stored.T), axis=1)[:, :10]
-    assert (labels[nearest] == np.array(names)[:, None]).mean() >= 0.65
 
 
 def test_a_vector_is_what_the_shipped_arrays_give_by_hand() -> None:

@@ -109,9 +109,19 @@ export interface Stats {
   local_features?: { pictures: number; bytes: number; words: number; index_bytes: number };
 }
 
+export interface Duplicate {
+  id: string;
+  path: string;
+  width: number;
+  height: number;
+  bytes: number;
+}
+
 export interface DuplicateGroup {
-  kind: string;
-  pictures: (Picture & { size?: number; keep?: boolean })[];
+  kind: "exact" | "copy" | "near";
+  bytes: number;
+  keep: Duplicate & { why: string };
+  others: Duplicate[];
 }
 
 export class Problem extends Error {
@@ -147,7 +157,7 @@ export const map = (name: string, signal?: AbortSignal) =>
   ask<{ points: MapPoint[]; total: number }>(`${at(name)}/map`, { signal });
 
 export const duplicates = (name: string, signal?: AbortSignal) =>
-  ask<{ groups: DuplicateGroup[] }>(`${at(name)}/duplicates`, { signal });
+  ask<{ groups: DuplicateGroup[]; bytes: number }>(`${at(name)}/duplicates`, { signal });
 
 /** The bytes of a stored picture, as large as the service gives them. */
 export async function bytesOf(name: string, id: string, signal?: AbortSignal): Promise<Blob> {

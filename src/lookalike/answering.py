@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from . import subjects
+from . import ingest, subjects
 from .collapsing import collapsed
+from .confidence import VERIFIED, Confidence
+from .decoding import Encoded
 from .engine import Engine
 from .errors import BadQuery, PictureError
-from .queries import Described, Question, check_text, combined, described, mean
+from .features import Features
+from .kinships import related
+from .neighbourhood import expanded, reranked
+from .queries import Described, Question, check_text, combined, described, mean, of_features
 from .second_look import SecondLook
+from .sources import Item
 from .subjects import Original, Subjects
-from .types import Hit, Limits, LocalFeatures, Record, Vectors
+from .types import Box, Hit, Limits, LocalFeatures, Record, Vectors
 
 _FOR_EACH = 4
 """Hits that are found for each that is wanted, where those that are nearly identical become one."""
@@ -82,36 +89,56 @@ class Answering:
         """
         engine = self._engine
         vectors = self._vectors(question, pictures)
+        if question.expand:
+            vectors = expanded(engine, question, vectors, local, but)
         second = SecondLook(engine, question, self._original)
         if second.candidates and None in queries:
             if question.compare is not None:
                 raise BadQuery("comparators compare one picture: ask with one, not with words")
             second = SecondLook(engine, replace(question, compare=()), self._original)
+        confidence = Confidence(engine, second.names, question.embedding)
+        if question.confident:
+            confidence.check()
+            if None in queries:
+                raise BadQuery("confident answers are of one picture: not of several, nor of words")
         wide = question
-        if second.candidates or question.collapse or but is not None:
-            wide = _widened(question, second.candidates, 1 if but else 0)
+        looked_at = max(second.candidates, question.rerank or 0)
+        if looked_at or question.collapse or question.confident or but is not None:
+            wide = _widened(question, looked_at, 1 if but else 0)
         if self._most_hits is not None:
             engine.check_number(vectors, wide, self._most_hits)
-        found = engine.hits(vectors, wide, question.k, local)
+        found = engine.hits(vectors, wide, _page(question), local)
         if wide is question:
-            return found
+            return [
+                hits if query is None else confidence.told(hits, confident=False)
+                for hits, query in zip(found, queries, strict=True)
+            ]
         upto = None if question.k is None else question.k + question.offset
-        return [
-            self._finished(question, second, hits, query, but)[question.offset : upto]
-            for hits, query in zip(found, queries, strict=True)
-        ]
+        finished = []
+        for number, (hits, query) in enumerate(zip(found, queries, strict=True)):
+            others = [hit for hit in hits if hit.id != but]
+            if question.rerank:
+                one = {name: each[number : number + 1] for name, each in vectors.items()}
+                others = reranked(engine, one, others, question.rerank)
+            hits = self._finished(question, second, confidence, others, query)
+            finished.append(hits[question.offset : upto])
+        return finished
 
     def _finished(
         self,
         question: Question,
         second: SecondLook,
+        confidence: Confidence,
         hits: list[Hit],
         query: Subjects | None,
-        but: str | None,
     ) -> list[Hit]:
-        hits = [hit for hit in hits if hit.id != but]
         if second.candidates and query is not None:
             hits = second.at(hits, query)
+            if VERIFIED in second.names:
+                which = [confidence.is_found(hit) for hit in hits]
+                hits = related(hits, which, query, self._engine, self._original)
+        if query is not None:
+            hits = confidence.told(hits, confident=question.confident)
         return collapsed(hits, self._engine) if question.collapse else hits
 
     def _vectors(
@@ -147,6 +174,11 @@ def _widened(question: Question, candidates: int, more: int) -> Question:
     return replace(question, k=max(wanted, candidates) + more, offset=0)
 
 
+def _page(question: Question) -> int | None:
+    """How far each of several that are fused looks; not as far as `offset`, so that pages agree."""
+    return None if question.k is None else max(question.k, question.rerank or 0)
+
+
 def _joined(every: Sequence[LocalFeatures]) -> LocalFeatures:
     """Those of several pictures as if they were of one."""
     return LocalFeatures(
@@ -155,3 +187,48 @@ def _joined(every: Sequence[LocalFeatures]) -> LocalFeatures:
             for name in ("xy", "scale", "angle", "descriptors")
         )
     )
+
+
+def described_files(
+    queries: Iterable[str | os.PathLike[str]], engine: Engine, limits: Limits, crop: Box | None
+) -> Iterator[list[tuple[Item, Described | PictureError]]]:
+    """Every picture in these files, folders, lists and archives as it is asked with, in order.
+
+    What nobody meant as a picture is left out.
+    """
+    items = ingest.queried([os.fspath(each) for each in queries])
+    pairs = ((item, ingest.encoded(item)) for item in items)
+    asked: Iterable[list[tuple[Item, Described | PictureError]]]
+    if crop is not None:
+        asked = ([(item, _part_of(encoded, engine, limits, crop))] for item, encoded in pairs)
+    else:
+        asked = (
+            [(item, _whole(features, encoded)) for (item, encoded), features in done]
+            for done in engine.pipeline.stream((pair, pair[1]) for pair in pairs)
+        )
+    for done in asked:
+        yield [
+            (item, each)
+            for item, each in done
+            if isinstance(each, Described) or item.is_meant(each)
+        ]
+
+
+def _part_of(
+    encoded: Encoded | PictureError, engine: Engine, limits: Limits, crop: Box
+) -> Described | PictureError:
+    if isinstance(encoded, PictureError):
+        return encoded
+    try:
+        return described(encoded, engine.pipeline, engine.dims(None), limits, crop)
+    except PictureError as error:
+        return error
+
+
+def _whole(
+    features: Features | PictureError, encoded: Encoded | PictureError
+) -> Described | PictureError:
+    if isinstance(features, PictureError):
+        return features
+    assert isinstance(encoded, Encoded)
+    return of_features(features, encoded)

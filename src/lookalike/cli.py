@@ -15,7 +15,18 @@ import typer
 from typer.main import get_command
 
 from . import __version__, terminal
-from .commands import evaluation, exchange, pictures, recipes, search, serving, state
+from .commands import (
+    confidence,
+    duplicates,
+    evaluation,
+    exchange,
+    matching,
+    pictures,
+    recipes,
+    search,
+    serving,
+    state,
+)
 from .commands.options import NOTHING_DONE
 from .errors import LookalikeError
 
@@ -29,7 +40,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for each in (pictures, search, serving, recipes, exchange, state, evaluation):
+for each in (
+    pictures,
+    search,
+    matching,
+    confidence,
+    duplicates,
+    serving,
+    recipes,
+    exchange,
+    state,
+    evaluation,
+):
     app.add_typer(each.app)
 
 _INTERRUPTED = 130

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import getpass
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,8 @@ import numpy as np
 
 from . import filters, ingest, picture, sources, subjects
 from . import recipe as recipes
-from .answering import Answering
+from .answering import Answering, described_files
+from .calibration import Calibration
 from .decoding import Encoded
 from .engine import Engine, OnLearning
 from .errors import (
@@ -27,17 +30,16 @@ from .errors import (
     RecipeChanged,
     UnknownPicture,
 )
-from .features import FeaturePipeline, Features
+from .features import FeaturePipeline
+from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
-from .queries import Asking, Described, Question, described, of_features, text_encoder, upload
-from .sources import Item
+from .queries import Asking, Described, Question, described, text_encoder, upload
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
 from .store.facets import Facets
 from .subjects import One, local_features_of
-from .types import Box, Finding, Hit, Limits, Metadata, Place, Record, Vectors
-from .uploads import Thumbnails, Uploads
+from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
 
 if TYPE_CHECKING:
     from .queries import Query
@@ -98,8 +100,7 @@ class Collection:
         self.most_hits: int | None = None
         """Of a search for all of them; None for any number. The service sets it: `TooManyHits`."""
         self._device = device
-        self._uploads = Uploads(folder / "uploads")
-        self._thumbnails = Thumbnails(folder / "thumbnails")
+        self._originals = Originals(folder)
         self._changing = threading.Lock()
         self._former: list[Engine] = []
         self._engine = Engine(folder, named, device, limits, for_records=for_records)
@@ -141,7 +142,7 @@ class Collection:
         if prune:
             report.removed = ingest.prune(texts, self.store)
             if report.removed:
-                self._thumbnails.drop_unless(self.__contains__)
+                self._originals.drop_thumbnails_unless(self.__contains__)
         self.settle()
         return report
 
@@ -159,15 +160,17 @@ class Collection:
         `name` is what it was called where it came from. One that came before under this name
         keeps the label and the metadata it had, unless others are given.
         """
-        features = self._features_of_upload(data, name)
-        path = self._uploads.place(features.sha256, name)
+        (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
+        if isinstance(features, PictureError):
+            raise features
+        path = self._originals.place(features.sha256, name)
         known = self.store.get(features.sha256.hex())
         before = known.place_at(path) if known else None
         if before is not None:
             label = before.label if label is None else label
             metadata = before.metadata if metadata is None else metadata
         place = Place(path, label, metadata or {}, features.byte_size, 0)
-        self._uploads.keep(features.sha256, data)
+        self._originals.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
         (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
         record = self.store.get(features.sha256.hex())
@@ -202,9 +205,48 @@ class Collection:
             record = self.store.get(id)
             if record is not None:
                 removed += self.store.forget([place.path for place in record.places])
-                self._uploads.drop(record.id)
-                self._thumbnails.drop(record.id)
+                self._originals.drop(record.id)
         return removed
+
+    def forget(self, *places: str) -> int:
+        """Forget places; how many pictures went, which lie nowhere else. Your files stay."""
+        lay = [entry.id for entry in self.store.ledger(places).values() if entry.id]
+        removed = self.store.forget(places)
+        for id in lay:
+            if id not in self:
+                self._originals.drop(id)
+        return removed
+
+    def judge(
+        self, a: str, b: str, same: bool | None, *, by: str | None = None
+    ) -> Judgement | None:
+        """Keep that two pictures, by id or path, are the same one or are not.
+
+        It goes both ways, replaces what was said before, and stays when they are forgotten and
+        come back. None takes back what was said. `by`: who says so; you unless given. Raises
+        `UnknownPicture` for one that is not stored, `BadQuery` for a picture and itself.
+        """
+        first, second = sorted((self.meant(a).id, self.meant(b).id))
+        if first == second:
+            raise BadQuery(f"{a} and {b} have the same content: there is nothing to be judged")
+        if same is None:
+            self.store.take_back(first, second)
+            return None
+        said = Judgement(first, second, same, time.time(), _user() if by is None else by)
+        self.store.judge([said])
+        return said
+
+    def judgements(self) -> list[Judgement]:
+        """What was said of pairs, in the order in which it was."""
+        return self.store.judgements()
+
+    def meant(self, text: str) -> Record:
+        """The stored picture that an id or a path means; `UnknownPicture` if there is none."""
+        record = self.store.get(text)
+        if record is not None:
+            return record
+        entry = self.ledger(text)
+        return self[entry.id if entry is not None and entry.id is not None else text]
 
     @_under_the_current_recipe
     def search(
@@ -227,6 +269,9 @@ class Collection:
         compare: str | Sequence[str] | None = None,
         order: Literal["last", "fused"] | None = None,
         collapse: bool = False,
+        expand: int | None = None,
+        rerank: int | None = None,
+        confident: bool = False,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -239,9 +284,14 @@ class Collection:
         an index looks that has such a knob (see `types.Effort`). `crop` asks with a part of each
         picture. `compare` names comparators that look again at the best candidates, in order; the
         last orders them, or with `order` "fused" all together; unless given, as the recipe has it.
-        `collapse` puts hits that are nearly identical under the best of them. Raises
+        `collapse` puts hits that are nearly identical under the best of them. `expand` searches
+        once more, with the mean of the query and so many of its hits (see `expansion`), for more
+        of the same kind; `rerank` orders so many of the best by the neighbours that each shares
+        with the query (see `reranking`), before comparators look at them. `confident` keeps those
+        alone that pass for copies, by what `calibrate` found; there may be none. Raises
         `PictureError` if a query cannot be decoded, `NoText` if the recipe reads no text,
-        `UnknownName` for a comparator that there is not, `BadQuery` if the query makes no sense.
+        `UnknownName` for a comparator that there is not, `NotCalibrated` if nothing says how good
+        a copy's score is, `BadQuery` if the query makes no sense.
         """
         question = Question(
             text,
@@ -261,6 +311,9 @@ class Collection:
             compare,
             order,
             collapse,
+            expand,
+            rerank,
+            confident,
         )
         if not query and not question.texts:
             raise BadQuery("a search needs at least one picture, or text")
@@ -293,7 +346,7 @@ class Collection:
 
     def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
         engine = self._engine
-        for done in self._described(queries, engine, question.crop):
+        for done in described_files(queries, engine, self.limits, question.crop):
             good = [each for _, each in done if isinstance(each, Described)]
             hits = iter(self._answering(engine).each(question, good) if good else ())
             for item, each in done:
@@ -312,7 +365,7 @@ class Collection:
         """
         question, engine = Question(**asking), self._engine
         places, given = [], []
-        for done in self._described(queries, engine, question.crop):
+        for done in described_files(queries, engine, self.limits, question.crop):
             for item, each in done:
                 if isinstance(each, PictureError):
                     raise each
@@ -347,7 +400,7 @@ class Collection:
     def _one(self, given: Query | Record, engine: Engine) -> One:
         """A picture as comparators see it."""
         if isinstance(given, Record):
-            return subjects.stored(engine, [given], self._original_of)[0]
+            return subjects.stored(engine, [given], self.original_of)[0]
         asked = described(given, engine.pipeline, engine.dims(None), self.limits)
         return subjects.asked(engine, asked)[0]
 
@@ -389,33 +442,17 @@ class Collection:
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""
-        return self._original_of(self[id])
+        return self.original_of(self[id])
 
-    def _original_of(self, record: Record) -> Encoded:
-        for place in record.places:
-            try:
-                if self._uploads.owns(place.path):
-                    return self._uploads.encoded(place.path)
-                if sources.exists(place.path):
-                    return sources.encoded_at(place.path)
-            except PictureError:
-                continue
-        raise PictureError(record.path, "it is no longer where it was", retry=True)
+    def original_of(self, record: Record) -> Encoded:
+        """The same of a record that is at hand."""
+        return self._originals.of(record)
 
     def thumbnail(self, id: str, side: int = 256) -> bytes:
         """A JPEG of a stored picture, its long side at most `side` pixels; kept once made."""
         if side < 1:
             raise BadQuery(f"a thumbnail's side is 1 pixel or more, not {side}")
-        record = self[id]
-        content = self._thumbnails.get(record.id, side)
-        if content is None:
-            decoded = self._pipeline.decoder.decode(self.original(record.id), side)
-            if decoded.sha256.hex() != record.id:
-                reason = "its file holds another picture by now: index it again"
-                raise PictureError(record.path, reason, retry=True)
-            content = picture.thumbnail(decoded, side)
-            self._thumbnails.keep(record.id, side, content)
-        return content
+        return self._originals.thumbnail(self[id], side, lambda: self._pipeline.decoder)
 
     def preview(self, path: str | os.PathLike[str], side: int = 256) -> bytes:
         """A JPEG of any picture, its long side at most `side` pixels."""
@@ -442,6 +479,7 @@ class Collection:
             "path": str(self.path.absolute()),
             "recipe": self.recipe.name,
             **self.store.stats(),
+            "calibration": found.to_json() if (found := self.calibration) else None,
         }
 
     def facets(self, where: str | None = None, *, most_labels: int = 200) -> Facets:
@@ -455,6 +493,15 @@ class Collection:
         Those are float32 [n, dim], as the extractor made them.
         """
         return self.store.sample(self._first, limit)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found of the scores of this recipe; None if it has not been run."""
+        return self._engine.calibration
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Have every search of every process go by it, until the recipe is another."""
+        self._engine.keep_calibration(calibration)
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and the index as good as exact search."""
@@ -478,7 +525,7 @@ class Collection:
             while lacking := engine.store.lacking_local_features(after, _AT_ONCE):
                 after = lacking[-1][0]
                 records = [record for _, record in lacking]
-                local_features_of(engine, records, self._original_of)
+                local_features_of(engine, records, self.original_of)
         engine.store.settle()
 
     def take_up_recipe(self, instead_of: Engine | None = None) -> None:
@@ -509,6 +556,11 @@ class Collection:
         self.close()
 
     @property
+    def engine(self) -> Engine:
+        """Its recipe at work."""
+        return self._engine
+
+    @property
     def store(self) -> EmbeddedStore:
         """Where its records and vectors are kept."""
         return self._engine.store
@@ -522,58 +574,16 @@ class Collection:
         """The name of the recipe's first embedding."""
         return self.recipe.embeddings[0].name
 
-    def _described(
-        self, queries: Iterable[str | os.PathLike[str]], engine: Engine, crop: Box | None
-    ) -> Iterator[list[tuple[Item, Described | PictureError]]]:
-        """Every picture in these files, folders, lists and archives as it is asked with, in order.
-
-        What nobody meant as a picture is left out.
-        """
-        items = ingest.queried([os.fspath(each) for each in queries])
-        pairs = ((item, ingest.encoded(item)) for item in items)
-        asked: Iterable[list[tuple[Item, Described | PictureError]]]
-        if crop is not None:
-            asked = ([(item, self._part_of(encoded, engine, crop))] for item, encoded in pairs)
-        else:
-            asked = (
-                [(item, _asked(features, encoded)) for (item, encoded), features in done]
-                for done in engine.pipeline.stream((pair, pair[1]) for pair in pairs)
-            )
-        for done in asked:
-            yield [
-                (item, each)
-                for item, each in done
-                if isinstance(each, Described) or item.is_meant(each)
-            ]
-
-    def _part_of(
-        self, encoded: Encoded | PictureError, engine: Engine, crop: Box
-    ) -> Described | PictureError:
-        if isinstance(encoded, PictureError):
-            return encoded
-        try:
-            return described(encoded, engine.pipeline, engine.dims(None), self.limits, crop)
-        except PictureError as error:
-            return error
-
     def _answering(self, engine: Engine) -> Answering:
-        return Answering(engine, self.limits, self.most_hits, self._original_of)
+        return Answering(engine, self.limits, self.most_hits, self.original_of)
 
-    def _features_of_upload(self, data: bytes, name: str) -> Features:
-        (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
-        if isinstance(features, PictureError):
-            raise features
-        return features
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # of a container that has no name for it
+        return "unknown"
 
 
 def _is_file(numbered: tuple[int, Query]) -> bool:
     return isinstance(numbered[1], str | os.PathLike)
-
-
-def _asked(
-    features: Features | PictureError, encoded: Encoded | PictureError
-) -> Described | PictureError:
-    if isinstance(features, PictureError):
-        return features
-    assert isinstance(encoded, Encoded)
-    return of_features(features, encoded)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from . import filters, fusion, ingest, registry
+from . import calibration, filters, fusion, ingest, registry
 from . import recipe as recipes
+from .calibration import Calibration
 from .compare import Comparator
-from .distances import distance_named
+from .distances import Distance, distance_named
 from .errors import BadQuery, CollectionClosed, LookalikeError, TooManyHits, UnknownName
 from .extract import Extractor, LocalExtractor, Trainable
 from .features import FeaturePipeline
@@ -68,14 +72,15 @@ class Engine:
             self._without_model = error
             self.store = EmbeddedStore(folder, [])
         self._dims = {name: each.dim for name, each in self.extractors.items()}
-        self._at_zero = {
-            each.name: distance_named(each.distance).at_zero for each in self.recipe.embeddings
+        self._distances = {
+            each.name: distance_named(each.distance) for each in self.recipe.embeddings
         }
         self._indexes = {each.name: each.index.name for each in self.recipe.embeddings}
         self._weights = {each.name: each.weight for each in self.recipe.embeddings}
         self._weights[LOCAL] = self.recipe.local.use.weight
         self._comparators: dict[recipes.Part, Comparator] = {}
-        self._folder = folder
+        self._calibrated: tuple[str | None, Calibration | None] | None = None
+        self.folder = folder
         self._limits = limits
         self._starting = threading.Lock()
         self._started: FeaturePipeline | None = None
@@ -86,7 +91,7 @@ class Engine:
         """Decoders and networks, started when first needed."""
         with self._starting:
             if self._closed:
-                raise CollectionClosed(self._folder)
+                raise CollectionClosed(self.folder)
             if self._without_model:
                 raise self._without_model
             if self._untrained:  # another process may have learned meanwhile
@@ -105,6 +110,14 @@ class Engine:
         if embedding not in self._dims:
             raise UnknownName("embedding", embedding, self._dims)
         return {embedding: self._dims[embedding]}
+
+    def distance(self, embedding: str) -> Distance:
+        """By which the vectors of an embedding are compared."""
+        return self._distances[embedding]
+
+    def weight(self, embedding: str) -> float:
+        """What an embedding counts among those that are fused."""
+        return self._weights[embedding]
 
     @property
     def makes_local_features(self) -> bool:
@@ -127,6 +140,40 @@ class Engine:
             made = registry.load("comparator", part.name)(part.options)
             self._comparators[part] = made
         return made
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found of those scores that this recipe gives."""
+        text = self.store.calibration()
+        if self._calibrated is None or self._calibrated[0] != text:
+            found = calibration.read(text)
+            self._calibrated = text, found and self._still_true(found)
+        return self._calibrated[1]
+
+    def keep_calibration(self, found: Calibration) -> None:
+        """Have every search of every process go by it."""
+        self.store.keep_calibration(json.dumps(found.to_json()))
+
+    def made_for(self, scorer: str) -> str:
+        """What a score, of an embedding or a comparator, hangs on: models, options, candidates."""
+        parts: list[Any] = [self.recipe.local.use, self.recipe.second_look, self.local.fingerprint]
+        parts += [(each.name, each.distance, each.pca) for each in self.recipe.embeddings]
+        parts += [each.fingerprint for each in self.extractors.values()]
+        if scorer not in self.extractors:
+            of_recipe = {part.name: part for part in self.recipe.comparators}
+            parts.append(of_recipe.get(scorer) or recipes.comparator(scorer))
+        return hashlib.sha256(repr((scorer, parts)).encode()).hexdigest()[:16]
+
+    def _still_true(self, found: Calibration) -> Calibration | None:
+        if self._without_model:
+            return None
+        known = {*self.extractors, *registry.names("comparator")}
+        scorers = {
+            name: each
+            for name, each in found.scorers.items()
+            if name in known and each.made_for == self.made_for(name)
+        }
+        return replace(found, scorers=scorers) if scorers else None
 
     def learn(self, found: Callable[[], Iterator[Item]], on_learning: OnLearning | None) -> None:
         """Let what has to learn do so from a sample of what is found; once in a collection."""
@@ -199,7 +246,7 @@ class Engine:
         if question.radius is not None:
             if len(vectors) > 1:
                 raise BadQuery("a radius goes with one kind of vectors: name it with embedding")
-            at_zero = self._at_zero[next(iter(vectors))]
+            at_zero = self._distances[next(iter(vectors))].at_zero
             if question.radius < 0 and at_zero > 0:
                 raise BadQuery(f"radius must be 0 or more, not {question.radius:g}")
             least = max(at_zero - question.radius, -math.inf if least is None else least)
@@ -228,7 +275,7 @@ class Engine:
         self, embedding: str, vectors: Vectors, upto: int | None, look: Look
     ) -> list[list[Hit]]:
         found = self.store.nearest(embedding, vectors, upto, look)
-        at_zero = self._at_zero[embedding]
+        at_zero = self._distances[embedding].at_zero
         return [[Hit(record, score, at_zero - score) for record, score in each] for each in found]
 
     def _fused(

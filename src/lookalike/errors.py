@@ -99,11 +99,11 @@ class CannotWritePage(LookalikeError):
 
 
 class CannotPlot(LookalikeError):
-    """The file that `--plot` names cannot be written, or must not be."""
+    """The file that `--plot` or `-o` names cannot be written, or must not be."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, why: str, option: str = "--plot") -> None:
         super().__init__(
-            f"cannot draw {path}: {why}. Give `--plot` another name, such as curve.png."
+            f"cannot draw {path}: {why}. Give `{option}` another name, such as drawn.png."
         )
 
 
@@ -234,6 +234,20 @@ class BadQuery(LookalikeError):
     """A query that cannot be answered: no picture in it, k below 1, a vector of another length."""
 
 
+class NotCalibrated(BadQuery):
+    """Confident answers were asked of scores of which nothing is known."""
+
+    def __init__(self, path: Path, scorer: str, option: str = "") -> None:
+        super().__init__(
+            f"how good the score {scorer} of a copy is in {path} has not been measured yet, by "
+            f"this model: run `lookalike calibrate -c {path}{option}` first"
+        )
+
+
+class CannotCalibrate(LookalikeError):
+    """Too few pictures to say what a score means, or pairs that cannot be read."""
+
+
 class TooManyHits(BadQuery):
     """A search for all hits has more of them than one answer may hold."""
 
@@ -270,6 +284,13 @@ class BadFeatures(LookalikeError):
 
 class CannotMakeCopies(LookalikeError):
     """No copy-detection set can be made: too few pictures, or a folder that is not to be filled."""
+
+
+class BadUndoLog(LookalikeError):
+    """A log that nothing can be taken back with."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"cannot undo by {path}: {why}")
 
 
 class BadSource(LookalikeError):

@@ -8,8 +8,9 @@ from typing import Any
 
 from .engine import Engine
 from .errors import BadQuery
+from .kinships import of_pair
 from .subjects import One
-from .types import Evidence, LocalFeatures, Picture
+from .types import Evidence, Kinship, LocalFeatures, Picture
 
 USUAL = ("verified",)
 """The comparators that are asked unless others are named."""
@@ -24,6 +25,8 @@ class Pair:
     unavailable: Mapping[str, str]
     """By comparator that could not: why."""
     evidence: Evidence | None
+    kinship: Kinship | None
+    """What the second is to the first, where a comparator looked for that."""
     first: One
     second: One
 
@@ -35,6 +38,7 @@ class Pair:
                 for name, score in self.scores.items()
             },
             "unavailable": dict(self.unavailable),
+            "kinship": self.kinship,
             "evidence": self.evidence.to_json() if self.evidence else None,
             "size_a": list(self.first.size),
             "size_b": list(self.second.size),
@@ -57,10 +61,12 @@ def compared(engine: Engine, first: One, second: One, compare: str | Sequence[st
     if not comparators:
         raise BadQuery("name at least one comparator")
     said = {name: each.compare(first, [second])[0] for name, each in comparators.items()}
+    evidence = next((each.evidence for each in said.values() if each.evidence), None)
     return Pair(
         {name: each.score for name, each in said.items()},
         {name: each.unavailable for name, each in said.items() if each.unavailable},
-        next((each.evidence for each in said.values() if each.evidence), None),
+        evidence,
+        of_pair(evidence, first, second),
         first,
         second,
     )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from lookalike.errors import BadQuery, PictureError
 from lookalike.types import Limits, Picture, Pixels
@@ -102,6 +103,15 @@ def thumbnail(picture: Picture, side: int) -> bytes:
 def jpeg(pixels: Pixels, quality: int) -> bytes:
     """The pixels, uint8 [h, w, 3], as a JPEG of this quality, 1 to 100, without EXIF."""
     return _jpeg(Image.fromarray(pixels), quality)
+
+
+def png(pixels: Pixels, software: str) -> bytes:
+    """The pixels, uint8 [h, w, 3], as a PNG that says what made it."""
+    said = PngInfo()
+    said.add_text("Software", software)
+    encoded = BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG", pnginfo=said)
+    return encoded.getvalue()
 
 
 def from_pixels(pixels: npt.NDArray[Any]) -> Picture:

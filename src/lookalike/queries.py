@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 
-from . import picture, sources
+from . import expansion, picture, reranking, sources
 from .decoding import Encoded
 from .errors import BadQuery, NoText, PictureError
 from .extract import Extractor, TextEncoder
@@ -59,6 +59,9 @@ class Asking(TypedDict, total=False):
     compare: str | Sequence[str] | None
     order: Literal["last", "fused"] | None
     collapse: bool
+    expand: int | None
+    rerank: int | None
+    confident: bool
 
 
 @dataclass(slots=True)
@@ -101,6 +104,12 @@ class Question:
     """What becomes of their scores; None for what the recipe says."""
     collapse: bool = False
     """Whether hits that are nearly identical to a better one are put under that."""
+    expand: int | None = None
+    """With how many of its nearest a query is expanded before hits are found."""
+    rerank: int | None = None
+    """How many of the best are ranked again by the neighbours that they share with the query."""
+    confident: bool = False
+    """Whether only hits are wanted that are as good as a copy is, by what `calibrate` found."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k
@@ -118,6 +127,8 @@ class Question:
             self._check_texts()
         if self.order not in (None, "last", "fused"):
             raise BadQuery(f"order must be last or fused, not {self.order!r}")
+        _check_number("expand", self.expand, expansion.MOST)
+        _check_number("rerank", self.rerank, reranking.MOST)
         box = self.crop
         if box is not None and not (
             0 <= box.x < math.inf
@@ -169,6 +180,11 @@ class Question:
     def only_pictures(self) -> bool:
         """Whether nothing but pictures is asked with."""
         return not (self.text or self.unlike or self.unlike_text)
+
+
+def _check_number(name: str, number: int | None, most: int) -> None:
+    if not (number is None or (_is_whole(number) and 1 <= number <= most)):
+        raise BadQuery(f"{name} must be a whole number, 1 to {most:,}, not {number!r}")
 
 
 def _is_whole(number: object) -> bool:

@@ -25,6 +25,8 @@ class SecondLook:
         self._order = question.order or engine.recipe.second_look.order
         self.candidates = engine.recipe.second_look.candidates if self._comparators else 0
         """How many hits are compared, the best first; 0 where nothing is."""
+        self.names = list(self._comparators)
+        """Of the comparators, in order."""
 
     def at(self, hits: Sequence[Hit], query: Subjects) -> list[Hit]:
         """The hits with what the comparators say of them, in the new order.

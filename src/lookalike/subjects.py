@@ -94,7 +94,7 @@ def stored(engine: Engine, records: Sequence[Record], original: Original) -> Sub
     ids = [record.id for record in records]
 
     def pictures() -> list[Picture | PictureError]:
-        return _made(engine, records, original, _side(engine), list)
+        return made(engine, records, original, _side(engine), list)
 
     def local_features() -> list[LocalFeatures | PictureError]:
         found = engine.store.local_features(ids)
@@ -115,38 +115,41 @@ def local_features_of(
 ) -> dict[str, LocalFeatures | PictureError]:
     """Made of the pictures, which have none yet, and kept; by id."""
     extractor = engine.local
-    made = _made(engine, records, original, extractor.shortest_side, extractor.extract_local)
-    by_id = {record.id: each for record, each in zip(records, made, strict=True)}
+    every = made(engine, records, original, extractor.shortest_side, extractor.extract_local)
+    by_id = {record.id: each for record, each in zip(records, every, strict=True)}
     engine.store.keep_local_features(
         {id: each for id, each in by_id.items() if isinstance(each, LocalFeatures)}
     )
     return by_id
 
 
-def _made(
+def made(
     engine: Engine,
     records: Sequence[Record],
     original: Original,
     side: int,
     describe: Callable[[Sequence[Picture]], Sequence[_Part]],
 ) -> list[_Part | PictureError]:
-    """What is made of the picture of each record, in order, on all cores."""
+    """What is made of the picture of each record, in order, on all cores.
+
+    `side`: its shorter side has at least so many pixels, if the original has.
+    """
 
     def marked(pictures: Sequence[Picture]) -> list[tuple[str, _Part]]:
         parts = describe(pictures)
         return [(p.sha256.hex(), part) for p, part in zip(pictures, parts, strict=True)]
 
     pairs = ((record, _encoded(record, original)) for record in records)
-    made: list[_Part | PictureError] = []
+    results: list[_Part | PictureError] = []
     for batch in engine.pipeline.decoded(pairs, side, marked):
         for record, result in batch:
             if isinstance(result, PictureError):
-                made.append(result)
+                results.append(result)
             elif result[0] != record.id:
-                made.append(PictureError(record.path, "its file holds another picture by now"))
+                results.append(PictureError(record.path, "its file holds another picture by now"))
             else:
-                made.append(result[1])
-    return made
+                results.append(result[1])
+    return results
 
 
 def _encoded(record: Record, original: Original) -> Encoded | PictureError:

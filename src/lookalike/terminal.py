@@ -149,6 +149,13 @@ def queries_progress() -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
+def steps_progress(doing: str) -> Iterator[Callable[[str, int | None, int | None], None]]:
+    """The same for work in several steps, each with a count of its own or none."""
+    with _progress(doing) as bar:
+        yield bar.update
+
+
+@contextlib.contextmanager
 def comparison_progress() -> Iterator[OnStep]:
     """The same for each recipe of a comparison."""
     with _progress("reading the ground truth") as bar:

@@ -195,6 +195,8 @@ class Hit(NamedTuple):
     """What the picture is to the query, where the recipe tells."""
     evidence: Evidence | None = None
     """Where the query was found in the picture, where a comparator looked for it."""
+    probability: float | None = None
+    """That the picture is a copy of the query, 0 to 1; None where `calibrate` knows nothing."""
     alike: tuple[Any, ...] = ()
     """Other hits, nearly identical to this better one, where hits are collapsed."""
 
@@ -234,12 +236,38 @@ class Hit(NamedTuple):
             "distance": round(self.distance, 6),
             "scores": dict(self.scores),
             "kinship": self.kinship,
+            "probability": None if self.probability is None else round(self.probability, 6),
             "evidence": self.evidence.to_json() if self.evidence else None,
             "label": record.label,
             "metadata": dict(record.metadata),
             "alike": [
                 {"id": hit.id, "path": hit.path, "score": round(hit.score, 6)} for hit in self.alike
             ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What somebody has said of two pictures; it goes both ways."""
+
+    a: str
+    """Hexadecimal sha256 of one picture's content; the lower of the two comes first."""
+    b: str
+    same: bool
+    """Whether they are to count as the same picture."""
+    judged: float
+    """Seconds since 1970."""
+    judge: str
+    """Who said so."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As `lookalike judgements --json` prints it."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "same": self.same,
+            "judged": self.judged,
+            "judge": self.judge,
         }
 
 

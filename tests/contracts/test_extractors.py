@@ -112,10 +112,11 @@ def test_odd_pictures_give_finite_vectors(extractor: Any) -> None:
 def test_eight_threads_give_what_one_gives(
     another: Callable[[], Any], extractor: Any, pictures: list[Picture]
 ) -> None:
-    expected = extractor.extract(pictures)
+    some = pictures[:2]
+    expected = extractor.extract(some)
     fresh = another()  # loads while all wait
     with ThreadPoolExecutor(8) as threads:
-        for vectors in threads.map(fresh.extract, [pictures] * 8):
+        for vectors in threads.map(fresh.extract, [some] * 8):
             np.testing.assert_allclose(vectors, expected, atol=1e-6 * np.abs(expected).max())
 
 

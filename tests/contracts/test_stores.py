@@ -521,3 +521,15 @@ def test_the_largest_filters_that_are_read_are_answered(store: EmbeddedStore) ->
         deep,
     ):
         assert found(store, random_vectors(1), 9, where) == [sha(1).hex()]
+
+
+def test_vectors_of_many_are_those_that_came_and_of_the_unknown_none(store: EmbeddedStore) -> None:
+    vectors = random_vectors(700)
+    put(store, range(700), vectors)
+    wanted = [sha(i).hex() for i in (3, 699, 5)]
+    found = store.vectors_of("v", [*wanted, sha("never").hex()])
+    assert set(found) == set(wanted)
+    np.testing.assert_array_equal(found[wanted[1]], vectors[699:])
+    assert store.vectors_of("v", []) == {}
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(store.compared("v", vectors), unit, atol=1e-6)

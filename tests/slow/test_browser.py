@@ -771,3 +771,25 @@ def test_on_a_phone_a_photograph_can_be_taken_and_the_refinements_unfold(
     expect(page.get_by_role("checkbox", name="histogram")).to_be_visible()
     shoot(page, "refine-phone")
     assert_accessible(page)
+
+
+def test_duplicates_are_shown_where_the_service_finds_them(page: Page, shoot: Shoot) -> None:
+    expect(page.get_by_role("link", name="Duplicates")).to_have_count(0)
+    ids = [tile.get_attribute("data-id") for tile in tiles(page).all()[:3]]
+    pictures = [
+        {"id": id, "path": f"/pictures/{n}.jpg", "width": 300, "height": 200, "bytes": 9_000 - n}
+        for n, id in enumerate(ids)
+    ]
+    group = {"kind": "copy", "bytes": 17_997, "others": pictures[1:]}
+    found = {"groups": [{**group, "keep": {**pictures[0], "why": "largest"}}], "bytes": 17_997}
+    page.route("**/duplicates", lambda route: route.fulfill(json=found))
+    paths = {"paths": {"/v1/collections/{name}/duplicates": {}}}
+    page.route("**/openapi.json", lambda route: route.fulfill(json=paths))
+    page.reload()
+    page.get_by_role("link", name="Duplicates").click()
+    expect(page.locator(".duplicates [role=status]")).to_contain_text("1 group")
+    expect(page.locator(".duplicates a.frame")).to_have_count(3)
+    shoot(page, "duplicates")
+    assert_accessible(page)
+    page.get_by_role("link", name="1.jpg").click()
+    expect(page.locator("#beside svg image")).to_have_count(2)

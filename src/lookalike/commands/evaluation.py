@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -61,11 +63,11 @@ def evaluate(
     said = truths.read(truth, queries=queries, layout=layout)
     with opened(collection, device=device) as c:
         resolved = truths.against(said, c)
-        with terminal.queries_progress() as on_query:
+        with _stoppable("nothing was changed"), terminal.queries_progress() as on_query:
             found = measure(c, resolved, depth=depth, on_query=on_query)
     show_evaluation(found, as_json=as_json)
-    failed = sum(each.error is not None for each in found.rankings)
-    raise typer.Exit(exit_code(len(found.rankings) - failed, failed))
+    failed = sum(each.error is not None for each in found.asked)
+    raise typer.Exit(exit_code(len(found.asked) - failed, failed))
 
 
 @app.command("compare-recipes")
@@ -112,22 +114,18 @@ def compare_recipes(
     names = (
         None if recipes is None else [each for each in map(str.strip, recipes.split(",")) if each]
     )
-    try:
-        with terminal.comparison_progress() as on_step:
-            compared = compare(
-                folder,
-                names,
-                truth=truth,
-                queries=queries,
-                keep=keep,
-                false_positives=false_positives,
-                device=device,
-                on_step=on_step,
-            )
-    except KeyboardInterrupt:
-        kept = f"; what is in {keep} is kept" if keep else "; nothing was kept"
-        terminal.note(f"stopped{kept}")
-        raise typer.Exit(_INTERRUPTED) from None
+    left = f"what is in {keep} is kept" if keep else "nothing was kept"
+    with _stoppable(left), terminal.comparison_progress() as on_step:
+        compared = compare(
+            folder,
+            names,
+            truth=truth,
+            queries=queries,
+            keep=keep,
+            false_positives=false_positives,
+            device=device,
+            on_step=on_step,
+        )
     show_comparison(compared, as_json=as_json)
     if compared.results:
         report.write(compared, output)
@@ -166,11 +164,17 @@ def make_copies(
     names = making.Wish().edits if edits is None else tuple(map(str.strip, edits.split(",")))
     wish = making.Wish(seed, originals, names, without_copy)
     limits = limits_of(max_megapixels, UPLOAD_MB)
-    try:
-        with terminal.copies_progress() as on_progress:
-            made = making.make_copies(pictures, out, wish, limits=limits, on_progress=on_progress)
-    except KeyboardInterrupt:
-        terminal.note("stopped; nothing of it was kept")
-        raise typer.Exit(_INTERRUPTED) from None
+    with _stoppable("nothing was kept"), terminal.copies_progress() as on_progress:
+        made = making.make_copies(pictures, out, wish, limits=limits, on_progress=on_progress)
     show_copies(made, as_json=as_json)
     raise typer.Exit(SOME_FAILED if made.failures else 0)
+
+
+@contextlib.contextmanager
+def _stoppable(left: str) -> Iterator[None]:
+    """Ctrl-C is one line, with what is left of the work, and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        terminal.note(f"stopped; {left}")
+        raise typer.Exit(_INTERRUPTED) from None

@@ -91,6 +91,16 @@ def search(
     collapse: Annotated[
         bool, typer.Option("--collapse", help="Put hits that are nearly identical under one.")
     ] = False,
+    expand: Annotated[
+        int | None, typer.Option(help="Search again with the mean of the query and so many hits.")
+    ] = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(help="Rank so many again by the neighbours they share with the query."),
+    ] = None,
+    confident: Annotated[
+        bool, typer.Option("--confident", help="Only hits that pass for copies, once calibrated.")
+    ] = False,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
@@ -125,6 +135,9 @@ def search(
         "compare": compare or None,
         "order": order.value if order else None,
         "collapse": collapse,
+        "expand": expand,
+        "rerank": rerank,
+        "confident": confident,
     }
     asking = {
         **wanted,

@@ -41,16 +41,23 @@ _MOST_GROWTH = 25.0
 """Times larger or smaller: beyond, the map has collapsed."""
 _MOST_STRETCH = 4.0
 """Times more one way than the other."""
-_SIMPLER = 0.85
-"""The simplest map counts that explains this part of what the most general one does."""
-_LEAST_GENERAL = {"affine": 6, "homography": 8}
-"""Fewer matches do not tell such a map from noise."""
-_LEAST_FUNDAMENTAL = 20
+_SIMPLER = 0.95
+"""The simplest map counts that explains this part of what the most general one does, or"""
+_BUT = 1
+"""but so many matches."""
+_ROUNDS = 4
+"""Of fitting at most."""
+_LEAST_IN_DEPTH = 20
+"""Matches that may be called one scene in depth: lines let much more pass than places."""
+_LEAST_EXTENT = 8.0
+"""Working pixels from the first to the last of what agrees, across or down."""
 
 _Array = npt.NDArray[np.float64]
 _Mask = npt.NDArray[np.bool_]
 _Map = _Array
 """float64 [3, 3], query to candidate."""
+_Fit = Callable[[_Array, _Array], _Map | None]
+"""Places in the query and in the candidate -> map."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,26 +140,24 @@ def region(homography: _Map, size: tuple[int, int]) -> npt.NDArray[np.float32] |
 
 def _agreed(
     query: Keypoints, candidate: Keypoints, order: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], _Map | None] | None:
-    """The positions of the matches that agree, and on which map."""
-    if np.ptp(query.size) or np.ptp(query.angle) or np.ptp(candidate.size):
-        rough = np.flatnonzero(_by_one_match(query, candidate, order[:_GUESSES]))
-        check_frames = True
+) -> tuple[_Mask, _Map | None] | None:
+    """Which matches agree, [n], and on which map; `order`: the most distinct matches first."""
+    has_frames = bool(np.ptp(query.size) or np.ptp(query.angle) or np.ptp(candidate.size))
+    if has_frames:
+        rough = _by_one_match(query, candidate, order[:_GUESSES])
     else:  # patches of a grid, all of one size, tell places only
-        rough = np.arange(len(order))
-        check_frames = False
-    if _places(query.xy[rough], candidate.xy[rough]) < LEAST:
+        rough = np.ones(len(order), bool)
+    if not _spread(query.xy[rough], candidate.xy[rough]):
         return None
-    ours, theirs = query[rough], candidate[rough]
-    best = _simplest(ours, theirs, check_frames)
+    best = _simplest(query, candidate, rough, has_frames)
     if best is None:
         return None
     mapped, agree = best
-    if len(rough) >= _LEAST_FUNDAMENTAL and 2 * agree.sum() < len(rough):
-        in_depth = _in_depth(ours, theirs)
+    if rough.sum() >= _LEAST_IN_DEPTH and 2 * agree.sum() < rough.sum():
+        in_depth = _in_depth(query, candidate, rough)
         if in_depth.sum() >= 2 * agree.sum():
-            return rough[in_depth], None
-    return rough[agree], mapped
+            return in_depth, None
+    return agree, mapped
 
 
 def _by_one_match(query: Keypoints, candidate: Keypoints, guesses: npt.NDArray[np.int64]) -> _Mask:
@@ -175,40 +180,37 @@ def _by_one_match(query: Keypoints, candidate: Keypoints, guesses: npt.NDArray[n
 
 
 def _simplest(
-    query: Keypoints, candidate: Keypoints, check_frames: bool
+    query: Keypoints, candidate: Keypoints, rough: _Mask, has_frames: bool
 ) -> tuple[_Map, _Mask] | None:
-    """The simplest map that explains nearly as much as any."""
+    """The simplest map that explains nearly as much as any, and what it explains."""
     found: list[tuple[_Map, _Mask]] = []
-    for fit, least in (
-        (_similarity, LEAST),
-        (_affine, _LEAST_GENERAL["affine"]),
-        (_homography, _LEAST_GENERAL["homography"]),
-    ):
-        if len(query.xy) >= least:
-            refined = _refined(fit, query, candidate, check_frames)
+    for fit, least in _FITS.items():
+        if rough.sum() >= least:
+            refined = _refined(fit, query, candidate, rough, has_frames)
             if refined is not None and refined[1].sum() >= least:
                 found.append(refined)
     most = max((agree.sum() for _, agree in found), default=0)
     return next(
-        ((mapped, agree) for mapped, agree in found if agree.sum() >= _SIMPLER * most), None
+        (
+            (mapped, agree)
+            for mapped, agree in found
+            if agree.sum() >= min(_SIMPLER * most, most - _BUT)
+        ),
+        None,
     )
 
 
 def _refined(
-    fit: Callable[[_Array, _Array], _Map | None],
-    query: Keypoints,
-    candidate: Keypoints,
-    check_frames: bool,
+    fit: _Fit, query: Keypoints, candidate: Keypoints, rough: _Mask, has_frames: bool
 ) -> tuple[_Map, _Mask] | None:
-    """A map fitted to all, then to those that agree with it."""
-    agree: _Mask = np.ones(len(query.xy), bool)
-    best: tuple[_Map, _Mask] | None = None
-    for _ in range(3):
+    """A map fitted to the rough ones, then to all that agree with it, while these become more."""
+    agree, best = rough, None
+    for _ in range(_ROUNDS):
         mapped = fit(query.xy[agree], candidate.xy[agree])
         if mapped is None or not _sound(mapped, query.xy[agree]):
             break
-        agree = _agree(mapped, query, candidate, check_frames)
-        if _places(query.xy[agree], candidate.xy[agree]) < LEAST:
+        agree = _agree(mapped, query, candidate, has_frames)
+        if not _spread(query.xy[agree], candidate.xy[agree]):
             break
         if best is not None and agree.sum() <= best[1].sum():
             break
@@ -216,7 +218,7 @@ def _refined(
     return best
 
 
-def _agree(mapped: _Map, query: Keypoints, candidate: Keypoints, check_frames: bool) -> _Mask:
+def _agree(mapped: _Map, query: Keypoints, candidate: Keypoints, has_frames: bool) -> _Mask:
     """Whose place, scale and direction are where the map puts them."""
     depth = _depth(mapped, query.xy)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -225,7 +227,7 @@ def _agree(mapped: _Map, query: Keypoints, candidate: Keypoints, check_frames: b
         growth = np.sqrt(np.abs(np.linalg.det(jacobians)))
         off = np.linalg.norm(places - candidate.xy, axis=1)
         agree = (depth > 0) & (off < _TOLERANCE * np.maximum(growth, 1))
-        if check_frames:
+        if has_frames:
             ahead = np.stack([np.cos(query.angle), np.sin(query.angle)], axis=1)
             turned = np.einsum("nij,nj->ni", jacobians, ahead)
             angle = np.arctan2(turned[:, 1], turned[:, 0])
@@ -260,10 +262,17 @@ def _homography(query: _Array, candidate: _Array) -> _Map | None:
     return None if mapped is None else np.asarray(mapped, np.float64)
 
 
-def _in_depth(query: Keypoints, candidate: Keypoints) -> _Mask:
+_FITS: dict[_Fit, int] = {_similarity: LEAST, _affine: 6, _homography: 8}
+"""The simplest first, and how many matches it takes to tell such a map from noise."""
+
+
+def _in_depth(query: Keypoints, candidate: Keypoints, rough: _Mask) -> _Mask:
     """What one scene, seen from two places, explains: each place lies on a line in the other."""
-    _, kept = cv2.findFundamentalMat(query.xy, candidate.xy, _magsac())
-    return np.zeros(len(query.xy), bool) if kept is None else kept.ravel().astype(bool)
+    _, kept = cv2.findFundamentalMat(query.xy[rough], candidate.xy[rough], _magsac())
+    agree = np.zeros(len(rough), bool)
+    if kept is not None:
+        agree[rough] = kept.ravel().astype(bool)
+    return agree
 
 
 def _magsac() -> Any:
@@ -296,9 +305,12 @@ def _sound(mapped: _Map, places: _Array) -> bool:
     return True
 
 
-def _places(query: _Array, candidate: _Array) -> int:
-    """How many different places there are, in the picture that has fewer: some lie at one."""
-    return min(len(set((xy // 2) @ (1, 1j))) for xy in (query, candidate))
+def _spread(query: _Array, candidate: _Array) -> bool:
+    """Whether these lie at places enough, in both pictures; several may lie at one."""
+    return len(query) >= LEAST and all(
+        np.ptp(xy, axis=0).max() >= _LEAST_EXTENT and len(set((xy // 2) @ (1, 1j))) >= LEAST
+        for xy in (query, candidate)
+    )
 
 
 def _keypoints(features: LocalFeatures, lines: npt.NDArray[np.int64], shrink: float) -> Keypoints:

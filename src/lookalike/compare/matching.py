@@ -30,8 +30,15 @@ MIRRORED_SIFT: _Positions = np.ravel_multi_index(
     (3 - _ROW, _CELL, -_DIRECTION % 8), (4, 4, 8)
 ).astype(np.int64)
 """`descriptors[:, MIRRORED_SIFT]` are those of the picture in a mirror, but for rounding."""
-_ONE = np.flatnonzero(np.arange(SIFT_WIDTH) < MIRRORED_SIFT)
+_ONE = slice(0, SIFT_WIDTH // 2)
+"""The rows that change places with `_OTHER`."""
 _OTHER = MIRRORED_SIFT[_ONE]
+
+
+_UNSHARED = 4 * 65536
+"""Multiplications in one product up to which OpenBLAS uses one thread."""
+_LEAST_ROWS = 4
+"""Of a piece; with fewer, pieces are slower than they save."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +70,7 @@ class Matches:
 
 def nearest(query: Descriptors, candidates: Sequence[Descriptors]) -> list[Matches]:
     """For each candidate, the nearest of its features to every one of the query's."""
-    return [_nearest(block, width) for block, width in _products(query, candidates)]
+    return [products.nearest() for products in _products(query, candidates)]
 
 
 def mutual(query: Descriptors, candidates: Sequence[Descriptors]) -> list[Matches]:
@@ -71,7 +78,7 @@ def mutual(query: Descriptors, candidates: Sequence[Descriptors]) -> list[Matche
 
     Of several equally near ones the first counts.
     """
-    return [_mutual(block, width) for block, width in _products(query, candidates)]
+    return [products.mutual() for products in _products(query, candidates)]
 
 
 def mutual_mirrored(query: _Floats, candidates: Sequence[_Floats]) -> list[tuple[Matches, Matches]]:
@@ -81,16 +88,20 @@ def mutual_mirrored(query: _Floats, candidates: Sequence[_Floats]) -> list[tuple
     differences change sign then, so both queries together cost the multiplications of one.
     """
     found = []
-    sums, differences = _folded(query)
-    same, changed, block = (_Block() for _ in range(3))
+    folded, products, changed = _Folded(), _Products(None), _Memory()
+    # Half, as the products of sums and those of differences add up to twice the wanted.
+    sums, differences = (
+        np.ascontiguousarray(each.T)
+        for each in folded.of(np.multiply(query, 0.5, dtype=np.float32))
+    )
     for candidate in candidates:
-        their_sums, their_differences = _folded(candidate)
-        symmetric = same.product(sums, their_sums)
-        antisymmetric = changed.product(differences, their_differences)
-        out = block.of(*symmetric.shape)
-        as_is = _mutual(np.add(symmetric, antisymmetric, out=out), None)
-        in_mirror = _mutual(np.subtract(symmetric, antisymmetric, out=out), None)
-        found.append((as_is, in_mirror))
+        their_sums, their_differences = folded.of(candidate)
+        block = products.of(sums, their_sums)
+        antisymmetric = _product(differences, their_differences, changed)
+        block += antisymmetric
+        as_is = products.mutual()
+        block -= np.multiply(antisymmetric, 2, out=antisymmetric)
+        found.append((as_is, products.mutual()))
     return found
 
 
@@ -113,54 +124,99 @@ def in_mirror(xy: _Floats, width: float) -> _Floats:
     return mirrored
 
 
-class _Block:
-    """Memory for one product after the other; it stays in the processor's cache."""
+class _Memory:
+    """Used again and again: fresh memory costs more than what is computed in it."""
 
     def __init__(self) -> None:
-        self._memory = np.empty(0, np.float32)
+        self._floats = np.empty(0, np.float32)
 
     def of(self, rows: int, columns: int) -> _Floats:
-        if self._memory.size < rows * columns:
-            self._memory = np.empty(rows * columns, np.float32)
-        return self._memory[: rows * columns].reshape(rows, columns)
-
-    def product(self, a: _Floats, b: _Floats) -> _Floats:
-        """[n, d], [m, d] -> [n, m], valid until the next."""
-        return np.matmul(a, b.T, out=self.of(len(a), len(b)))
+        """float32 [rows, columns] with anything in it, instead of what was given out before."""
+        if self._floats.size < rows * columns:
+            self._floats = np.empty(rows * columns, np.float32)
+        return self._floats[: rows * columns].reshape(rows, columns)
 
 
-def _products(
-    query: Descriptors, candidates: Sequence[Descriptors]
-) -> Iterator[tuple[_Floats, int | None]]:
-    """Inner products [n, m] with each candidate, valid until the next; bits, or None for floats."""
-    of_query, block = _signed(query), _Block()
+class _Products:
+    """Inner products of the query's features, in rows, and one candidate's."""
+
+    def __init__(self, bits: int | None) -> None:
+        self._bits = bits
+        self._memory, self._rows = _Memory(), _Memory()
+        self._block = self._memory.of(0, 0)
+
+    def of(self, query: _Floats, candidate: _Floats) -> _Floats:
+        """[n, d], [d, m] -> [n, m], which the caller may change."""
+        self._block = _product(query, candidate, self._memory)
+        return self._block
+
+    def nearest(self) -> Matches:
+        if not self._block.size:
+            return _NONE
+        return self._matches(np.arange(len(self._block)), self._block.argmax(axis=1))
+
+    def mutual(self) -> Matches:
+        if not self._block.size:
+            return _NONE
+        best = self._block.argmax(axis=1)
+        top = self._block[np.arange(len(best)), best]
+        query = np.flatnonzero(top == self._block.max(axis=0)[best])
+        candidate, first = np.unique(best[query], return_index=True)
+        return self._matches(query[first], candidate)
+
+    def _matches(self, query: _Positions, candidate: _Positions) -> Matches:
+        out = self._rows.of(len(query), self._block.shape[1])
+        rows = np.take(self._block, query, axis=0, out=out, mode="clip")
+        lines = np.arange(len(query))
+        top = rows[lines, candidate]
+        rows[lines, candidate] = -np.inf
+        second = rows.max(axis=1)
+        return Matches(query, candidate, _distance(top, self._bits), _distance(second, self._bits))
+
+
+def _products(query: Descriptors, candidates: Sequence[Descriptors]) -> Iterator[_Products]:
+    """With each candidate, valid until the next."""
+    of_query, products = _signed(query), _Products(_bits(query))
     for candidate in candidates:
-        yield block.product(of_query, _signed(candidate)), _bits(query)
+        products.of(of_query, np.ascontiguousarray(_signed(candidate).T))
+        yield products
 
 
-def _mutual(products: _Floats, bits: int | None) -> Matches:
-    if not products.size:
-        return _NONE
-    best = products.argmax(axis=1)
-    top = products[np.arange(len(best)), best]
-    query = np.flatnonzero(top == products.max(axis=0)[best])
-    candidate, first = np.unique(best[query], return_index=True)
-    return _matches(products, query[first], candidate, bits)
+def _product(a: _Floats, b: _Floats, memory: _Memory) -> _Floats:
+    """[n, d], [d, m], both C-contiguous -> [n, m].
+
+    In pieces so small that OpenBLAS does not share them out: its threads wait for each other, which
+    takes many times longer than the product when the cores have other work.
+    """
+    out = memory.of(len(a), b.shape[1])
+    rows = _UNSHARED // max(1, b.size)
+    if rows < _LEAST_ROWS:
+        return np.matmul(a, b, out=out)
+    pieces = len(a) // rows
+    whole = pieces * rows
+    into = out[:whole].reshape(pieces, rows, b.shape[1])
+    np.matmul(a[:whole].reshape(pieces, rows, b.shape[0]), b, out=into)
+    np.matmul(a[whole:], b, out=out[whole:])
+    return out
 
 
-def _nearest(products: _Floats, bits: int | None) -> Matches:
-    if not products.size:
-        return _NONE
-    return _matches(products, np.arange(len(products)), products.argmax(axis=1), bits)
+class _Folded:
+    """SIFT's values as sums and differences of those that change places in a mirror."""
 
+    def __init__(self) -> None:
+        self._every, self._other, self._sums, self._differences = (_Memory() for _ in range(4))
 
-def _matches(
-    products: _Floats, query: _Positions, candidate: _Positions, bits: int | None
-) -> Matches:
-    rows, lines = products[query], np.arange(len(query))
-    top = rows[lines, candidate]
-    rows[lines, candidate] = -np.inf
-    return Matches(query, candidate, _distance(top, bits), _distance(rows.max(axis=1), bits))
+    def of(self, descriptors: _Floats) -> tuple[_Floats, _Floats]:
+        """float32 [n, 128] -> [64, n] twice, valid until the next."""
+        count = len(descriptors)
+        every = self._every.of(SIFT_WIDTH, count)
+        every[:] = descriptors.T
+        one, out = every[_ONE], self._other.of(len(_OTHER), count)
+        other = np.take(every, _OTHER, axis=0, out=out, mode="clip")
+        return (
+            np.add(one, other, out=self._sums.of(*out.shape)),
+            np.subtract(one, other, out=self._differences.of(*out.shape)),
+        )
 
 
 def _distance(products: _Floats, bits: int | None) -> _Floats:
@@ -178,13 +234,6 @@ def _signed(descriptors: Descriptors) -> _Floats:
     if descriptors.dtype == np.uint8:
         return np.unpackbits(descriptors, axis=1).astype(np.float32) * 2 - 1
     return np.asarray(descriptors, np.float32)
-
-
-def _folded(descriptors: _Floats) -> tuple[_Floats, _Floats]:
-    """Sums and differences, float32 [n, 64] each; their products add up to those of all 128."""
-    one, other = np.take(descriptors, _ONE, axis=1), np.take(descriptors, _OTHER, axis=1)
-    half = np.float32(0.5**0.5)
-    return (one + other) * half, (one - other) * half
 
 
 _NONE = Matches(

@@ -17,7 +17,7 @@ from .subjects import Described, with_features
 class VerifiedOptions:
     """Which matches geometry gets to see."""
 
-    ratio: float = 0.9
+    ratio: float = 0.85
     """A match counts if the next nearest is farther than the match by this (Lowe 2004)."""
     mirrored: bool = True
     """Whether the query is also looked for as in a mirror, where the features are SIFT."""

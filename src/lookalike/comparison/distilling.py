@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from ..collection import Collection
 from ..evaluate import significance
-from ..evaluate.asking import Ranking
-from ..evaluate.harness import POOLED, Evaluation, Judgement
+from ..evaluate.harness import POOLED, Asked, Evaluation, Judgement
 from ..evaluate.metrics import Judged, Values, interpolated_precision
 from ..evaluate.thresholds import Curve, threshold_curve, threshold_for
 from .values import Found, RecipeResult, WorstQuery
@@ -18,7 +17,6 @@ from .values import Found, RecipeResult, WorstQuery
 _LEVELS = 101
 _POINTS = 200
 _WORST = 12
-_SHOWN = 5
 _RESAMPLES = 2_000
 """Of the queries, for pooled measures: the least p-value is a thousandth."""
 _ALL_WRONG = 0.995
@@ -27,8 +25,8 @@ _ALL_WRONG = 0.995
 
 def decides(evaluation: Evaluation) -> tuple[Judgement, str]:
     """The setup and the measure that a comparison is decided by."""
-    every = evaluation.judgements
-    judgement = next((each for each in every if each.setup == "medium"), every[0])
+    decisive = evaluation.truth.truth.protocol.decisive
+    (judgement,) = (each for each in evaluation.judgements if each.setup == decisive)
     return judgement, next(iter(judgement.measures))
 
 
@@ -44,14 +42,14 @@ def result_of(
     return RecipeResult(
         name,
         collection.recipe.summary,
-        tuple(each.query.name for each in evaluation.rankings),
+        tuple(each.query.name for each in evaluation.asked),
         judgement.measures,
         _tested(judgement, measure),
         mean_precision(judgement.answers),
         judgement.groups,
         threshold_for(judgement.answers, false_positives),
         thinned(threshold_curve(judgement.answers)),
-        tuple(_worst(collection, evaluation.rankings, judgement, measure)),
+        tuple(_worst(collection, evaluation.asked, judgement, measure)),
         evaluation.cost,
         rate,
         evaluation.to_json(),
@@ -87,30 +85,21 @@ def _tested(judgement: Judgement, measure: str) -> Values:
 
 
 def _worst(
-    collection: Collection, rankings: Sequence[Ranking], judgement: Judgement, measure: str
+    collection: Collection, asked: Sequence[Asked], judgement: Judgement, measure: str
 ) -> list[WorstQuery]:
     """Those with the least value, of the queries that could be read and not answered perfectly."""
     values = judgement.values[measure if measure in judgement.values else "map"]
     most = 4.0 if measure == "n_s" else 1.0
     order = np.argsort(values, kind="stable").tolist()  # NaN last
-    poor = [n for n in order if values[n] < most - 1e-9 and rankings[n].error is None]
+    poor = [n for n in order if values[n] < most - 1e-9 and asked[n].error is None]
     return [
-        _shown(collection, rankings[number], judgement, number, float(values[number]))
+        _shown(collection, asked[number], judgement.answers[number], float(values[number]))
         for number in poor[:_WORST]
     ]
 
 
-def _shown(
-    collection: Collection, ranking: Ranking, judgement: Judgement, number: int, value: float
-) -> WorstQuery:
-    query, answer = ranking.query, judgement.answers[number]
-    found: list[Found] = []
-    for id, score in zip(ranking.ids, ranking.scores, strict=True):
-        right = query.judge([id], [score], judgement.setup).relevant
-        if len(right):  # else it is junk, or the query itself
-            found.append(Found(collection[id].path, bool(right[0]), score))
-        if len(found) == _SHOWN:
-            break
+def _shown(collection: Collection, asked: Asked, answer: Judged, value: float) -> WorstQuery:
+    query = asked.query
     first = int(np.argmax(answer.relevant)) + 1 if answer.relevant.any() else None
     return WorstQuery(
         query.name,
@@ -120,5 +109,5 @@ def _shown(
         value,
         answer.total,
         first,
-        tuple(found),
+        tuple(Found(collection[id].path, right, score) for id, right, score in asked.first),
     )

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..collection import Collection
 from . import metrics, significance
 from .asking import Cost, OnQuery, Ranking, ask, cost
 from .metrics import Judged, Mean, Metric, Values, per_query, pooled
 from .significance import Interval, interval, pooled_interval
-from .truth import Resolved, Setup
+from .truth import Protocol, Resolved, ResolvedQuery, Setup
 
 _WHOLE = 10_000
 """A collection up to this many pictures is ranked whole for each query."""
 _DEPTH = 1_000
 """Else so many hits are looked at: what is relevant beyond them counts as not found."""
+_FIRST = 5
+"""Hits that are kept of each answer, to be shown."""
 _UNREADABLE_NAMED = 5
 
 
@@ -31,6 +34,25 @@ class Measure:
     """95%, by a bootstrap over queries."""
     queries: int
     """How many have a value."""
+
+
+class FirstHit(NamedTuple):
+    """One of the best hits that count as right or wrong."""
+
+    id: str
+    right: bool
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query that was asked, and what of its answer is still of use once that is judged."""
+
+    query: ResolvedQuery
+    first: tuple[FirstHit, ...]
+    """Five at most, under the setup that decides, without junk and the query itself."""
+    error: str | None
+    """Why it could not be read: then it has found nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +79,7 @@ class Evaluation:
     depth: int
     """How many hits of each query were looked at."""
     truth: Resolved
-    rankings: tuple[Ranking, ...]
+    asked: tuple[Asked, ...]
     judgements: tuple[Judgement, ...]
     """One for each setup; most ground truth has one."""
     cost: Cost
@@ -71,7 +93,7 @@ class Evaluation:
             "truth": str(self.truth.truth.path),
             "layout": self.truth.truth.layout,
             "pictures": self.pictures,
-            "queries": len(self.rankings),
+            "queries": len(self.asked),
             "depth": self.depth,
             "setups": {each.setup: _judged_json(each) for each in self.judgements},
             "cost": {
@@ -100,22 +122,21 @@ def evaluate(
     """
     pictures = len(collection)
     depth = min(depth or (pictures if pictures <= _WHOLE else _DEPTH), max(pictures, 1))
-    rankings = tuple(ask(collection, truth, depth, on_query))
+    asked, answers = _asked(ask(collection, truth, depth, on_query), truth.truth.protocol)
     return Evaluation(
         collection.recipe.name,
         pictures,
         depth,
         truth,
-        rankings,
-        tuple(judged(rankings, truth, setup) for setup in truth.truth.protocol.setups),
+        asked,
+        tuple(judged(each, truth, setup) for setup, each in answers.items()),
         cost(collection, truth.queries),
-        (*truth.notes, *_unreadable(rankings)),
+        (*truth.notes, *_unreadable(asked)),
     )
 
 
-def judged(rankings: Sequence[Ranking], truth: Resolved, setup: Setup) -> Judgement:
-    """All measures of these answers under one setup."""
-    answers = tuple(each.query.judge(each.ids, each.scores, setup) for each in rankings)
+def judged(answers: Sequence[Judged], truth: Resolved, setup: Setup) -> Judgement:
+    """All measures of the answers to all queries, in their order, judged under this setup."""
     protocol = truth.truth.protocol
     wanted = [name for each in protocol.measures for name in _SEVERAL.get(each, (each,))]
     single = dict(_SINGLE)
@@ -129,15 +150,36 @@ def judged(rankings: Sequence[Ranking], truth: Resolved, setup: Setup) -> Judgem
         sure = pooled_interval(answers, of_curve)
         measures[name] = Measure(metric(together), sure, len(answers))
     order = [*wanted, *(name for name in measures if name not in wanted)]
-    classes = [each.query.group or "" for each in rankings]
+    classes = [each.group or "" for each in truth.queries]
     main = next((name for name in wanted if name in values), "map")
     return Judgement(
         setup,
-        answers,
+        tuple(answers),
         {name: measures[name] for name in order},
         values,
         metrics.mean_of_each_class(values[main], classes) if any(classes) else {},
     )
+
+
+def _asked(
+    rankings: Iterable[Ranking], protocol: Protocol
+) -> tuple[tuple[Asked, ...], dict[Setup, list[Judged]]]:
+    """Each ranking judged under every setup as it comes; its ids would be 100 times as large."""
+    asked, answers = [], {setup: list[Judged]() for setup in protocol.setups}
+    for each in rankings:
+        for setup, judged_so_far in answers.items():
+            judged_so_far.append(each.query.judge(each.ids, each.scores, setup))
+        asked.append(Asked(each.query, _first(each, protocol.decisive), each.error))
+    return tuple(asked), answers
+
+
+def _first(ranking: Ranking, setup: Setup) -> tuple[FirstHit, ...]:
+    counted = (
+        FirstHit(id, bool(right[0]), score)
+        for id, score in zip(ranking.ids, ranking.scores, strict=True)
+        if len(right := ranking.query.judge([id], [score], setup).relevant)
+    )
+    return tuple(itertools.islice(counted, _FIRST))
 
 
 def _recall_at_p90(pool: Judged) -> float:
@@ -174,8 +216,8 @@ def _measure(values: Values) -> Measure:
     return Measure(mean.value, interval(values), mean.counted)
 
 
-def _unreadable(rankings: Sequence[Ranking]) -> list[str]:
-    failed = [each for each in rankings if each.error is not None]
+def _unreadable(asked: Sequence[Asked]) -> list[str]:
+    failed = [each for each in asked if each.error is not None]
     if not failed:
         return []
     named = [f"{each.query.name}: {each.error}" for each in failed[:_UNREADABLE_NAMED]]

@@ -102,23 +102,10 @@ def revisited_precision_at(answer: Judged, k: int) -> float:
 def recall_at(answer: Judged, k: int) -> float:
     """Share of the relevant pictures that are among the first `k` hits.
 
-    What papers on metric learning call recall@k is `success_at`.
+    Papers on metric learning call recall@k whether any of them is relevant (Song et al., CVPR
+    2016): at 1 that is `precision_at` 1.
     """
     return _found(answer, k) / answer.total if answer.total else math.nan
-
-
-def success_at(answer: Judged, k: int) -> float:
-    """1 if any of the first `k` hits is relevant, else 0.
-
-    Also known as hit rate, and as recall@k in metric learning (Song et al., "Deep metric learning
-    via lifted structured feature embedding", CVPR 2016).
-    """
-    return float(_found(answer, k) > 0) if answer.total else math.nan
-
-
-def r_precision(answer: Judged) -> float:
-    """Precision at the rank that equals the number of relevant pictures."""
-    return precision_at(answer, answer.total) if answer.total else math.nan
 
 
 def reciprocal_rank(answer: Judged) -> float:
@@ -162,7 +149,7 @@ def per_query(metric: Metric, answers: Sequence[Judged]) -> Values:
 
 
 class Mean(NamedTuple):
-    """A mean over queries, or over classes, that have a value."""
+    """A mean over the queries that have a value."""
 
     value: float
     """NaN if none has."""
@@ -181,18 +168,12 @@ def mean(values: Values) -> Mean:
 def mean_of_each_class(values: Values, classes: Sequence[str]) -> dict[str, Mean]:
     """The mean over the queries of each class, by class in alphabetical order.
 
-    `classes`: that of each query, as long as `values`. `mean_over_classes` is the mean of these.
+    `classes`: that of each query, as long as `values`.
     """
     names, which = np.unique(np.asarray(classes, dtype=object), return_inverse=True)
     if len(which) != len(values):
         raise ValueError(f"{len(values)} values, but the classes of {len(which)} queries")
     return {str(name): mean(values[which == number]) for number, name in enumerate(names)}
-
-
-def mean_over_classes(values: Values, classes: Sequence[str]) -> Mean:
-    """Every class counts the same, however many queries it has."""
-    each = mean_of_each_class(values, classes)
-    return mean(np.array([one.value for one in each.values()], np.float64))
 
 
 def pooled(answers: Sequence[Judged]) -> Judged:

@@ -75,27 +75,6 @@ def pooled_interval(
     return _middle([_Pool(answers).measured(measure, resamples, seed)], confidence)
 
 
-def pooled_difference(
-    first: Sequence[Judged],
-    second: Sequence[Judged],
-    measure: Measure,
-    *,
-    resamples: int = 1_000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """The interval of how much more the first system has of a pooled measure than the second.
-
-    Their answers are to the same queries in the same order, and the same queries are drawn of both.
-    A randomisation test would swap single answers between the systems, whose scores are not of one
-    scale: for pooled measures there is none.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"the answers to {len(first)} and to {len(second)} queries")
-    one, other = (_Pool(each).measured(measure, resamples, seed) for each in (first, second))
-    return _middle([one - other], confidence)
-
-
 def compare(
     first: Values,
     second: Values,

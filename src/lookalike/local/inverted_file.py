@@ -54,12 +54,20 @@ class InvertedFile:
         return sum(int(mask.sum()) for mask in self._state.alive)
 
     @property
+    def rows(self) -> Rows:
+        """The pictures that there are, int64 [n] ascending, those without a keypoint as well."""
+        here = (each.rows[mask] for each, mask in zip(*self._state, strict=True))
+        return np.sort(np.concatenate([np.empty(0, np.int64), *here]))
+
+    @property
+    def postings(self) -> int:
+        """How many keypoints are listed, also of removed pictures until segments are merged."""
+        return sum(len(each.pictures) for each in self._state.segments)
+
+    @property
     def memory_bytes(self) -> int:
         """What has to be in memory for votes to be fast, mapped or not."""
-        arrays = self.vocabulary.to_arrays().values()
-        return sum(each.bytes for each in self._state.segments) + sum(
-            each.nbytes for each in arrays
-        )
+        return self.vocabulary.memory_bytes + sum(each.bytes for each in self._state.segments)
 
     def add(self, rows: Rows, features: Sequence[npt.NDArray[Any]]) -> None:
         """Pictures by their rows, int64 [pictures], each with its descriptors, [n, width].
@@ -76,15 +84,20 @@ class InvertedFile:
         words = self.vocabulary.nearest(values, 1)[:, 0]
         signatures = self.vocabulary.signatures(values, words)
         rows = np.asarray(rows, np.int64)
+        self.take_in(Segment.of(rows, keypoints, words, signatures, len(self.vocabulary)))
+
+    def take_in(self, segment: Segment) -> None:
+        """Pictures whose postings are ready, as words and signatures of this vocabulary.
+
+        `ValueError` for a row that is here already, or twice.
+        """
         with self._writing:
-            here = [each.rows[mask] for each, mask in zip(*self._state, strict=True)]
-            if len(np.unique(rows)) < len(rows) or any(np.isin(rows, each).any() for each in here):
+            segments, alive = self._state
+            here = [each.rows[mask] for each, mask in zip(segments, alive, strict=True)]
+            twice = (segment.rows[1:] == segment.rows[:-1]).any()
+            if twice or any(np.isin(segment.rows, each).any() for each in here):
                 raise ValueError("a row is here already, or named twice")
-            fresh = Segment.of(rows, keypoints, words, signatures, len(self.vocabulary))
-            self._state = _settled(
-                [*self._state.segments, fresh],
-                [*self._state.alive, np.ones(len(rows), bool)],
-            )
+            self._state = _settled([*segments, segment], [*alive, np.ones(len(segment.rows), bool)])
 
     def remove(self, rows: Rows) -> None:
         """Pictures that get no votes any more; rows that are not here do no harm."""

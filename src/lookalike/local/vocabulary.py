@@ -66,7 +66,7 @@ class Vocabulary:
         rng = np.random.default_rng(seed)
         k = _wanted_words(pictures, len(descriptors))
         chosen = np.sort(rng.permutation(len(descriptors))[: k * _POINTS_PER_WORD])
-        points = _values(descriptors[chosen])
+        points = comparable(descriptors[chosen])
         words = _means(points, k, seed)
         directions = _directions(points.shape[1], rng)
         return cls._of(words, directions, descriptors.dtype == np.uint8, _new_index(words))
@@ -84,8 +84,14 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes, nearly: the index has the words once more, and perhaps links."""
+        links = 2 * _LINKS * 4 * len(self) if len(self) >= _WALKED_FROM else 0
+        return 2 * self.words.nbytes + self._thresholds.nbytes + self.directions.nbytes + links
+
     def values(self, descriptors: npt.NDArray[Any]) -> Vectors:
-        """Descriptors as float32 [n, d]; `ValueError` if they are of another kind."""
+        """Descriptors as float32 [n, d]; `ValueError` if of another kind, or not finite."""
         kind = "uint8, of bits" if self.binary else "float32"
         if descriptors.ndim != 2 or descriptors.shape[1] != self.width:
             raise ValueError(
@@ -93,7 +99,10 @@ class Vocabulary:
             )
         if (descriptors.dtype == np.uint8) != self.binary:
             raise ValueError(f"descriptors are {kind} here, not {descriptors.dtype}")
-        return _values(descriptors)
+        values = comparable(descriptors)
+        if not np.isfinite(values).all():
+            raise ValueError("descriptors are not finite")
+        return values
 
     def nearest(self, values: Vectors, count: int) -> Words:
         """The `count` nearest words of each, int64 [n, count], nearest first."""
@@ -103,7 +112,8 @@ class Vocabulary:
             found[start : start + _AT_ONCE] = self._index.search(
                 values[start : start + _AT_ONCE], count
             )[1]
-        return found
+        # A graph may reach fewer than were asked for: then the nearest stands for the rest.
+        return np.where(found < 0, np.maximum(found[:, :1], 0), found)
 
     def signatures(self, values: Vectors, words: Words) -> Signatures:
         """Of float32 [n, d] beside their words, int64 [n] or [n, m]: of the same shape."""
@@ -139,14 +149,11 @@ class Vocabulary:
         return cls._of(words, directions, bool(binary), _ready(index))
 
 
-def _wanted_words(pictures: int, sample: int) -> int:
-    wanted = max(1, pictures * _KEYPOINTS // _POSTINGS_PER_WORD)
-    power = 1 << (wanted - 1).bit_length()
-    return max(1, min(max(power, _FEWEST), _MOST, sample // 8))
+def comparable(descriptors: npt.NDArray[Any]) -> Vectors:
+    """Descriptors as float32 [n, d], nearer by Euclid's distance where they are by their own.
 
-
-def _values(descriptors: npt.NDArray[Any]) -> Vectors:
-    """float32 [n, d]: what is float already, or bits as -1 and 1, of length 1 together."""
+    Bits, uint8 [n, d / 8], become equal parts below and above 0, of length 1 together.
+    """
     if descriptors.dtype != np.uint8:
         return np.ascontiguousarray(descriptors, np.float32)
     bits = np.unpackbits(descriptors, axis=1).astype(np.float32)
@@ -154,6 +161,12 @@ def _values(descriptors: npt.NDArray[Any]) -> Vectors:
     bits -= 1
     bits /= np.float32(bits.shape[1] ** 0.5)
     return bits
+
+
+def _wanted_words(pictures: int, sample: int) -> int:
+    wanted = max(1, pictures * _KEYPOINTS // _POSTINGS_PER_WORD)
+    power = 1 << (wanted - 1).bit_length()
+    return max(1, min(max(power, _FEWEST), _MOST, sample // 8))
 
 
 def _means(points: Vectors, k: int, seed: int) -> Vectors:

@@ -1,7 +1,8 @@
 """Votes of a query's descriptors for pictures, out of postings.
 
-Each descriptor's nearest by Hamming distance of their signatures count, one a picture, the more the
-nearer they are than the next; Jégou, Douze and Schmid, "On the burstiness of visual elements", 2009.
+Each descriptor's nearest by Hamming distance of their signatures count, one a picture, the more
+the nearer they are than the next: Jégou, Douze and Schmid, "On the burstiness of visual elements",
+2009, for one vote a picture; Lowe's ratio test, 2004, for how much nearer.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy.typing as npt
 from .postings import Mask, Segment
 from .vocabulary import BITS, Signatures, Words
 
-FARTHEST = 24
+FARTHEST = 20
 """Signatures that differ in more of their 64 bits say nothing."""
-_NEAREST = 4
+_NEAREST = 10
 """So many pictures get a vote of each descriptor; the next says what is no match."""
 _POSTINGS_AT_ONCE = 1 << 18
 

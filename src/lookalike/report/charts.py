@@ -93,30 +93,9 @@ def scatter(title: str, points: Sequence[Point], axes: tuple[str, str]) -> Marku
     ]
     spots = [(x(each.x), y(each.y)) for each in points]
     boxes = placed([each.name for each in points], spots, Box(_LEFT, _TOP, _RIGHT, _BOTTOM))
-    for point, spot, box in zip(points, spots, boxes, strict=True):
-        inside = point in front
-        about = element("title", f"{point.name}: {point.y:.3f} at {written(point.x)}")
-        drawn.append(
-            element(
-                "circle",
-                about,
-                cx=spot[0],
-                cy=spot[1],
-                r=6 if inside else 4.5,
-                class_=f"dot {point.colour}",
-            )
-        )
-        if box is not None:
-            name = shortened(point.name)
-            drawn.append(
-                element(
-                    "text",
-                    name,
-                    x=box.left,
-                    y=box.bottom - 3,
-                    class_="name on" if inside else "name",
-                )
-            )
+    marked = zip(points, spots, boxes, strict=True)
+    for point, spot, box in sorted(marked, key=lambda each: each[0] not in front):
+        drawn += _point(point, spot, box, inside=point in front)
     return _svg(title, _HEIGHT, drawn)
 
 
@@ -212,6 +191,21 @@ def _grid(x: Scale, y: Scale, axes: tuple[str, str]) -> Markup:
     )
     parts.append(element("text", axes[1], x=4, y=16, class_="what"))
     return joined(*parts)
+
+
+def _point(
+    point: Point, spot: tuple[float, float], box: Box | None, *, inside: bool
+) -> list[Markup]:
+    """A point and its name. On the front it is so large that another in its place is seen on it."""
+    about = element("title", f"{point.name}: {point.y:.3f} at {written(point.x)}")
+    radius = 7.5 if inside else 4
+    drawn = [
+        element("circle", about, cx=spot[0], cy=spot[1], r=radius, class_=f"dot {point.colour}")
+    ]
+    if box is not None:
+        name, kind = shortened(point.name), "name on" if inside else "name"
+        drawn.append(element("text", name, x=box.left, y=box.bottom - 3, class_=kind))
+    return drawn
 
 
 def _mark(at: float, text: str) -> Markup:

@@ -17,7 +17,7 @@ _MEANINGS = {
     "micro-AP": "the average precision of the answers to all queries as one ranking by score: it "
     "asks for scores that mean the same for every query, as one threshold for all does.",
     "N-S, of 4": "how many of the first four hits are right, the mean over queries.",
-    "recall at precision 0.9": "the share of all right pictures that a threshold finds at which "
+    "R@P90": "the share of all right pictures that a threshold finds at which "
     "9 of 10 hits are right.",
     "P@10": "the share of the first ten hits that is right; where fewer than ten are right to be "
     "found, it cannot reach 1.",

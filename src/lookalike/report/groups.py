@@ -38,8 +38,8 @@ def groups(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
     )
     return section(
         "What is found, and what is not",
-        f"The mean of {_measure(comparison)} over the queries of each class, landmark or kind of "
-        f"edit. {which}, the hardest first.",
+        f"{_measure(comparison)} over the queries of each class, landmark or kind of edit. "
+        f"{which}, the hardest first.",
         legend([each.name for each in drawn], colours, charts.block),
         element("div", *figures, class_="charts" if len(figures) > 1 else "charts one"),
         _table(comparison, colours),
@@ -93,4 +93,4 @@ def _table(comparison: RecipeComparison, colours: dict[str, str]) -> Markup:
 
 def _measure(comparison: RecipeComparison) -> str:
     """The means of groups are of the queries' own measure, also where all are pooled."""
-    return "average precision" if comparison.pooled else told.measure_name(comparison)
+    return "Mean average precision" if comparison.pooled else told.measure_name(comparison)

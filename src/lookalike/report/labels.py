@@ -9,7 +9,7 @@ _LETTER = 7.0
 """How wide a letter is at most, on average, at the size that names have."""
 _HEIGHT = 15.0
 _LONGEST = 22
-_POINT = 7.0
+_POINT = 8.0
 
 
 class Box(NamedTuple):

@@ -5,6 +5,7 @@ STYLES = """
   color-scheme: light dark;
   --page: light-dark(#f6f6f4, #161618); --card: light-dark(#fff, #212125);
   --text: light-dark(#1d1d1f, #eeeef0); --faint: light-dark(#63636a, #a3a3ac);
+  --shade: light-dark(#0003, #000c);
   --line: light-dark(#e3e3df, #36363c); --mark: light-dark(#b83a0b, #fb923c);
   --good: light-dark(#15803d, #4ade80); --bad: light-dark(#b91c1c, #f87171);
   --s1: light-dark(#2563eb, #6ea8fe); --s2: light-dark(#c2410c, #fb923c);
@@ -59,7 +60,9 @@ svg .name.on { fill: var(--text); font-weight: 600; }
 .line.s4 { stroke-dasharray: 9 3 3 3; } .line.s5 { stroke-dasharray: 14 4; }
 .line.s6 { stroke-dasharray: 6 2 2 2 2 2; } svg .line.s0 { stroke-width: 1.3; }
 .dot { stroke: var(--card); stroke-width: 1.5; }
-.scroll { overflow-x: auto; margin: .8rem 0; }
+.scroll { overflow-x: auto; margin: .8rem 0; background:
+  linear-gradient(to left, var(--card), transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--shade), transparent) right / 1.2rem 100% no-repeat, var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .8rem 0 .4rem; caption-side: top; }
@@ -96,7 +99,7 @@ code { font-size: .92em; overflow-wrap: anywhere; }
   .row { grid-template-columns: repeat(3, minmax(0, 1fr)); }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
   h2 { margin-top: 2.2rem; } th, td { padding: .45rem .6rem; }
-  tbody th { min-width: 6.6rem; max-width: 9rem; }
+  tbody th { min-width: 6.6rem; max-width: 9rem; } td.text { min-width: 8rem; }
   th .swatch { display: block; }
 }
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..comparison import RecipeComparison, RecipeResult
-from ..tables import comparison as told
+from ..tables.evaluation import number
 from . import charts
 from .markup import Markup, element
 from .parts import figure, row, section, table
@@ -49,7 +49,7 @@ def _cells(result: RecipeResult) -> list[str]:
         written(point.threshold),
         _share(point.false_positive_rate),
         f"{_share(low)} to {_share(high)}",
-        told.number(point.recall, 3),
+        number(point.recall, 3),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The page as a file: only over one of ours, and whole or not at all."""
+"""A page as a file: only over one of its kind, and whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..comparison import RecipeComparison
 from ..errors import CannotWritePage
-from .page import SIGNED, page
-
-_OPTION = "-o"
 
 
-def check(path: Path) -> None:
-    """`CannotWritePage` if `write` could not write there; before all the work."""
+def check(path: Path, signed: str, option: str) -> None:
+    """`CannotWritePage` if `write` could not write there; before all the work.
+
+    `signed`: by which a page of this kind is known; `option`: which named the file.
+    """
     if path.suffix.lower() not in (".html", ".htm"):
-        raise CannotWritePage(path, "its name does not end in .html", _OPTION)
-    with _writing(path):
+        raise CannotWritePage(path, "its name does not end in .html", option)
+    with _writing(path, option):
         if not path.parent.is_dir():
-            raise CannotWritePage(path, "its folder is not there", _OPTION)
+            raise CannotWritePage(path, "its folder is not there", option)
         if path.is_dir():
-            raise CannotWritePage(path, "it is a folder", _OPTION)
-        if path.exists() and SIGNED.encode() not in path.read_bytes()[:1000]:
-            raise CannotWritePage(path, "another file is there, no report of ours", _OPTION)
+            raise CannotWritePage(path, "it is a folder", option)
+        if path.exists() and signed.encode() not in path.read_bytes()[:1000]:
+            raise CannotWritePage(path, "another file is there, no such page of ours", option)
         if not os.access(path.parent, os.W_OK):
-            raise CannotWritePage(path, "its folder cannot be written to", _OPTION)
+            raise CannotWritePage(path, "its folder cannot be written to", option)
 
 
-def write(comparison: RecipeComparison, path: Path) -> None:
-    """Write the page; `CannotWritePage`."""
-    check(path)
-    text = page(comparison).encode("utf-8", "replace")
-    with _writing(path):
+def write(page: str, path: Path, signed: str, option: str) -> None:
+    """Write a page; `CannotWritePage`."""
+    check(path, signed, option)
+    text = page.encode("utf-8", "replace")
+    with _writing(path, option):
         descriptor, name = tempfile.mkstemp(prefix=".report-", suffix=".html", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -47,11 +46,11 @@ def write(comparison: RecipeComparison, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path, option: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotWritePage(path, error.strerror or str(error), _OPTION) from error
+        raise CannotWritePage(path, error.strerror or str(error), option) from error
 
 
 def _umask() -> int:

@@ -111,6 +111,7 @@ class Matched(BaseModel):
 
     scores: dict[str, float | None] = Field(description="By comparator, in its own scale.")
     unavailable: dict[str, str] = Field(description="Why a comparator could not compare.")
+    kinship: Literal["copy", "near", "similar"] | None
     evidence: PlacedEvidence | None
     size_a: tuple[int, int] = Field(description="Width and height in pixels.")
     size_b: tuple[int, int]
@@ -146,6 +147,9 @@ class FoundPicture(BaseModel):
     )
     kinship: Literal["copy", "near", "similar"] | None = Field(
         description="What it is to the query, where the recipe tells."
+    )
+    probability: float | None = Field(
+        description="That it is a copy, 0 to 1; null where `lookalike calibrate` knows nothing."
     )
     evidence: Evidence | None
     label: str | None

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from starlette.datastructures import FormData, UploadFile
 
+from .. import expansion, reranking
 from ..collection import Collection
 from ..errors import BadSource
 from ..types import Box, Metadata
@@ -76,6 +77,21 @@ class Wanted(_Strict):
         None, description="By the last comparator, or by all of them and the first look, fused."
     )
     collapse: bool = Field(False, description="Put hits that are nearly identical under one.")
+    expand: int | None = Field(
+        None,
+        ge=1,
+        le=expansion.MOST,
+        description="Search again with the mean of the query and so many of its hits.",
+    )
+    rerank: int | None = Field(
+        None,
+        ge=1,
+        le=reranking.MOST,
+        description="Rank so many again by the neighbours that they share with the query.",
+    )
+    confident: bool = Field(
+        False, description="Only hits that pass for copies, by what `lookalike calibrate` found."
+    )
 
     def keywords(self) -> dict[str, Any]:
         """As `Collection.search` takes them."""

@@ -15,7 +15,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from .. import ingest, registry
 from ..collection import Collection
+from ..drawing import drawn
 from ..errors import PictureError, UnknownPicture
+from ..pairs import Pair
 from ..types import Hit, Record
 from . import answers, questions
 from .problems import Refused, shutting_down, unknown_collection
@@ -160,9 +162,27 @@ def match(
     collection: _Named, asked: Annotated[questions.TwoPictures, Depends(_two)]
 ) -> answers.Matched:
     """Compare an uploaded picture, or a stored one, with a stored one; and say where it lies."""
+    return answers.Matched.of(_pair(collection, asked))
+
+
+@router.post(
+    "/{name}/match.png",
+    openapi_extra=_MATCH_BODY,
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def match_drawn(
+    collection: _Named, asked: Annotated[questions.TwoPictures, Depends(_two)]
+) -> Response:
+    """The same as a picture: both side by side, what agrees joined by lines."""
+    pair = _pair(collection, asked)
+    return Response(drawn(pair, []), media_type="image/png")
+
+
+def _pair(collection: Collection, asked: questions.TwoPictures) -> Pair:
     first = asked.upload.data if asked.upload else _record(collection, asked.said.id_a or "")
     second = _record(collection, asked.said.id_b)
-    return answers.Matched.of(collection.match(first, second, compare=asked.said.names))
+    return collection.match(first, second, compare=asked.said.names)
 
 
 @router.get("/{name}/pictures")

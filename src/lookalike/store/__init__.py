@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..filters import Filter
-from ..types import Effort, Finding, LocalFeatures, Place, Record, Vectors
+from ..types import Effort, Finding, Judgement, LocalFeatures, Place, Record, Vectors
 
 Verdict = Literal["stored", "copy", "skipped", "retry"]
 Outcome = Literal["stored", "copy", "replaced", "unchanged"]
@@ -166,6 +166,14 @@ class Store(Protocol):
         """The stored vector of a picture as it came, float32 [1, dim]."""
         ...
 
+    def vectors_of(self, embedding: str, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Those of pictures that are there, as they came, float32 [1, dim], by whole id."""
+        ...
+
+    def compared(self, embedding: str, vectors: Vectors) -> Vectors:
+        """Vectors as they came, float32 [n, dim] -> as they are compared, perhaps shorter."""
+        ...
+
     def scan(self, offset: int, limit: int) -> list[Record]:
         """Records, the newest first."""
         ...
@@ -202,6 +210,32 @@ class Store(Protocol):
 
     def scores(self, embedding: str, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
         """How well each of these pictures answers a query, float32 [1, dim], computed exactly."""
+        ...
+
+    def near_pairs(
+        self, embedding: str, k: int, least: float
+    ) -> list[tuple[Record, Record, float]]:
+        """Pairs that score at least so much, where one is among the `k` nearest of the other.
+
+        Each once, the best first. As the index finds them, in time linear in their number where
+        that has a structure.
+        """
+        ...
+
+    def in_several_places(self) -> list[Record]:
+        """Pictures that lie at more than one place."""
+        ...
+
+    def judge(self, said: Sequence[Judgement]) -> None:
+        """Keep what was said of pairs; what is said last of one counts."""
+        ...
+
+    def take_back(self, a: str, b: str) -> bool:
+        """Forget what was said of two pictures, by their whole ids; whether anything was."""
+        ...
+
+    def judgements(self) -> list[Judgement]:
+        """All that was said, in the order in which it was."""
         ...
 
     def learned(self) -> dict[str, bytes]:

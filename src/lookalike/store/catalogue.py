@@ -262,6 +262,14 @@ class Catalogue:
         )
         return [row for (row,) in found]
 
+    def rows_in_several_places(self, connection: Connection) -> list[int]:
+        """Rows of pictures that lie at more than one place, ascending."""
+        found = connection.execute(
+            "SELECT row FROM places WHERE row IS NOT NULL "
+            "GROUP BY row HAVING count(*) > 1 ORDER BY row"
+        )
+        return [row for (row,) in found]
+
     def rows_where(self, connection: Connection, where: Filter) -> Rows:
         """The rows that pass a filter, ascending."""
         text, parameters = condition(where)

@@ -26,6 +26,7 @@ from ..local.packing import packed, unpacked
 from ..types import (
     Effort,
     Finding,
+    Judgement,
     LocalFeatures,
     Place,
     Record,
@@ -46,6 +47,7 @@ from . import (
     Refusal,
     embeddings,
     facets,
+    judgements,
     local_features,
 )
 from .catalogue import Catalogue, PackedFeatures
@@ -54,10 +56,12 @@ from .embedding_index import EmbeddingIndex
 from .embeddings import Embedding
 from .local_index import LocalIndex
 from .measuring import Sample
+from .near_pairs import near_pairs
 from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
+_CALIBRATION = "calibration"
 
 
 class Kept(NamedTuple):
@@ -76,6 +80,7 @@ class _Seen:
         self.state = object()
         self.records: dict[int, Record] = {}
         self.allowed: dict[Filter, Rows] = {}
+        self.calibration: tuple[str | None] | None = None
 
 
 class EmbeddedStore:
@@ -184,6 +189,21 @@ class EmbeddedStore:
             if len(found) == 0:  # none is, or it has just been removed
                 raise UnknownPicture(id)
             return found
+
+    def vectors_of(self, embedding: str, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Those of pictures that are there, as they came, float32 [1, dim], by whole id."""
+        with self._catalogue.reading() as connection:
+            table = embeddings.in_use(connection, self._stored[embedding].number)
+            id_at = self._catalogue.rows_of(connection, ids)
+            rows, found = self._catalogue.vectors_at(
+                connection, table, np.array(list(id_at), np.int64)
+            )
+        return {id_at[row]: found[i : i + 1] for i, row in enumerate(rows.tolist())}
+
+    def compared(self, embedding: str, vectors: Vectors) -> Vectors:
+        """Vectors as they came, float32 [n, dim] -> as they are compared, perhaps shorter."""
+        self._current(embedding)
+        return self._indexes[embedding].vectors.prepared(vectors)
 
     def local_features(self, ids: Sequence[str]) -> dict[str, LocalFeatures]:
         """Those that are stored of these pictures, by id."""
@@ -310,6 +330,46 @@ class EmbeddedStore:
         found = self._indexes[embedding].vectors.among(query, np.array(sorted(id_at), np.int64))
         scored = zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True)
         return {id_at[row]: score for row, score in scored}
+
+    def near_pairs(
+        self, embedding: str, k: int, least: float
+    ) -> list[tuple[Record, Record, float]]:
+        """Pairs that score at least so much, where one is among the `k` nearest of the other."""
+        seen, index = self._current(embedding), self._indexes[embedding]
+        with self._catalogue.reading() as connection:
+            table = embeddings.in_use(connection, self._stored[embedding].number)
+            pairs, scores = near_pairs(
+                self._catalogue, connection, table, index.vectors, k, least, index.usual
+            )
+        records = self._records(seen, [np.unique(pairs).tolist()])
+        return [
+            (records[a], records[b], score)
+            for (a, b), score in zip(pairs.tolist(), scores.tolist(), strict=True)
+            if a in records and b in records
+        ]
+
+    def in_several_places(self) -> list[Record]:
+        """Pictures that lie at more than one place."""
+        seen = self._current()
+        with self._catalogue.reading() as connection:
+            rows = self._catalogue.rows_in_several_places(connection)
+        records = self._records(seen, [rows])
+        return [records[row] for row in rows if row in records]
+
+    def judge(self, said: Sequence[Judgement]) -> None:
+        """Keep what was said of pairs; what is said last of one counts."""
+        with self._catalogue.writing() as connection:
+            judgements.keep(connection, said)
+
+    def take_back(self, a: str, b: str) -> bool:
+        """Forget what was said of two pictures, by their whole ids; whether anything was."""
+        with self._catalogue.writing() as connection:
+            return judgements.take_back(connection, a, b)
+
+    def judgements(self) -> list[Judgement]:
+        """All that was said, in the order in which it was."""
+        with self._catalogue.reading() as connection, readable(self._catalogue.folder):
+            return list(judgements.every(connection))
 
     def learned(self) -> dict[str, bytes]:
         """What extractors have learned from the collection's pictures, by embedding."""
@@ -457,6 +517,18 @@ class EmbeddedStore:
         Until the index is of another kind, or has other options.
         """
         self._indexes[embedding].keep(tuning)
+
+    def calibration(self) -> str | None:
+        """What was kept of scores; see `keep_calibration`."""
+        seen = self._current()
+        if seen.calibration is None:
+            seen.calibration = (self._catalogue.about().get(_CALIBRATION),)
+        return seen.calibration[0]
+
+    def keep_calibration(self, text: str) -> None:
+        """Keep what scores were found to mean, for every process, in place of what was kept."""
+        with self._catalogue.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_CALIBRATION, text))
 
     def check(self) -> list[Finding]:
         """Whether what is stored is sound, and found again."""

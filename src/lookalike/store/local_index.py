@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +63,10 @@ class LocalIndex:
         """The same by mutual matches with every picture, in time linear in their number."""
         if len(features.descriptors) == 0:
             return [], []
-        wanted = None if allowed is None else set(allowed.tolist())
-        stored = (
-            (row, each.descriptors)
-            for block in self._blocks(0)
-            for _, row, each in block
-            if wanted is None or row in wanted
-        )
-        matched = exhaustive.votes(features.descriptors, stored)
-        best = ((votes, -row) for row, votes in matched if votes > 0)
-        top = heapq.nlargest(count, best) if count is not None else sorted(best, reverse=True)
-        return [-row for _, row in top], [votes for votes, _ in top]
+        blocks = (_allowed(block, allowed) for block in self._blocks(0))
+        most = count or np.iinfo(np.int64).max
+        rows, matches = exhaustive.votes(features.descriptors, blocks, most)
+        return rows.tolist(), matches.tolist()
 
     def settle(self) -> None:
         """Take in what there is, and save it, if there is much that has not been saved."""
@@ -198,6 +190,16 @@ class LocalIndex:
     def _owner(self) -> str:
         """Whose files they are: of which collection, and which kind of features."""
         return f"{self._catalogue.about()['uuid']}-{self._fingerprint[:12]}"
+
+
+def _allowed(
+    block: Sequence[tuple[int, int, LocalFeatures]], allowed: Rows | None
+) -> tuple[Rows, list[npt.NDArray[np.generic]]]:
+    """Rows and their descriptors, those of a block that a filter allows."""
+    rows = np.array([row for _, row, _ in block], np.int64)
+    passed = np.ones(len(rows), np.bool_) if allowed is None else np.isin(rows, allowed)
+    descriptors = [features.descriptors for _, _, features in block]
+    return rows[passed], [descriptors[place] for place in np.flatnonzero(passed).tolist()]
 
 
 class _Saved:

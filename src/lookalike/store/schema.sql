@@ -56,3 +56,13 @@ CREATE TABLE local_features (
     row      INTEGER NOT NULL UNIQUE,
     features BLOB NOT NULL
 ) STRICT;
+
+-- What people have said of pairs, by content, so that it holds for pictures that come back.
+CREATE TABLE judgements (
+    a      BLOB NOT NULL,     -- sha256, the lower one of the two
+    b      BLOB NOT NULL,
+    same   INTEGER NOT NULL,  -- whether they are to count as the same picture
+    judged REAL NOT NULL,
+    judge  TEXT NOT NULL,     -- who said so
+    PRIMARY KEY (a, b)
+) STRICT, WITHOUT ROWID;

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..quantities import written_bytes
 from ..terminal import note, print_json, print_line, print_row, visible
-from .evaluation import NAMES
+from .evaluation import NAMES, between, counted, number, value
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..comparison import RecipeComparison, RecipeResult
-    from ..evaluate.harness import Measure
 
 
 def show_comparison(comparison: RecipeComparison, *, as_json: bool) -> None:
@@ -49,12 +51,11 @@ def headings(comparison: RecipeComparison) -> list[str]:
 
 def cells(comparison: RecipeComparison, result: RecipeResult) -> list[str]:
     """A row."""
-    cost, quality = result.cost, result.quality
-    digits = digits_of(comparison.measure)
+    cost, measure = result.cost, comparison.measure
     return [
         result.name,
-        number(quality.value, digits),
-        between(quality, digits),
+        value(measure, result.quality),
+        between(measure, result.quality),
         number(result.measures[comparison.second_measure].value, 3),
         number(result.pictures_per_second, 1),
         number(cost.rate, 1),
@@ -71,7 +72,7 @@ def footnotes(comparison: RecipeComparison) -> list[str]:
     return [
         comparison.verdict.sentence,
         *comparison.verdict.reasons,
-        how_tested(comparison),
+        *([how_tested(comparison)] if len(comparison.results) > 1 else []),
         *missing,
     ]
 
@@ -80,31 +81,78 @@ def _show_frame(comparison: RecipeComparison) -> None:
     """Print it in a frame, for a terminal."""
     from rich.console import Console, Group
     from rich.panel import Panel
+    from rich.text import Text
+
+    console = Console()
+    columns, room = _columns(comparison), console.width - _FRAME
+    taken = [result.name == comparison.verdict.take for result in comparison.results]
+    parts = [range(len(columns))] if _width(map(_widest, columns)) <= room else _IN_TWO
+    tables = [_table([columns[place] for place in part], taken, room) for part in parts if taken]
+    first, *others = footnotes(comparison)
+    title = Text(visible(f"{comparison.folder}, {asked(comparison)}"), style="bold")
+    figures = [each for table in tables for each in (table, Text())]
+    said = [Text(visible(first), style="bold"), *(Text(visible(each)) for each in others)]
+    console.print(Panel(Group(*figures, *said), title=title, expand=False))
+
+
+_GAP, _FRAME = 2, 4
+_IN_TWO = ((0, 1, 2, 3, 9), (0, 4, 5, 6, 7, 8))
+"""Where a terminal is narrow: the columns of quality above those of what it costs."""
+_STYLES = {"recipe": "cyan", "95% of the time": "dim"}
+_LEFT = ("recipe", "beside the best")
+_SHORTEST = 8
+"""Letters of a recipe's name in a line, at least."""
+
+
+def _columns(comparison: RecipeComparison) -> list[list[str]]:
+    """Each with its heading."""
+    rows = (cells(comparison, result) for result in comparison.results)
+    table = (headings(comparison), *([visible(cell) for cell in row] for row in rows))
+    return [list(column) for column in zip(*table, strict=True)]
+
+
+def _table(columns: Sequence[Sequence[str]], taken: Sequence[bool], room: int) -> Table:
+    """Figures are never cut short: headings are broken into lines, then names. `room`: letters."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for place, heading in enumerate(headings(comparison)):
-        right = 0 < place < len(headings(comparison)) - 1
-        style = {0: "cyan", 1: "bold", 2: "dim"}.get(place, "")
+    widths = [*map(_widest, columns)]
+    if _width(widths) > room:
+        widths = [max(map(len, (*below, *heading.split()))) for heading, *below in columns]
+        widths[0] = max(min(widths[0], room - _width((0, *widths[1:]))), _SHORTEST)
+    for (heading, *_), width in zip(columns, widths, strict=True):
         table.add_column(
-            heading, style=style, justify="right" if right else "left", no_wrap=place != 0
+            heading,
+            style=_STYLES.get(heading, ""),
+            justify="left" if heading in _LEFT else "right",
+            overflow="fold",
+            width=width,
         )
-    for result in comparison.results:
-        style = "bold green" if result.name == comparison.verdict.take else ""
-        row = [Text(visible(cell)) for cell in cells(comparison, result)]
-        row[0].stylize(style)
-        table.add_row(*row)
-    first, *others = footnotes(comparison)
-    parts = [Text(), Text(visible(first), style="bold"), *(Text(visible(each)) for each in others)]
-    title = Text(visible(f"{comparison.folder}, {asked(comparison)}"), style="bold")
-    Console().print(Panel(Group(table, *parts), title=title, expand=False))
+    for is_taken, *row in zip(taken, *(each[1:] for each in columns), strict=True):
+        first, second, *others = map(Text, row)
+        second.stylize("bold")
+        first.stylize("bold green" if is_taken else "")
+        table.add_row(first, second, *others)
+    return table
+
+
+def _widest(column: Sequence[str]) -> int:
+    return max(map(len, column))
+
+
+def _width(columns: Iterable[int]) -> int:
+    """Of columns side by side."""
+    return sum(each + _GAP for each in columns) - _GAP
 
 
 def asked(comparison: RecipeComparison) -> str:
     """How much was looked at."""
     queries = len(comparison.results[0].queries) if comparison.results else 0
-    return f"{comparison.pictures:,} pictures, {queries:,} queries of {comparison.layout}"
+    return (
+        f"{counted(comparison.pictures, 'picture', 'pictures')}, "
+        f"{counted(queries, 'query', 'queries')} of {comparison.layout}"
+    )
 
 
 def how_tested(comparison: RecipeComparison) -> str:
@@ -135,22 +183,6 @@ def beside_the_best(comparison: RecipeComparison, name: str) -> str:
     return f"{word}, {against.difference:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def between(measure: Measure, digits: int) -> str:
-    """Its interval."""
-    low, high = measure.interval
-    return f"{number(low, digits)} to {number(high, digits)}"
-
-
-def number(value: float, digits: int) -> str:
-    """With thousands, or a dash where there is none."""
-    return "\N{EN DASH}" if math.isnan(value) else f"{value:,.{digits}f}"
-
-
 def size(value: float) -> str:
     """Bytes, in the largest unit of which there is one."""
     return written_bytes(round(value))
-
-
-def digits_of(measure: str) -> int:
-    """Behind the point."""
-    return 2 if measure == "n_s" else 3

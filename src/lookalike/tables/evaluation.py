@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ NAMES = {
     "ndcg@10": "nDCG@10",
     "mrr": "MRR",
     "micro_ap": "micro-AP",
-    "recall_at_p90": "recall at precision 0.9",
+    "recall_at_p90": "R@P90",
     "n_s": "N-S, of 4",
     "mp@1": "mP@1",
     "mp@5": "mP@5",
     "mp@10": "mP@10",
 }
 """What papers call a measure, where that is not its own name."""
+_WHEN = "95% of the time"
+_NONE = "\N{EN DASH}"
 _GROUPS = 5
 """How many of the worst are shown."""
 
@@ -44,7 +47,7 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
 def rows(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Names, and what is to be said of each."""
     measured = [
-        (_named(judgement, name), f"{_value(name, measure)} {_between(name, measure)}")
+        (_named(judgement, name), f"{value(name, measure)} ({_WHEN}: {between(name, measure)})")
         for judgement in evaluation.judgements
         for name, measure in judgement.measures.items()
     ]
@@ -61,13 +64,13 @@ def _show_frame(evaluation: Evaluation) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("measure", style="cyan", no_wrap=True)
     table.add_column("value", justify="right", style="bold")
-    table.add_column("95% of the time", justify="right", style="dim")
+    table.add_column(_WHEN, justify="right", style="dim")
     table.add_column("queries", justify="right", style="dim")
     for judgement in evaluation.judgements:
         for name, measure in judgement.measures.items():
             counted = f"{measure.queries:,}"
-            value, between = _value(name, measure), _between(name, measure)
-            table.add_row(_named(judgement, name), value, between, counted)
+            figures = (value(name, measure), between(name, measure), counted)
+            table.add_row(_named(judgement, name), *figures)
     about = Table(box=None, pad_edge=False, show_header=False)
     about.add_column(style="bold", no_wrap=True)
     about.add_column(overflow="fold")
@@ -88,8 +91,8 @@ def _asked(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("recipe", evaluation.recipe),
         (
             "asked",
-            f"{len(evaluation.rankings):,} queries of {truth.layout}, "
-            f"{evaluation.pictures:,} pictures, {depth}",
+            f"{counted(len(evaluation.asked), 'query', 'queries')} of {truth.layout}, "
+            f"{counted(evaluation.pictures, 'picture', 'pictures')}, {depth}",
         ),
     ]
 
@@ -99,13 +102,27 @@ def _named(judgement: Judgement, name: str) -> str:
     return named if judgement.setup == "all" else f"{judgement.setup} {named}"
 
 
-def _value(name: str, measure: Measure) -> str:
-    return f"{measure.value:.{_digits(name)}f}"
+def value(name: str, measure: Measure) -> str:
+    """Of the measure of this name."""
+    return number(measure.value, _digits(name))
 
 
-def _between(name: str, measure: Measure) -> str:
+def between(name: str, measure: Measure) -> str:
+    """Its interval, which a single query has not."""
     low, high = measure.interval
-    return f"{low:.{_digits(name)}f} to {high:.{_digits(name)}f}"
+    if math.isnan(low):
+        return _NONE
+    return f"{number(low, _digits(name))} to {number(high, _digits(name))}"
+
+
+def number(value: float, digits: int) -> str:
+    """With thousands, or a dash where there is none."""
+    return _NONE if math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """`1 query`, `2 queries`."""
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def _digits(name: str) -> int:
@@ -114,19 +131,23 @@ def _digits(name: str) -> int:
 
 def _worst(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Of several groups, those that are answered worst."""
-    groups = evaluation.judgements[-1].groups
-    if len(groups) < 2:
+    groups = evaluation.judgements[-1].groups.items()
+    known = [(mean.value, name) for name, mean in groups if not math.isnan(mean.value)]
+    if len(known) < 2:
         return []
-    ordered = sorted(groups.items(), key=lambda item: item[1].value)[:_GROUPS]
-    named = ", ".join(f"{name or 'no group'} {mean.value:.3f}" for name, mean in ordered)
-    return [("worst", f"{named}, of {len(groups):,}")]
+    worst = sorted(known)[:_GROUPS]
+    named = ", ".join(f"{name or 'no group'} {number(value, 3)}" for value, name in worst)
+    return [("worst", f"{named}, of {len(known):,}")]
 
 
 def _cost(evaluation: Evaluation) -> list[tuple[str, str]]:
     cost = evaluation.cost
-    middle, most, nearly_all = (1e3 * each for each in (cost.p50, cost.p95, cost.p99))
+    middle, most, nearly_all = (number(1e3 * each, 1) for each in (cost.p50, cost.p95, cost.p99))
     return [
-        ("a search", f"p50 {middle:.1f} ms, p95 {most:.1f} ms, p99 {nearly_all:.1f} ms"),
+        (
+            "a search",
+            f"p50 {middle} ms, p95 {most} ms, p99 {nearly_all} ms",
+        ),
         ("many", f"{cost.rate:,.0f} queries a second"),
         ("on disk", f"{cost.bytes_a_picture:,.0f} bytes a picture"),
         ("in memory", f"{written_bytes(cost.peak_memory)} at most"),

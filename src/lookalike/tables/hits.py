@@ -37,6 +37,9 @@ def _table_of_hits(answer: Answer) -> None:
     names = list(dict.fromkeys(name for hit in answer.hits for name in hit.scores))
     for name in names:
         table.add_column(name, justify="right")
+    measured = any(hit.probability is not None for hit in answer.hits)
+    if measured:
+        table.add_column("copy?", justify="right")
     told = any(hit.kinship for hit in answer.hits)
     if told:
         table.add_column("", style="green", no_wrap=True)
@@ -47,8 +50,9 @@ def _table_of_hits(answer: Answer) -> None:
         if hit.alike:
             path += f"  (and {len(hit.alike)} nearly identical)"
         scores = [_number(hit.scores.get(name)) for name in names]
-        kinship = [hit.kinship or ""] if told else []
-        table.add_row(str(number), f"{hit.score:.3f}", *scores, *kinship, Text(label), Text(path))
+        cells = [*scores, *([_percent(hit.probability)] if measured else [])]
+        cells += [hit.kinship or ""] if told else []
+        table.add_row(str(number), f"{hit.score:.3f}", *cells, Text(label), Text(path))
     console = Console()
     query = Text(visible(_query_name(answer)), style="bold underline")
     console.print(query, overflow="fold")
@@ -61,6 +65,13 @@ def _number(score: float | None) -> str:
     if score is None:
         return "-"
     return f"{score:.3f}".rstrip("0").rstrip(".")
+
+
+def _percent(probability: float | None) -> str:
+    """Never more certain than it is."""
+    if probability is None:
+        return "-"
+    return "<1%" if probability < 0.01 else ">99%" if probability > 0.99 else f"{probability:.0%}"
 
 
 def _query_name(answer: Answer) -> str:

@@ -36,7 +36,25 @@ def show_stats(stats: dict[str, Any], *, as_json: bool) -> None:
         on_disk = f", {each['bytes_per_vector']:,.0f} bytes a vector on disk" if size else ""
         rows.append((f"{name} memory", memory + on_disk))
         rows.append((f"{name} recall", _measured(each["tuning"])))
+    rows += _calibrated(stats["calibration"])
     print_pairs(rows)
+
+
+def _calibrated(calibration: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """From which score on a hit passes for a copy, and how sure that is."""
+    if calibration is None:
+        return [("copies", "not calibrated: `lookalike calibrate` does")]
+    rows = []
+    for name, each in calibration["scorers"].items():
+        sign = ">=" if each["higher_is_better"] else "<="
+        rows.append(
+            (
+                f"{name} copies",
+                f"{sign} {each['threshold']:.4g}: {each['recall']:.1%} found, false positives "
+                f"{each['false_positives']:.2%} (at most {each['bounds'][1]:.2%})",
+            )
+        )
+    return rows
 
 
 def _measured(tuning: dict[str, Any] | None) -> str:

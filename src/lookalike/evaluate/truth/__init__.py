@@ -31,7 +31,7 @@ from ...types import Box
 from . import named, oxford, tables
 from .names import Names
 from .problems import Source
-from .reading import Reading, folder_of_queries
+from .reading import Reading, folder_of_queries, is_picture
 from .resolving import against
 from .values import Layout, Protocol, Resolved, ResolvedQuery, Setup, Truth, TruthQuery
 
@@ -107,7 +107,8 @@ def _layout(path: Path, said: str | None) -> Layout:
                 path,
                 [
                     f"it has none of the layouts {', '.join(_READERS)}: a table begins with a "
-                    "heading such as query,relevant, and pictures lie in a folder for each class"
+                    "heading such as query,relevant with commas between, and pictures lie in a "
+                    "folder for each class"
                 ],
             )
         return found
@@ -158,4 +159,5 @@ def _with_place(reading: Reading, truth: Truth, names: Names, query: TruthQuery)
 def _file(roots: tuple[Path, ...], name: str) -> str | None:
     """The place of a picture below one of the roots, if there is one."""
     paths = (root / f"{name}{ending}" for root in roots for ending in _ENDINGS)
-    return next((place_name(path) for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
+    places = (place_name(path) for path in paths if os.path.isfile(path))  # noqa: PTH113
+    return next(filter(is_picture, places), None)

@@ -42,11 +42,10 @@ class Reading:
 def pictures_below(folder: Path) -> list[str]:
     """The places of all pictures in a folder and below, in the order of their names.
 
-    By the endings of their names, or by their first bytes: a picture that cannot be decoded is
-    one, a `README` is none. Links to folders are not followed.
+    See `is_picture`. Links to folders are not followed.
     """
     found = (item.place.path for item in sources.find(folder))
-    return [place for place in found if _is_picture(place)]
+    return [place for place in found if is_picture(place)]
 
 
 def folder_of_queries(reading: Reading) -> list[str]:
@@ -60,7 +59,11 @@ def folder_of_queries(reading: Reading) -> list[str]:
     return pictures_below(reading.queries)
 
 
-def _is_picture(place: str) -> bool:
+def is_picture(place: str) -> bool:
+    """Whether a file is one, by the ending of its name or by its first bytes.
+
+    So one that cannot be decoded is, and neither a `README` nor an archive is.
+    """
     if sources.looks_like_a_picture(place):
         return True
     try:

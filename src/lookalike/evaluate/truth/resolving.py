@@ -108,7 +108,7 @@ class _Resolving:
         if not found and self._untold(query.picture):
             self.problems.add(
                 self._source(query.picture),
-                f"`{query.picture}` is neither a file nor a picture of the collection: name the "
+                f"`{query.picture}` is neither a picture file nor one of the collection: name the "
                 "folder of the queries",
             )
         return (found[0].place, found[0].id) if len(found) == 1 else None

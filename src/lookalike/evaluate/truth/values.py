@@ -40,6 +40,11 @@ class Protocol:
     """Whether `map` is of `metrics.trapezoid_average_precision`."""
     setups: tuple[Setup, ...] = ("all",)
 
+    @property
+    def decisive(self) -> Setup:
+        """The setup by which systems are compared: medium, where there are several."""
+        return "medium" if "medium" in self.setups else self.setups[0]
+
 
 PROTOCOLS: Mapping[Layout, Protocol] = {
     "class-folders": Protocol(("map",)),
