@@ -20,8 +20,10 @@ REAL_PATH := import os; print(os.path.realpath(os.path.expanduser(os.environ["IM
 READY   := .venv/ready
 DEV     := .venv/ready-dev
 TORCH   := .venv/ready-torch
+BUILT   := src/lookalike/serve/page
+MODULES := page/node_modules/.package-lock.json
 
-.PHONY: run test lint types unit test-torch test-slow test-browser bench bench-compare clean
+.PHONY: run test lint types unit test-torch test-slow test-browser page page-check bench bench-compare clean
 
 # One collection for each folder, whichever way its path is written, and of the same name.
 run: $(READY)
@@ -62,6 +64,17 @@ test-slow: $(DEV)
 test-browser: $(DEV)
 	$(VENV)/pytest tests/slow/test_browser.py -o addopts='-q --strict-markers' -r R --reruns $(RERUNS)
 
+# The page out of page/, which takes Node 20.19 or newer and npm. What is built is committed, so nobody
+# who installs needs them. See docs/page.md.
+page: $(MODULES)
+	cd page && npm run --silent build
+
+# Types, lint, and whether what is committed is what is built.
+page-check: $(MODULES)
+	cd page && npm run --silent check
+	cd page && npm run --silent build -- --outDir ../.page-check --logLevel warn
+	diff -r .page-check $(BUILT) || { echo 'the built page is not that of page/: make page, and commit it' >&2; exit 1; }
+
 # The tables of the README; each prints its own.
 bench: $(DEV)
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --group bench
@@ -72,7 +85,7 @@ bench-compare: $(READY)
 	$(VENV)/python benchmarks/compare.py
 
 clean:
-	rm -rf .venv .collections
+	rm -rf .venv .collections .page-check page/node_modules
 
 $(READY): pyproject.toml
 	@echo 'setting up .venv, which takes about a minute'
@@ -87,4 +100,8 @@ $(DEV): $(READY)
 
 $(TORCH): $(DEV)
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[torch,export]'
+	@touch $@
+
+$(MODULES): page/package.json page/package-lock.json
+	cd page && npm ci --silent --no-audit --no-fund
 	@touch $@

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar,
 
 import numpy as np
 
-from . import ingest, picture, sources, subjects
+from . import filters, ingest, picture, sources, subjects
 from . import recipe as recipes
 from .answering import Answering, described_files
 from .calibration import Calibration
@@ -37,6 +37,7 @@ from .places import place_of
 from .queries import Asking, Described, Question, described, text_encoder, upload
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
+from .store.facets import Facets
 from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
 
@@ -480,6 +481,18 @@ class Collection:
             **self.store.stats(),
             "calibration": found.to_json() if (found := self.calibration) else None,
         }
+
+    def facets(self, where: str | None = None, *, most_labels: int = 200) -> Facets:
+        """How many of the pictures that pass a filter have each label, format and size."""
+        return self.store.facets(None if where is None else filters.parse(where), most_labels)
+
+    @_under_the_current_recipe
+    def sample(self, limit: int) -> tuple[list[Record], Vectors]:
+        """At most `limit` records, evenly spread over all, and the vectors of the first embedding.
+
+        Those are float32 [n, dim], as the extractor made them.
+        """
+        return self.store.sample(self._first, limit)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -32,11 +32,20 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+AXE = Path(__file__).parents[2] / "page" / "node_modules" / "axe-core" / "axe.min.js"
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 CALTECH = Path(__file__).parents[3] / "shared" / "data" / "caltech60"
 SAMPLES = Path(skimage.__file__).parent / "data"
 PICTURES = CALTECH if CALTECH.is_dir() else SAMPLES
 QUERY = CALTECH / "starfish" / "image_0002.jpg" if CALTECH.is_dir() else SAMPLES / "chelsea.png"
 LABEL = QUERY.parent.name
+
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
 
 Shoot = Callable[[Page, str], None]
 
@@ -51,12 +60,15 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     with (
         lookalike.open(folder / "full") as full,
         lookalike.open(folder / "flat") as flat,
+        lookalike.open(folder / "growing") as growing,
         lookalike.open(folder / "empty") as empty,
     ):
         full.add(PICTURES)
         flat.add(*SAMPLES.glob("*.png"))
         servers = [
-            Server({PICTURES.name: full, "flat": flat, "another": empty}, port=0),
+            Server(
+                {PICTURES.name: full, "flat": flat, "growing": growing, "another": empty}, port=0
+            ),
             Server({"empty": empty}, port=0),
         ]
         threads = [threading.Thread(target=server.answer) for server in servers]
@@ -85,12 +97,8 @@ def page(
         "desktop": {"viewport": {"width": 1280, "height": 800}},
         "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
         "still": {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"},
-        "phone": {
-            "viewport": {"width": 390, "height": 844},
-            "device_scale_factor": 2,
-            "is_mobile": True,
-            "has_touch": True,
-        },
+        "phone": PHONE,
+        "small": {**PHONE, "viewport": {"width": 360, "height": 640}},
     }[request.param]
     context = browser.new_context(**settings)  # type: ignore[arg-type]
     page = context.new_page()
@@ -119,7 +127,7 @@ def shoot(tmp_path_factory: pytest.TempPathFactory) -> Shoot:
 
 
 def tiles(page: Page) -> Locator:
-    return page.locator("#grid .tile:not(.waiting) a")
+    return page.locator("#grid .tile:not(.waiting) a.frame")
 
 
 def choose(page: Page, *pictures: Path) -> None:
@@ -130,6 +138,40 @@ def choose(page: Page, *pictures: Path) -> None:
 def filter_by(page: Page, where: str) -> None:
     page.get_by_label("Filter").fill(where)
     page.get_by_label("Filter").press("Enter")
+
+
+def tab_to(page: Page, selector: str, most: int = 60) -> None:
+    """Press Tab until what matches has the focus."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} cannot be reached by Tab")
+
+
+def ask(page: Page, *pictures: Path) -> None:
+    """Choose pictures and wait for the hits."""
+    choose(page, *pictures)
+    expect(page.locator(".score").first).to_have_text("1.00")
+
+
+def assert_accessible(page: Page) -> None:
+    """Nothing that axe finds, nor anything wider than the window."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: make page-check installs it")
+    page.wait_for_timeout(400)  # what fades in has too little contrast until it is there
+    page.evaluate(AXE.read_text("utf-8") + ";0")
+    found = page.evaluate(
+        """async (standards) => {
+            const { violations, passes } = await axe.run(document, { runOnly: standards });
+            return [passes.length, violations.map(({ id, impact, nodes }) =>
+                `${impact}: ${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join("; ")}`)];
+        }""",
+        STANDARDS,
+    )
+    assert found[0] > 10
+    assert found[1] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def drop(page: Page, name: str, content: bytes) -> None:
@@ -263,7 +305,7 @@ def test_shows_more_when_asked(page: Page) -> None:
     expect(tiles(page).first).to_have_attribute("title", re.compile(re.escape(QUERY.name) + "$"))
     before = tiles(page).count()
     page.get_by_role("button", name="Show more").click()
-    page.wait_for_function(f"() => document.querySelectorAll('#grid .tile a').length > {before}")
+    page.wait_for_function(f"() => document.querySelectorAll('#grid a.frame').length > {before}")
     ids = [tile.get_attribute("data-id") for tile in tiles(page).all()]
     assert len(ids) == len(set(ids))
 
@@ -383,10 +425,7 @@ def test_finds_pictures_by_words_and_a_link_to_that_can_be_shared(page: Page) ->
 
 
 def test_can_be_used_by_keyboard(page: Page) -> None:
-    for _ in range(12):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.matches('#grid a')"):
-            break
+    tab_to(page, "#grid a")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("#like="))
@@ -455,3 +494,302 @@ def test_an_empty_collection_says_how_to_fill_it(
     expect(page.get_by_text("lookalike index ~/Pictures -c ")).to_be_visible()
     shoot(page, "empty")
     page.close()
+
+
+EVERY_LOOK = ["desktop", "dark", "small"]
+
+
+@pytest.mark.parametrize("page", EVERY_LOOK, indirect=True)
+def test_the_start_and_the_hits_are_accessible(page: Page) -> None:
+    assert_accessible(page)
+    choose(page, QUERY)
+    expect(page.locator(".facet").first).to_be_attached()
+    assert_accessible(page)
+
+
+@pytest.mark.parametrize("page", EVERY_LOOK, indirect=True)
+@pytest.mark.parametrize("view", ["map", "statistics", "add"])
+def test_the_other_views_are_accessible(page: Page, view: str) -> None:
+    page.evaluate("(view) => (location.hash = `view=${view}`)", view)
+    expect(page.locator(f"section.{view}")).to_be_visible()
+    expect(page.get_by_text("Drawing the map")).to_have_count(0)
+    expect(page.get_by_text("Counting")).to_have_count(0)
+    assert_accessible(page)
+
+
+def test_facets_narrow_the_hits_and_a_link_to_that_can_be_shared(page: Page) -> None:
+    tiles(page).first.click()
+    facet = page.get_by_role("group", name="Labels")
+    show_all = facet.get_by_role("button", name="Show all")
+    expect(facet).to_be_visible()
+    if show_all.count():
+        show_all.click()
+    facet.get_by_role("checkbox", name=re.compile(rf"^{LABEL} ")).check()
+    expect(page).to_have_url(re.compile(f"label={LABEL}"))
+    page.reload()
+    expect(facet.get_by_role("checkbox", name=re.compile(rf"^{LABEL} "))).to_be_checked()
+    expect(tiles(page).first).to_be_visible()
+    titles = [tile.get_attribute("title") or "" for tile in tiles(page).all()]
+    assert titles
+    assert all(f"/{LABEL}/" in title for title in titles)
+
+
+def test_comparators_look_again_in_the_order_in_which_they_were_chosen(page: Page) -> None:
+    ask(page, QUERY)
+    for name in ("histogram", "phash"):
+        page.get_by_role("checkbox", name=name).check()
+        expect(page.locator(".compared").first).to_contain_text(name)
+    page.get_by_role("button", name="phash earlier").click()
+    expect(page.get_by_role("button", name="histogram earlier")).to_be_visible()
+    page.get_by_label("Ordered by").select_option("fused")
+    expect(page.locator(".compared").first).to_contain_text("phash")
+    page.get_by_role("checkbox", name="histogram").uncheck()
+    expect(page.locator(".compared").first).not_to_contain_text("histogram")
+
+
+def test_nearly_identical_hits_are_shown_as_one_when_asked(page: Page) -> None:
+    tiles(page).first.click()
+    switch = page.get_by_role("switch", name="Nearly identical hits as one")
+    with page.expect_request("**/similar?*collapse=true*"):
+        switch.check()
+    expect(page).to_have_url(re.compile("collapse=1"))
+    page.reload()
+    expect(switch).to_be_checked()
+
+
+def test_not_like_this_is_asked_for_and_taken_back(page: Page) -> None:
+    tiles(page).first.click()
+    expect(page.locator("#status")).to_contain_text("best ")
+    unlike = tiles(page).nth(1).get_attribute("data-id") or ""
+    page.locator("#grid .tile").nth(1).get_by_role("button", name="Not like").click()
+    expect(page).to_have_url(re.compile(f"unlike={unlike}"))
+    assert tiles(page).first.get_attribute("data-id") != unlike
+    page.reload()
+    page.get_by_role("button", name="Allow pictures like this again").click()
+    expect(page).not_to_have_url(re.compile("unlike"))
+
+
+def test_a_part_of_the_query_is_searched_with_by_dragging_a_box(page: Page) -> None:
+    ask(page, QUERY)
+    page.get_by_role("button", name="Part").click()
+    stage = page.locator(".crop-stage img")
+    expect(stage).to_be_visible()
+    place = stage.bounding_box()
+    assert place is not None
+    left, top, width, height = (place[key] for key in ("x", "y", "width", "height"))
+    page.mouse.move(left + width * 0.25, top + height * 0.25)
+    page.mouse.down()
+    page.mouse.move(left + width * 0.75, top + height * 0.5, steps=4)
+    page.mouse.up()
+    with Image.open(QUERY) as image:
+        wide, high = image.size
+    assert float(page.get_by_label("Width").input_value()) == pytest.approx(wide / 2, abs=3)
+    assert float(page.get_by_label("Top").input_value()) == pytest.approx(high / 4, abs=3)
+    page.get_by_role("button", name="Search this part").click()
+    expect(page.locator("#query")).to_contain_text("A part of it")
+
+
+def test_a_part_of_a_stored_picture_is_given_by_numbers_and_kept_in_the_address(page: Page) -> None:
+    tiles(page).first.click()
+    expect(page.locator("#status")).to_contain_text("best ")
+    page.locator("#part").focus()
+    page.keyboard.press("Enter")
+    for field, value in (("Left", "10"), ("Top", "20"), ("Width", "90"), ("Height", "80")):
+        page.get_by_label(field).fill(value)
+    page.get_by_label("Height").press("Enter")
+    expect(page).to_have_url(re.compile("crop=10%2C20%2C90%2C80"))
+    own = re.search("like=([0-9a-f]+)", page.url)
+    assert own is not None
+    expect(page.locator(f"#grid [data-id='{own[1]}']")).to_have_count(0)
+    page.get_by_role("button", name="Part").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.locator("#query")).to_contain_text("A part of it")
+    page.get_by_role("button", name="Part").click()
+    assert_accessible(page)
+    page.get_by_role("button", name="Whole picture").click()
+    expect(page).not_to_have_url(re.compile("crop"))
+
+
+@pytest.mark.parametrize("page", ["desktop", "small", "still"], indirect=True)
+def test_the_query_is_compared_with_a_hit_side_by_side(
+    page: Page, shoot: Shoot, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with Image.open(QUERY) as image:
+        whole = image.convert("RGB")
+    wide, high = whole.size
+    part = whole.crop((wide // 8, high // 8, wide, high)).rotate(
+        8, resample=Image.Resampling.BICUBIC
+    )
+    part.save(tmp_path / "part.png")
+    choose(page, tmp_path / "part.png")
+    expect(page.locator("#status")).to_contain_text("best ")
+    page.get_by_role("button", name="Side by side with").first.click()
+    expect(page.locator("#beside")).to_contain_text("the frame shows where the query lies")
+    expect(page.locator("svg .region")).to_be_attached()
+    assert page.locator("svg .line").count() > 10
+    shoot(page, f"side-by-side-{request.node.callspec.params['page']}")
+    assert_accessible(page)
+    page.get_by_label("Slider").check()
+    slider = page.get_by_label("How much of the query is shown")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".overlay-first")).to_have_css("clip-path", "inset(0px 100% 0px 0px)")
+    assert "matrix3d" in (page.locator(".warped").get_attribute("style") or "")
+    assert_accessible(page)
+    page.get_by_label("Flicker").check()
+    is_still = page.evaluate("matchMedia('(prefers-reduced-motion: reduce)').matches")
+    expect(page.get_by_role("button", name="Play" if is_still else "Pause")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#query-title")).to_have_text("part.png")
+
+
+def test_a_link_to_two_pictures_side_by_side_can_be_shared(page: Page) -> None:
+    tiles(page).first.click()
+    expect(page.locator("#status")).to_contain_text("best ")
+    page.get_by_role("button", name="Side by side with").first.click()
+    expect(page.locator("#beside")).to_be_visible()
+    page.reload()
+    expect(page.locator("#beside svg image")).to_have_count(2)
+    page.get_by_role("link", name="Back to the hits").click()
+    expect(page.locator("#query")).to_be_visible()
+
+
+def test_the_map_is_walked_by_keyboard_and_leads_to_a_search(page: Page, shoot: Shoot) -> None:
+    page.get_by_role("link", name="Map").click()
+    chart = page.get_by_role("application", name="Map of")
+    expect(chart).to_be_visible()
+    shoot(page, "map")
+    chart.focus()
+    for key in ("ArrowRight", "+", "+", "ArrowDown", "+"):
+        page.keyboard.press(key)
+    expect(page.locator(".chart-card img")).to_be_visible()
+    expect(page.locator(".chart [role=status], .map .unseen-status")).not_to_be_empty()
+    shoot(page, "map-zoomed")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("#like="))
+    expect(tiles(page).first).to_be_visible()
+
+
+def test_a_point_of_the_map_is_opened_by_a_click_and_not_by_a_drag(page: Page) -> None:
+    page.get_by_role("link", name="Map").click()
+    chart = page.get_by_role("application", name="Map of")
+    place = chart.bounding_box()
+    assert place is not None
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    expect(page).to_have_url(re.compile("view=map"))
+    card = page.locator(".chart-card")
+    for step in range(200):  # along lines across the map, until there is a picture
+        page.mouse.move(x - 200 + 20 * (step % 20), y - 100 + 20 * (step // 20))
+        if card.count():
+            break
+    page.mouse.down()
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("#like="))
+
+
+def test_the_statistics_agree_with_the_collection(page: Page, shoot: Shoot) -> None:
+    count = page.locator(".count").text_content() or ""
+    page.get_by_role("link", name="Statistics").click()
+    figure = page.locator(".figures div", has_text="pictures")
+    expect(figure.locator("dd")).to_have_text(count.removesuffix(" pictures"))
+    expect(page.locator(".bars .bar-value").first).not_to_be_empty()
+    shoot(page, "statistics")
+
+
+def test_pictures_are_added_with_progress_and_found_at_once(
+    page: Page, shoot: Shoot, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    page.evaluate("() => (location.hash = 'view=add&in=growing')")
+    files = [*sorted(QUERY.parent.glob("*.*g"))[:5], tmp_path / "broken.png"]
+    page.set_input_files("#add-files", files)
+    page.get_by_label("Label for all of them").fill("mine")
+    shoot(page, "add")
+    page.get_by_role("button", name="Add 6 pictures").click()
+    expect(page.get_by_role("heading", name="Done")).to_be_visible()
+    expect(page.locator(".progress [role=status]")).to_have_text("6 of 6")
+    page.get_by_text("What was refused, and why").click()
+    expect(page.locator(".refusals")).to_contain_text("broken.png")
+    assert_accessible(page)
+    expect(page.locator(".count")).to_have_text("5 pictures")
+    page.get_by_role("link", name="See the collection").click()
+    expect(tiles(page)).to_have_count(5)
+    page.get_by_role("link", name="Add").click()
+    page.set_input_files("#add-files", files[:2])
+    page.get_by_role("button", name="Add 2 pictures").click()
+    expect(page.locator(".scores div", has_text="there already").locator("dd")).to_have_text("2")
+
+
+def test_a_folder_is_added_with_its_name_as_label(page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "holiday" / "beach"
+    folder.mkdir(parents=True)
+    Image.effect_noise((64, 48), 90).save(folder / "sand.png")
+    (folder / "notes.txt").write_text("no picture")
+    page.evaluate("() => (location.hash = 'view=add&in=growing')")
+    page.set_input_files("#add-folder", tmp_path / "holiday")
+    expect(page.get_by_role("switch", name="Label each by its folder (beach)")).to_be_checked()
+    page.get_by_role("button", name="Add 1 picture").click()
+    expect(page.get_by_role("heading", name="Done")).to_be_visible()
+    page.get_by_role("link", name="See the collection").click()
+    expect(page.locator("#grid .tile", has_text="beach").first).to_be_visible()
+
+
+def test_every_way_is_reached_by_keyboard_from_search_to_side_by_side(page: Page) -> None:
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    tab_to(page, "#grid a")
+    page.keyboard.press("Enter")
+    expect(page.locator("#query-title")).to_be_focused()
+    tab_to(page, "[aria-label^='Side by side']", most=90)
+    expect(page.locator(".tile:focus-within .tools")).to_have_css("opacity", "1")
+    page.keyboard.press("Enter")
+    expect(page.locator("#beside-title")).to_be_focused()
+    tab_to(page, "[name=way]")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("Slider")).to_be_checked()
+    page.keyboard.press("Escape")
+    expect(page.locator("#query")).to_be_visible()
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_on_a_phone_a_photograph_can_be_taken_and_the_refinements_unfold(
+    page: Page, shoot: Shoot
+) -> None:
+    expect(page.get_by_role("button", name="Take a photo")).to_be_visible()
+    assert page.locator("#camera").get_attribute("capture") == "environment"
+    page.set_input_files("#camera", QUERY)
+    expect(page.locator(".score").first).to_have_text("1.00")
+    expect(page.get_by_role("checkbox", name="histogram")).to_be_hidden()
+    page.get_by_role("button", name="Refine").click()
+    expect(page.get_by_role("checkbox", name="histogram")).to_be_visible()
+    shoot(page, "refine-phone")
+    assert_accessible(page)
+
+
+def test_duplicates_are_shown_where_the_service_finds_them(page: Page, shoot: Shoot) -> None:
+    expect(page.get_by_role("link", name="Duplicates")).to_have_count(0)
+    ids = [tile.get_attribute("data-id") for tile in tiles(page).all()[:3]]
+    pictures = [
+        {"id": id, "path": f"/pictures/{n}.jpg", "width": 300, "height": 200, "bytes": 9_000 - n}
+        for n, id in enumerate(ids)
+    ]
+    group = {"kind": "copy", "bytes": 17_997, "others": pictures[1:]}
+    found = {"groups": [{**group, "keep": {**pictures[0], "why": "largest"}}], "bytes": 17_997}
+    page.route("**/duplicates", lambda route: route.fulfill(json=found))
+    paths = {"paths": {"/v1/collections/{name}/duplicates": {}}}
+    page.route("**/openapi.json", lambda route: route.fulfill(json=paths))
+    page.reload()
+    page.get_by_role("link", name="Duplicates").click()
+    expect(page.locator(".duplicates [role=status]")).to_contain_text("1 group")
+    expect(page.locator(".duplicates a.frame")).to_have_count(3)
+    shoot(page, "duplicates")
+    assert_accessible(page)
+    page.get_by_role("link", name="1.jpg").click()
+    expect(page.locator("#beside svg image")).to_have_count(2)

@@ -12,8 +12,9 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..collection import Collection
+from ..picture_map import Cartographer
 from ..types import Limits
-from . import answers, problems, routes
+from . import answers, overview, problems, routes
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -56,7 +57,9 @@ def create_app(
     app.state.served = routes.Served(
         collections, [root.resolve() for root in roots], (ending or threading.Event()).is_set
     )
+    app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
     app.include_router(routes.router)
+    app.include_router(overview.router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
 

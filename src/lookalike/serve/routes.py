@@ -24,7 +24,7 @@ from .problems import Refused, shutting_down, unknown_collection
 
 Problems = dict[int | str, dict[str, Any]]
 
-_PROBLEMS: Problems = {
+PROBLEMS: Problems = {
     "4XX": {
         "model": answers.Problem,
         "description": "The request cannot be answered; `detail` says why.",
@@ -74,7 +74,7 @@ _ADD_BODY = {
 }
 
 
-router = APIRouter(prefix="/v1/collections", responses=_PROBLEMS)
+router = APIRouter(prefix="/v1/collections", responses=PROBLEMS)
 """Its application keeps the `Served` in `state.served`."""
 
 
@@ -97,13 +97,14 @@ def _served(request: Request) -> Served:
 _Served = Annotated[Served, Depends(_served)]
 
 
-def _named(name: str, served: _Served) -> Collection:
+def named(name: str, served: _Served) -> Collection:
+    """The collection of this name, for routes that depend on it."""
     if name not in served.collections:
         raise unknown_collection(name)
     return served.collections[name]
 
 
-_Named = Annotated[Collection, Depends(_named)]
+_Named = Annotated[Collection, Depends(named)]
 
 
 async def _question(request: Request, collection: _Named) -> questions.Question:

@@ -46,6 +46,7 @@ from . import (
     Outcome,
     Refusal,
     embeddings,
+    facets,
     judgements,
     local_features,
 )
@@ -76,6 +77,7 @@ class _Seen:
     """What was read of one state of the catalogue; dropped whole when that changes."""
 
     def __init__(self) -> None:
+        self.state = object()
         self.records: dict[int, Record] = {}
         self.allowed: dict[Filter, Rows] = {}
         self.calibration: tuple[str | None] | None = None
@@ -466,6 +468,28 @@ class EmbeddedStore:
             self._current(name)
             described[name] = index.describe()
         return {**counts, "embeddings": described, "local_features": self._votes.describe()}
+
+    def state(self) -> object:
+        """The same object until anybody, in any process, commits."""
+        return self._current().state
+
+    def facets(self, where: Filter | None, most_labels: int) -> facets.Facets:
+        """How many pictures that pass a filter have each label, format and size."""
+        with self._catalogue.reading() as connection:
+            return facets.counted(connection, where, most_labels)
+
+    def sample(self, embedding: str, limit: int) -> tuple[list[Record], Vectors]:
+        """At most `limit` records, evenly spread, the oldest first; float32 [n, dim], theirs."""
+        seen = self._current()
+        with self._catalogue.reading() as connection:
+            table = embeddings.in_use(connection, self._stored[embedding].number)
+            every = self._catalogue.rows(connection)
+            count = min(limit, len(every))
+            chosen = every[np.arange(count) * len(every) // max(count, 1)]
+            rows, vectors = self._catalogue.vectors_at(connection, table, chosen)
+        records = self._records(seen, [rows.tolist()])
+        there = [row in records for row in rows.tolist()]
+        return [records[row] for row in rows.tolist() if row in records], vectors[there]
 
     def settle(self) -> None:
         """Bring the index into its best shape now, if it has fallen out of it."""

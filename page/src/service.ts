@@ -1,0 +1,195 @@
+// What the page asks the service. Every refusal is thrown as a Problem, in the service's own words.
+
+export interface Collection {
+  name: string;
+  pictures: number;
+  recipe: string;
+  upload_bytes: number;
+  reads_text: boolean;
+  comparators?: string[];
+  looks_again?: string[];
+}
+
+export interface Picture {
+  id: string;
+  path: string;
+  label: string | null;
+  width: number;
+  height: number;
+  thumbnail: string;
+}
+
+export interface Stored extends Picture {
+  format: string;
+  size: number;
+}
+
+export type Kinship = "copy" | "near" | "similar";
+export type Point = [number, number];
+
+export interface Hit extends Picture {
+  score: number;
+  scores?: Record<string, number | null>;
+  kinship?: Kinship | null;
+  alike?: { id: string; path: string; score: number }[];
+}
+
+export interface Evidence {
+  inliers: number;
+  matches: number;
+  mirrored: boolean;
+  region: Point[] | null;
+  points: [number, number, number, number][];
+}
+
+export interface Matched {
+  scores: Record<string, number | null>;
+  unavailable: Record<string, string>;
+  evidence: Evidence | null;
+  size_a: Point;
+  size_b: Point;
+}
+
+export interface Count {
+  value: string;
+  count: number;
+}
+
+export interface Facets {
+  labels: Count[];
+  formats: Count[];
+  sizes: { least: number; below: number | null; count: number }[];
+}
+
+export interface MapPoint {
+  id: string;
+  x: number;
+  y: number;
+  label: string | null;
+}
+
+export interface Kept {
+  name: string;
+  id: string | null;
+  outcome: "stored" | "copy" | "replaced" | "unchanged" | null;
+  problem: string | null;
+}
+
+export interface Tuning {
+  recall: number;
+  k: number;
+  sample: number;
+  measured: number;
+  median_ms: number;
+  p99_ms: number;
+}
+
+export interface EmbeddingStats {
+  index: string;
+  structure: string;
+  dim: number;
+  distance: string;
+  vectors: number;
+  cache_bytes: number;
+  memory_bytes: number;
+  tuning: Tuning | null;
+}
+
+export interface Stats {
+  path: string;
+  recipe: string;
+  pictures: number;
+  places: number;
+  failed: number;
+  labels: number;
+  formats: Record<string, number>;
+  original_bytes: number;
+  catalogue_bytes: number;
+  embeddings: Record<string, EmbeddingStats>;
+  local_features?: { pictures: number; bytes: number; words: number; index_bytes: number };
+}
+
+export interface Duplicate {
+  id: string;
+  path: string;
+  width: number;
+  height: number;
+  bytes: number;
+}
+
+export interface DuplicateGroup {
+  kind: "exact" | "copy" | "near";
+  bytes: number;
+  keep: Duplicate & { why: string };
+  others: Duplicate[];
+}
+
+export class Problem extends Error {
+  readonly kind: string;
+  constructor({ type = "about:blank", detail = "" }: { type?: string; detail?: string }) {
+    super(detail);
+    this.kind = type.split(":").pop() ?? "";
+  }
+}
+
+export const at = (name: string) => `/v1/collections/${encodeURIComponent(name)}`;
+
+export const thumbnailOf = (name: string, id: string) =>
+  `${at(name)}/pictures/${encodeURIComponent(id)}/thumbnail`;
+
+export const collections = () =>
+  ask<{ collections: Collection[] }>("/v1/collections").then((answer) => answer.collections);
+
+export const stats = (name: string) => ask<Stats>(`${at(name)}/stats`);
+
+export const picture = (name: string, id: string) =>
+  ask<Stored>(`${at(name)}/pictures/${encodeURIComponent(id)}`);
+
+export const someOf = (name: string, limit: number, signal?: AbortSignal) =>
+  ask<{ pictures: Stored[]; total: number }>(`${at(name)}/pictures?spread=true&limit=${limit}`, {
+    signal,
+  });
+
+export const facets = (name: string, where: string, signal?: AbortSignal) =>
+  ask<Facets>(`${at(name)}/facets?${new URLSearchParams(where ? { where } : {})}`, { signal });
+
+export const map = (name: string, signal?: AbortSignal) =>
+  ask<{ points: MapPoint[]; total: number }>(`${at(name)}/map`, { signal });
+
+export const duplicates = (name: string, signal?: AbortSignal) =>
+  ask<{ groups: DuplicateGroup[]; bytes: number }>(`${at(name)}/duplicates`, { signal });
+
+/** The bytes of a stored picture, as large as the service gives them. */
+export async function bytesOf(name: string, id: string, signal?: AbortSignal): Promise<Blob> {
+  const response = await fetched(`${thumbnailOf(name, id)}?side=1024`, { signal });
+  if (!response.ok) throw new Problem({ detail: "That picture is not there any more." });
+  return response.blob();
+}
+
+export const post = <Answer>(address: string, body: FormData, signal?: AbortSignal) =>
+  ask<Answer>(address, { method: "POST", body, signal });
+
+/** Whether the service has a route, as its own description says. */
+export async function hasRoute(path: string): Promise<boolean> {
+  described ??= ask<{ paths: Record<string, unknown> }>("/openapi.json");
+  return path in (await described).paths;
+}
+let described: Promise<{ paths: Record<string, unknown> }> | undefined;
+
+export async function ask<Answer>(address: string, options?: RequestInit): Promise<Answer> {
+  const response = await fetched(address, options);
+  const answer: unknown = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Problem(answer as { type?: string; detail?: string });
+  return answer as Answer;
+}
+
+async function fetched(address: string, options?: RequestInit): Promise<Response> {
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new Problem({ detail: "The service does not answer. Is it still running?" });
+  }
+}
+
+export const isAbort = (error: unknown) => error instanceof Error && error.name === "AbortError";
