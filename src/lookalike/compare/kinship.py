@@ -15,7 +15,7 @@ from .alignment import Alignment, aligned
 
 # Chosen on the edits of 60 photographs and on made bursts of them, and told for 30 others:
 # `benchmarks/kinship.py`.
-_MOST_MOVED = 0.03
+_MOST_MOVED = 0.05
 """Of a copy's blocks, but one always may: JPEG and blur displace some."""
 _SAME = 0.88
 """Of its blocks that a copy shares with the original, at the least."""
