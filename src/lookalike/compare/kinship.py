@@ -30,8 +30,8 @@ _EXPLAINED_ALONE = 0.9
 _SURE = 8
 """Inliers from which there is no doubt that the pictures share something."""
 _OF_A_SCENE = 16
-"""Inliers of two pictures of one scene, at the least: those of two such things, as of planes with one
-airline's sign, have been seen to share 9."""
+"""Inliers of two pictures of one scene, at the least: those of two such things, as of planes with
+one airline's sign, have been seen to share 9."""
 _SAME_SCENE = 0.2
 """Of its blocks that another picture of the same scene has where they belong, or beside."""
 
