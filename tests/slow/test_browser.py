@@ -783,7 +783,7 @@ def test_duplicates_are_shown_where_the_service_finds_them(page: Page, shoot: Sh
     group = {"kind": "copy", "bytes": 17_997, "others": pictures[1:]}
     found = {"groups": [{**group, "keep": {**pictures[0], "why": "largest"}}], "bytes": 17_997}
     page.route("**/duplicates", lambda route: route.fulfill(json=found))
-    paths = {"paths": {"/v1/collections/{name}/duplicates": {}}}
+    paths: dict[str, dict[str, object]] = {"paths": {"/v1/collections/{name}/duplicates": {}}}
     page.route("**/openapi.json", lambda route: route.fulfill(json=paths))
     page.reload()
     page.get_by_role("link", name="Duplicates").click()
