@@ -48,6 +48,7 @@ LAYERS: list[set[str]] = [
         "edits",
         "filters",
         "distances",
+        "plane",
         "places",
         "options",
         "quantities",

@@ -94,8 +94,8 @@ def facets(
 def map(
     request: Request,
     name: str,
-    limit: Annotated[int, Query(ge=1, le=20_000, description="Pictures, evenly spread.")] = 5000,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Pictures, evenly spread.")] = 5000,
 ) -> Mapped:
-    """The pictures on a plane, by the two directions in which their vectors differ most."""
+    """The pictures on a plane, those alike near each other; drawn once for each state."""
     cartographer: Cartographer = request.app.state.maps[name]
     return Mapped.of(cartographer.map(limit))
