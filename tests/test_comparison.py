@@ -364,6 +364,8 @@ class TestCommand:
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
+            # Under nohup it would inherit that SIGHUP is to be ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         while process.poll() is None and not any(tmp_path.glob("lookalike-*/collection")):
             time.sleep(0.01)
