@@ -366,6 +366,21 @@ class TestCharts:
             assert not any(box.covers(other) for other in boxes[:number])
             assert not any(box.left < x < box.right and box.top < y < box.bottom for x, y in spots)
 
+    def test_points_in_one_place_are_all_named_with_a_line_to_what_is_far(self) -> None:
+        spots = [Point(f"recipe-{n}", f"s{n}", 3_000, 0.5) for n in range(1, 4)]
+        drawn = scatter("all", [*spots, Point("other", "s4", 9_000, 0.9)], ("bytes", "mAP"))
+        root = ElementTree.fromstring(drawn)
+        names = {each.text for each in root.iter() if "name" in each.attrib.get("class", "")}
+        assert names == {"recipe-1", "recipe-2", "recipe-3", "other"}
+        at = [each.attrib for each in root.iter("circle") if each.attrib["class"] != "dot s4"]
+        assert len({(each["cx"], each["cy"]) for each in at}) == 1
+        largest_first = [float(each["r"]) for each in at]
+        assert largest_first == sorted(largest_first, reverse=True)
+        leaders = [each for each in root.iter() if each.attrib.get("class") == "leader"]
+        assert {(each.attrib["x1"], each.attrib["y1"]) for each in leaders} <= {
+            (at[0]["cx"], at[0]["cy"])
+        }
+
 
 def test_of_many_groups_those_are_shown_that_differ_most() -> None:
     truth = resolved([f"g{n:02}" for n in range(24)], 3)

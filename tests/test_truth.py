@@ -157,7 +157,7 @@ def test_a_class_of_one_picture_has_no_value_and_is_noted(classes: Path) -> None
     write(classes / "bee/1.png", 99)
     found = resolved(classes, classes)
     assert np.isnan(average_precision(query(found, "bee/1.png").judge([], [])))
-    assert any("nothing is relevant to them: 1" in note for note in found.notes)
+    assert any("to which nothing is relevant: 1" in note for note in found.notes)
 
 
 def test_class_folders_may_have_their_queries_in_a_folder_of_their_own(
@@ -563,7 +563,7 @@ def test_a_trec_query_without_relevant_pictures_counts_in_pooled_measures_only(
     answer = query(found, "b").judge([id_of(flat / "c.png")], [1])
     assert answer.total == 0
     assert answer.relevant.tolist() == [False]
-    assert "nothing is relevant to them: 1" in found.notes[0]
+    assert "to which nothing is relevant: 1" in found.notes[0]
 
 
 def test_wrong_judgements_are_told_with_their_lines(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ _WIDTH, _HEIGHT = 430.0, 310.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 418.0, 30.0, 266.0
 _BAR, _BETWEEN = 11.0, 10.0
 _NAMES = 128.0
+_FAR = 15.0
+"""From a point to its name: then a line leads there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,11 @@ def _point(
         element("circle", about, cx=spot[0], cy=spot[1], r=radius, class_=f"dot {point.colour}")
     ]
     if box is not None:
+        end = box.nearest(spot)
+        if math.dist(spot, end) > _FAR:
+            drawn.append(
+                element("line", x1=spot[0], y1=spot[1], x2=end[0], y2=end[1], class_="leader")
+            )
         name, kind = shortened(point.name), "name on" if inside else "name"
         drawn.append(element("text", name, x=box.left, y=box.bottom - 3, class_=kind))
     return drawn

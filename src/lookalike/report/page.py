@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..comparison import RecipeComparison
 from ..tables import comparison as told
+from ..tables.evaluation import counted
 from .explained import explained
 from .groups import groups
 from .markup import Markup, element
@@ -28,12 +29,12 @@ def page(comparison: RecipeComparison) -> str:
         _heading(comparison),
         _cards(comparison),
         _table(comparison, colours),
-        _not_run(comparison),
         tradeoffs(comparison, colours),
         precision_and_recall(comparison, colours),
         groups(comparison, colours),
         thresholds(comparison, colours),
         worst_queries(comparison),
+        _not_run(comparison),
         explained(comparison),
     ]
     policy = element("meta", http_equiv="Content-Security-Policy", content=_POLICY)
@@ -52,10 +53,11 @@ def _folder(comparison: RecipeComparison) -> str:
 
 
 def _heading(comparison: RecipeComparison) -> Markup:
-    compared = len(comparison.results)
+    missing = len(comparison.not_run)
     about = (
         f"Which recipe for {_folder(comparison)}? {told.asked(comparison)}, "
-        f"{compared} {'recipe' if compared == 1 else 'recipes'} compared"
+        f"{counted(len(comparison.results), 'recipe', 'recipes')} compared"
+        + (f", {missing} could not be run" if missing else "")
     )
     return element(
         "header",

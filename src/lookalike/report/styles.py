@@ -47,6 +47,7 @@ svg .what, svg .value { fill: var(--faint); } svg .value { font-size: 10.5px; }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg .axis { stroke: var(--faint); }
 svg .line { fill: none; stroke-width: 2.4; stroke-linejoin: round; }
 svg .front { fill: none; stroke: var(--faint); stroke-width: 1.6; stroke-dasharray: 2 4; }
+svg .leader { stroke: var(--faint); stroke-width: .8; }
 svg .mark { stroke: var(--mark); stroke-width: 1.6; stroke-dasharray: 5 4; }
 svg .marked { fill: var(--mark); }
 svg .name { font-size: 12px; fill: var(--faint); paint-order: stroke; stroke: var(--card);

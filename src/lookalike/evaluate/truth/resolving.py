@@ -91,7 +91,9 @@ class _Resolving:
         """What was odd, with what shows when all is resolved."""
         alone = sum(query.relevant <= {query.left_out} for query in queries)
         if alone:
-            self._note(f"queries without a value, as nothing is relevant to them: {alone:,}")
+            self._note(
+                f"queries to which nothing is relevant: {alone:,}; pooled measures alone count them"
+            )
         if self._second_names:
             self._note(f"second names of the same relevant picture: {self._second_names:,}")
         return self._notes.texts()
