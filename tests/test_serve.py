@@ -594,6 +594,8 @@ def test_the_page_weighs_less_than_40_kilobytes_compressed(client: httpx.Client)
     assert sum(len(gzip.compress(each.content)) for each in answers) < 40_000
     page = Path(lookalike.__file__).parent / "serve" / "page"
     assert sorted(path.name for path in page.iterdir()) == sorted(files)
+    assert_problem(client.get("/../app.py"), 404)
+    assert_problem(client.get("/%2e%2e/app.py"), 404)
 
 
 def test_hostile_pictures_never_break_the_service(client: httpx.Client) -> None:
