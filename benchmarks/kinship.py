@@ -3,9 +3,9 @@
     PYTHONPATH=src:tests python benchmarks/kinship.py [--data DIR] [--json FILE]
 
 Copies: every edit of `lookalike make-copies`, of one photograph of each class. Bursts: made of the
-same ones by `tests/near_pairs.py`. Class: pairs of five photographs of the class, whose truth nobody
-has told. The thresholds were chosen on the first five photographs of every class; `chosen` is half of
-these. `told` are the next five of the other classes, which were not looked at before.
+same ones by `tests/near_pairs.py`. Class: pairs of five photographs of the class, whose truth
+nobody has told. The thresholds were chosen on the first photographs of all classes; `chosen` is
+half of these. `told` are the sixth to tenth of the other classes, not looked at before.
 """
 
 from __future__ import annotations

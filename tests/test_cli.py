@@ -39,7 +39,7 @@ COUNT = 12
 
 HIT_KEYS = {
     *("id", "path", "places", "score", "distance", "scores", "label", "metadata"),
-    *("kinship", "evidence", "alike"),
+    *("kinship", "probability", "evidence", "alike"),
 }
 
 

@@ -161,8 +161,8 @@ def test_a_set_of_copies_brings_its_own_truth(networks: Sequence[str], tmp_path:
         write(tmp_path / "collection" / f"{number}.png", number)
         write(tmp_path / "queries" / f"{number}-edit.jpg", number, "JPEG")
         lines.append(f"queries/{number}-edit.jpg,collection/{number}.png,jpeg")
-    for number in (20, 21):
-        write(tmp_path / "queries" / f"{number}-edit.jpg", number, "JPEG")
+    for number, shown in ((20, 20), (21, 0)):  # the second looks as if it had a copy
+        write(tmp_path / "queries" / f"{number}-edit.jpg", shown, "JPEG")
         lines.append(f"queries/{number}-edit.jpg,,jpeg")
     (tmp_path / "truth.csv").write_text("\n".join(lines) + "\n")
     found = compare(str(tmp_path), [networks[0], networks[2]])
@@ -173,6 +173,10 @@ def test_a_set_of_copies_brings_its_own_truth(networks: Sequence[str], tmp_path:
     against = found.against[other.name]
     assert against.difference == pytest.approx(other.quality.value - best.quality.value)
     assert against.low <= against.high
+    # Each query with a copy finds it first, and only among the answers of all are wrong ones.
+    assert best.measures["map"].value == 1
+    assert best.precision[-1] <= 6 / 7
+    assert (np.diff(best.precision) <= 0).all()
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_told_of(
@@ -360,6 +364,8 @@ class TestCommand:
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
+            # Under nohup it would inherit that SIGHUP is to be ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         while process.poll() is None and not any(tmp_path.glob("lookalike-*/collection")):
             time.sleep(0.01)

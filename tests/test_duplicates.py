@@ -350,18 +350,14 @@ def test_the_same_collection_gives_the_same_answer(opened: Open, pictures: Path)
 
 
 @needs_data
-def test_hardly_any_photograph_of_a_class_is_a_copy_of_another(
+def test_no_photograph_of_a_thing_is_a_copy_of_another_photograph_of_such_a_thing(
     opened: Open, pictures: Path
 ) -> None:
-    for folder in ("starfish", "scissors", "cup", "grand_piano"):
+    for folder in ("starfish", "cup", "lotus", "sea_horse"):
         for path in sorted((DATA / "caltech60" / folder).glob("*.jpg"))[:20]:
             shutil.copy(path, pictures / f"{folder}-{path.name}")
     collection = opened()
-    # Seen by eye: one picture in three colours, one with and without a vignette.
-    edited_by_others = [{"0024", "0025", "0026"}, {"0002", "0007"}]
-    for group in names(duplicates.find(collection, ("exact", "copy"))):
-        assert all(name.startswith("grand_piano") for name in group)
-        assert any({name[-8:-4] for name in group} <= each for each in edited_by_others)
+    assert names(duplicates.find(collection, ("exact", "copy"))) == []
 
 
 def test_the_command_line_prints_groups_and_their_shape_in_json(

@@ -760,7 +760,7 @@ def test_more_candidates_are_kept_the_larger_a_graph_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "distance"), [(2_000, "cosine"), (2_000, "euclidean"), (8_000, "cosine")]
+    ("count", "distance"), [(2_000, "cosine"), (2_000, "euclidean"), (20_000, "cosine")]
 )
 @pytest.mark.parametrize("index", [name for name in registry.names("index") if name != "auto"])
 def test_the_bytes_that_are_predicted_are_those_of_its_files_and_memory(

@@ -668,7 +668,7 @@ class TestCommand:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-        assert (process.returncode, said) == (130, "stopped; nothing of it was kept\n")
+        assert (process.returncode, said) == (130, "stopped; nothing was kept\n")
         assert not (tmp_path / "set").exists()
 
     def test_a_picture_over_the_limit_is_refused(self, pictures: Path, tmp_path: Path) -> None:

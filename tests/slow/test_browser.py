@@ -602,6 +602,7 @@ def test_a_part_of_a_stored_picture_is_given_by_numbers_and_kept_in_the_address(
     assert own is not None
     expect(page.locator(f"#grid [data-id='{own[1]}']")).to_have_count(0)
     page.get_by_role("button", name="Part").click()
+    expect(page.get_by_label("Height")).to_have_value("80")
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
     expect(page.locator("#query")).to_contain_text("A part of it")

@@ -15,7 +15,7 @@ from .alignment import Alignment, aligned
 
 # Chosen on the edits of 60 photographs and on made bursts of them, and told for 30 others:
 # `benchmarks/kinship.py`.
-_MOST_MOVED = 0.03
+_MOST_MOVED = 0.05
 """Of a copy's blocks, but one always may: JPEG and blur displace some."""
 _SAME = 0.88
 """Of its blocks that a copy shares with the original, at the least."""
@@ -29,6 +29,9 @@ _EXPLAINED_ALONE = 0.9
 """The same, where there are no pixels to look at."""
 _SURE = 8
 """Inliers from which there is no doubt that the pictures share something."""
+_OF_A_SCENE = 16
+"""Inliers of two pictures of one scene, at the least: those of two such things, as of planes with
+one airline's sign, have been seen to share 9."""
 _SAME_SCENE = 0.2
 """Of its blocks that another picture of the same scene has where they belong, or beside."""
 
@@ -55,7 +58,7 @@ def kinship(
     pasted = laid.same >= _SAME_BESIDE_PASTES and laid.moved <= _MOST_MOVED_BESIDE_PASTES
     if whole or (pasted and explained >= _EXPLAINED):
         return "copy"
-    is_scene = evidence.inliers >= _SURE and laid.same + laid.moved >= _SAME_SCENE
+    is_scene = evidence.inliers >= _OF_A_SCENE and laid.same + laid.moved >= _SAME_SCENE
     return "near" if is_scene else "similar"
 
 

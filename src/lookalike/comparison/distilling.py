@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..collection import Collection
 from ..evaluate import significance
 from ..evaluate.harness import POOLED, Asked, Evaluation, Judgement
-from ..evaluate.metrics import Judged, Values, interpolated_precision
+from ..evaluate.metrics import Judged, Values, interpolated_precision, pooled
 from ..evaluate.thresholds import Curve, threshold_curve, threshold_for
 from .values import Found, RecipeResult, WorstQuery
 
@@ -45,7 +45,7 @@ def result_of(
         tuple(each.query.name for each in evaluation.asked),
         judgement.measures,
         _tested(judgement, measure),
-        mean_precision(judgement.answers),
+        _precision(judgement, measure),
         judgement.groups,
         threshold_for(judgement.answers, false_positives),
         thinned(threshold_curve(judgement.answers)),
@@ -74,6 +74,13 @@ def thinned(curve: Curve) -> Curve:
     # The last score that is at least each level: what passes there is what passes the level.
     at = np.unique(np.searchsorted(-scores, -levels, side="right") - 1)
     return Curve(curve.threshold[at], curve.false_positive_rate[at], curve.recall[at])
+
+
+def _precision(judgement: Judgement, measure: str) -> npt.NDArray[np.float64]:
+    """Of single answers, or of all as one ranking where the measure is of that."""
+    if measure in judgement.values:
+        return mean_precision(judgement.answers)
+    return interpolated_precision(pooled(judgement.answers), _LEVELS)
 
 
 def _tested(judgement: Judgement, measure: str) -> Values:

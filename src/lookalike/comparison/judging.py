@@ -95,9 +95,10 @@ def _sentence(
             f"Take {fast.name}: within {lost} of the best, {best.name}, "
             f"and {times:.1f} times as fast."
         )
+    near = f"within {_near(measure)} of it"
     if small is best:
-        return f"Take {best.name}: none is better, and none as good is faster or smaller."
-    return f"Take {best.name}: none is better, and none as good is faster."
+        return f"Take {best.name}: none is better, and none {near} is faster or smaller."
+    return f"Take {best.name}: none is better, and none {near} is faster."
 
 
 def _of_best(

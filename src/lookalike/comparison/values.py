@@ -64,7 +64,8 @@ class RecipeResult:
     """What the paired test looks at, float64: the measure that decides, of each query, NaN for
     none; of a pooled one, of each resample of the queries."""
     precision: npt.NDArray[np.float64]
-    """float64 [101]: interpolated precision at recall 0 to 1, the mean over queries."""
+    """float64 [101]: interpolated precision at recall 0 to 1, the mean over queries; where the
+    measure that decides is a pooled one, of all answers as one ranking."""
     groups: Mapping[str, Mean]
     threshold: Threshold
     """For the share of false positives that was wanted."""

@@ -108,7 +108,7 @@ def bars(title: str, rows: Sequence[Row], most: float = 1.0) -> Markup:
         label = element(
             "text",
             element("title", row.name),
-            shortened(row.name, 17),
+            shortened(row.name, 18),
             x=_NAMES,
             y=top + height / 2 + 4.5,
             class_="end",

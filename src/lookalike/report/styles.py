@@ -61,7 +61,7 @@ svg .name.on { fill: var(--text); font-weight: 600; }
 .line.s6 { stroke-dasharray: 6 2 2 2 2 2; } svg .line.s0 { stroke-width: 1.3; }
 .dot { stroke: var(--card); stroke-width: 1.5; }
 .scroll { overflow-x: auto; margin: .8rem 0; background:
-  linear-gradient(to left, var(--card), transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--card) 50%, transparent) right / 3rem 100% no-repeat local,
   linear-gradient(to left, var(--shade), transparent) right / 1.2rem 100% no-repeat, var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; }

@@ -57,11 +57,14 @@ def precision_and_recall(comparison: RecipeComparison, colours: dict[str, str]) 
     if not lines:
         return Markup()
     chart = charts.line_chart("Precision against recall", lines, ("recall", "precision"))
+    of_what = "The mean over all queries"
+    if comparison.pooled:
+        of_what = "Of the answers to all queries as one ranking by score"
     names = legend([line.name for line in lines], colours)
     return section(
         "Precision and recall",
         "To find this share of all that is right (recall), so large a share of the hits is right "
-        "(precision, the best at that recall or beyond). The mean over all queries. A curve that "
-        "stays up to the right finds everything before anything wrong.",
+        f"(precision, the best at that recall or beyond). {of_what}. A curve that stays up to the "
+        "right finds everything before anything wrong.",
         element("div", figure("Precision against recall", chart, names), class_="charts one"),
     )

@@ -156,12 +156,12 @@ def asked(comparison: RecipeComparison) -> str:
 
 
 def how_tested(comparison: RecipeComparison) -> str:
-    """What `as good` and `worse` mean."""
+    """What `tied` and `worse` mean."""
     test = "a paired randomisation test over queries"
     if comparison.pooled:
         test = "a paired bootstrap over queries"
     return (
-        f"as good: not significantly worse than the best, by {test} at 0.05, "
+        f"tied: not significantly worse than the best, by {test} at 0.05, "
         "with Holm's correction for the number of pairs"
     )
 
@@ -173,13 +173,13 @@ def measure_name(comparison: RecipeComparison) -> str:
 
 
 def beside_the_best(comparison: RecipeComparison, name: str) -> str:
-    """`best`, `as good` or `worse`, and by how much."""
+    """`best`, `tied` or `worse`, and by how much."""
     if name == comparison.verdict.best:
         return "best"
     against = comparison.against.get(name)
     if against is None or math.isnan(against.p_value):
         return "cannot be told"
-    word = "worse" if against.is_worse else "as good"
+    word = "worse" if against.is_worse else "tied"
     return f"{word}, {against.difference:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
