@@ -35,9 +35,7 @@ from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
 from .queries import Asking, Described, Question, described, text_encoder, upload
-from .store import Arrival, LedgerEntry, Outcome
-from .store.embedded import EmbeddedStore
-from .store.facets import Facets
+from .store import Arrival, Facets, Home, LedgerEntry, Outcome, Store
 from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
 
@@ -88,22 +86,32 @@ class Collection:
 
     def __init__(
         self,
-        folder: Path,
+        home: Home,
         named: recipes.Recipe | None,
         device: str,
         limits: Limits,
         *,
         for_records: bool = False,
     ) -> None:
-        self.path = folder
+        self.path = home.folder
+        """On this machine: all of it, or what is kept beside records that are elsewhere."""
+        self.address = home.address
+        """What a user calls it."""
+        self._home = home
         self.limits = limits
         self.most_hits: int | None = None
         """Of a search for all of them; None for any number. The service sets it: `TooManyHits`."""
         self._device = device
-        self._originals = Originals(folder)
+        self._originals = Originals(home.folder)
         self._changing = threading.Lock()
         self._former: list[Engine] = []
-        self._engine = Engine(folder, named, device, limits, for_records=for_records)
+        self._engine = Engine(home, named, device, limits, for_records=for_records)
+
+    @property
+    def name_in_full(self) -> str:
+        """Its address such that it can be found from anywhere."""
+        here = self.address == str(self.path)
+        return str(self.path.absolute()) if here else self.address
 
     @property
     def recipe(self) -> recipes.Recipe:
@@ -476,7 +484,7 @@ class Collection:
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the state of the index, as JSON values."""
         return {
-            "path": str(self.path.absolute()),
+            "path": self.name_in_full,
             "recipe": self.recipe.name,
             **self.store.stats(),
             "calibration": found.to_json() if (found := self.calibration) else None,
@@ -537,7 +545,7 @@ class Collection:
             if instead_of in (None, self._engine):
                 # Other threads may still be working with the former one.
                 self._former.append(self._engine)
-                self._engine = Engine(self.path, None, self._device, self.limits)
+                self._engine = Engine(self._home, None, self._device, self.limits)
 
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""
@@ -561,7 +569,7 @@ class Collection:
         return self._engine
 
     @property
-    def store(self) -> EmbeddedStore:
+    def store(self) -> Store:
         """Where its records and vectors are kept."""
         return self._engine.store
 

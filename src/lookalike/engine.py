@@ -8,7 +8,6 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,7 @@ from .extract import Extractor, LocalExtractor, Trainable
 from .features import FeaturePipeline
 from .queries import Question
 from .sources import Item
-from .store import ANYWHERE, EmbeddingPlan, LocalPlan, Look
-from .store.embedded import EmbeddedStore
+from .store import ANYWHERE, EmbeddingPlan, Home, LocalPlan, Look, Store
 from .types import Effort, Hit, Limits, LocalFeatures, Record, Vectors
 
 OnLearning = Callable[[str, float], None]
@@ -42,7 +40,7 @@ class Engine:
 
     def __init__(
         self,
-        folder: Path,
+        home: Home,
         named: recipes.Recipe | None,
         device: str,
         limits: Limits,
@@ -53,8 +51,8 @@ class Engine:
 
         `for_records`: a model that cannot be had is told of when vectors are asked for, not now.
         """
-        kept = EmbeddedStore.made_with(folder)
-        self.recipe = named or recipes.parse(kept.recipe, f"the recipe of {folder}")
+        kept = home.made_with()
+        self.recipe = named or recipes.parse(kept.recipe, f"the recipe of {home.address}")
         self.extractors: dict[str, Extractor] = {}
         self._untrained: list[str] = []
         self._without_model: LookalikeError | None = None
@@ -64,13 +62,14 @@ class Engine:
             self.local: LocalExtractor = self.recipe.local.make_extractor(device)
             plans = plans_for(self.recipe, extractors)
             votes = self.recipe.local.use.matching == "votes"
-            self.store = EmbeddedStore(folder, plans, LocalPlan(self.local.fingerprint, votes))
+            local = LocalPlan(self.local.fingerprint, votes)
+            self.store: Store = home.open(plans, local)
             self.extractors = extractors
         except LookalikeError as error:
             if not for_records:
                 raise
             self._without_model = error
-            self.store = EmbeddedStore(folder, [])
+            self.store = home.open([])
         self._dims = {name: each.dim for name, each in self.extractors.items()}
         self._distances = {
             each.name: distance_named(each.distance) for each in self.recipe.embeddings
@@ -80,7 +79,7 @@ class Engine:
         self._weights[LOCAL] = self.recipe.local.use.weight
         self._comparators: dict[recipes.Part, Comparator] = {}
         self._calibrated: tuple[str | None, Calibration | None] | None = None
-        self.folder = folder
+        self.address = home.address
         self._limits = limits
         self._starting = threading.Lock()
         self._started: FeaturePipeline | None = None
@@ -91,7 +90,7 @@ class Engine:
         """Decoders and networks, started when first needed."""
         with self._starting:
             if self._closed:
-                raise CollectionClosed(self.folder)
+                raise CollectionClosed(self.address)
             if self._without_model:
                 raise self._without_model
             if self._untrained:  # another process may have learned meanwhile
@@ -348,6 +347,7 @@ def plans_for(recipe: recipes.Recipe, extractors: Mapping[str, Extractor]) -> li
             index=each.index.name,
             index_options=each.index.options,
             pca=min(each.pca, extractors[each.name].dim),
+            elastic=each.elastic,
         )
         for each in recipe.embeddings
     ]

@@ -79,7 +79,7 @@ def tune(
         raise UnknownName("embedding", embedding, names)
     if len(collection) < 2:
         raise BadQuery(
-            f"{collection.path} has {len(collection)} pictures, tuning needs 2 or more: "
+            f"{collection.address} has {len(collection)} pictures, tuning needs 2 or more: "
             "fill it with `lookalike index DIR`"
         )
     collection.settle()

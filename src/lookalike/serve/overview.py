@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from ..collection import Collection
 from ..picture_map import Cartographer, PictureMap
-from ..store.facets import SIDES, Facets
+from ..store import SIDES, Facets
 from . import routes
 
 _MOST_LABELS = 200

@@ -9,11 +9,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..distances import comparable
 from ..errors import (
     BadQuery,
     CannotWrite,
@@ -40,37 +39,31 @@ from . import (
     NO_LOCAL_FEATURES,
     Arrival,
     EmbeddingPlan,
+    Facets,
+    Kept,
     LedgerEntry,
     LocalPlan,
     Look,
     Outcome,
     Refusal,
+    Sample,
     embeddings,
     facets,
     judgements,
     local_features,
 )
 from .catalogue import Catalogue, PackedFeatures
+from .checked import storable
 from .connection import readable
 from .embedding_index import EmbeddingIndex
 from .embeddings import Embedding
 from .local_index import LocalIndex
-from .measuring import Sample
 from .near_pairs import near_pairs
 from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
 _CALIBRATION = "calibration"
-
-
-class Kept(NamedTuple):
-    """What a store keeps of how its vectors are made."""
-
-    recipe: str
-    """The recipe's text."""
-    learned: dict[str, bytes]
-    """By embedding."""
 
 
 class _Seen:
@@ -148,7 +141,8 @@ class EmbeddedStore:
             )
         if any(len(arrival.sha256) != 32 for arrival in arrivals):
             raise BadQuery("a picture's sha256 has 32 bytes; nothing was stored")
-        checked = _checked(vectors, self._stored, len(arrivals))
+        dims = {name: each.dim for name, each in self._stored.items()}
+        checked = storable(vectors, dims, len(arrivals))
         numbered = {self._stored[name].number: matrix for name, matrix in checked.items()}
         if local is None:
             return self._catalogue.put(arrivals, numbered)
@@ -429,7 +423,8 @@ class EmbeddedStore:
         """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
         with self._catalogue.writing() as connection:
             coming = embeddings.coming(connection)
-            checked = _checked(vectors, coming, len(rows))
+            dims = {name: each.dim for name, each in coming.items()}
+            checked = storable(vectors, dims, len(rows))
             embeddings.put_coming(connection, rows, checked)
 
     def swap(self, unreadable: Sequence[int]) -> bool:
@@ -473,7 +468,7 @@ class EmbeddedStore:
         """The same object until anybody, in any process, commits."""
         return self._current().state
 
-    def facets(self, where: Filter | None, most_labels: int) -> facets.Facets:
+    def facets(self, where: Filter | None, most_labels: int) -> Facets:
         """How many pictures that pass a filter have each label, format and size."""
         with self._catalogue.reading() as connection:
             return facets.counted(connection, where, most_labels)
@@ -585,28 +580,6 @@ class EmbeddedStore:
                 seen.allowed = {}
             seen.allowed[where] = allowed
         return allowed
-
-
-def _checked(
-    vectors: Mapping[str, Vectors], wanted: Mapping[str, Embedding], count: int
-) -> dict[str, Vectors]:
-    """`vectors` as they are stored; `BadQuery` unless each is finite and float32 [count, dim]."""
-    checked = {}
-    for name, given in vectors.items():
-        with np.errstate(over="ignore"):
-            matrix = np.ascontiguousarray(given, np.float32)
-        if matrix.shape != (count, wanted[name].dim):
-            raise BadQuery(
-                f"{name} vectors of shape {matrix.shape} for {count} pictures, "
-                f"expected {(count, wanted[name].dim)}"
-            )
-        if not comparable(matrix).all():
-            raise BadQuery(
-                f"{name} vectors hold NaN, infinity or values too large to be compared; "
-                "nothing was stored"
-            )
-        checked[name] = matrix
-    return checked
 
 
 def _with_records(
