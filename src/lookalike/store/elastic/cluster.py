@@ -222,13 +222,11 @@ class Cluster:
             for (number, lines), item in zip(chunk, answer["items"], strict=True):
                 (result,) = item.values()
                 status = result["status"]
-                if status < 300:
+                if "error" not in result:  # what was to be deleted may be gone
                     made[number] = True
                 elif status in _PASSING or (_is_blocked(result["error"]) and self.may_pass()):
                     refused.append((number, lines))
                     why = result["error"]
-                elif status == 404 and writes[number].action == "delete":
-                    made[number] = True
                 elif status != 409:
                     raise self._cannot_write(status, result["error"])
             if not refused:
