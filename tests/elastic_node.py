@@ -95,11 +95,11 @@ class Node:
             shutil.copytree(distribution(), home)
             for each in ("data", "logs", "repo"):
                 (self.folder / each).mkdir()
-        nobody: dict[str, int | list[int]] = {}
+        user = None
         if os.geteuid() == 0:  # which Elasticsearch refuses to run as
             user = pwd.getpwnam("nobody")
-            nobody = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-            subprocess.run(["chown", "-R", f"{user.pw_uid}:{user.pw_gid}", self.folder], check=True)
+            owner = f"{user.pw_uid}:{user.pw_gid}"
+            subprocess.run(["chown", "-R", owner, str(self.folder)], check=True)
         settings = [
             f"node.name={self.name}",
             f"http.port={self.port}",
@@ -117,7 +117,7 @@ class Node:
         log = (self.folder / "output.log").open("wb")
         with log:
             self.process = subprocess.Popen(
-                [home / "bin/elasticsearch", *options],
+                [str(home / "bin/elasticsearch"), *options],
                 env={
                     **{key: each for key, each in os.environ.items() if key != "JAVA_HOME"},
                     "ES_JAVA_HOME": str(java_home()),
@@ -129,7 +129,9 @@ class Node:
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 start_new_session=True,
-                **nobody,  # type: ignore[arg-type]
+                user=None if user is None else user.pw_uid,
+                group=None if user is None else user.pw_gid,
+                extra_groups=None if user is None else [],
             )
 
     def wait(self, nodes: int = 1) -> None:

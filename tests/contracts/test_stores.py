@@ -19,7 +19,6 @@ from lookalike.errors import BadQuery, CollectionClosed, UnknownPicture
 from lookalike.store import Arrival, Look, Refusal, Store, home_of
 from lookalike.types import Place
 
-
 STORES = ["folder", *(["elastic"] if "LOOKALIKE_TEST_ELASTIC" in os.environ else [])]
 
 
@@ -90,9 +89,7 @@ def test_neighbours_are_those_of_brute_force(store: Store) -> None:
     assert len(everything) == 500
 
 
-def test_the_same_content_elsewhere_is_a_copy_and_one_hit(
-    store: Store, tmp_path: Path
-) -> None:
+def test_the_same_content_elsewhere_is_a_copy_and_one_hit(store: Store, tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     first.touch()
     second.touch()

@@ -443,9 +443,7 @@ class Home(Protocol):
         """The recipe that it has, and what the extractors have learned from its pictures."""
         ...
 
-    def open(
-        self, plans: Sequence[EmbeddingPlan], local: LocalPlan = NO_LOCAL_FEATURES
-    ) -> Store:
+    def open(self, plans: Sequence[EmbeddingPlan], local: LocalPlan = NO_LOCAL_FEATURES) -> Store:
         """The store, to hold what is planned; `ModelMismatch` if it holds other vectors."""
         ...
 

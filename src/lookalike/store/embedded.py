@@ -56,7 +56,6 @@ from .catalogue import Catalogue, PackedFeatures
 from .checked import storable
 from .connection import readable
 from .embedding_index import EmbeddingIndex
-from .embeddings import Embedding
 from .local_index import LocalIndex
 from .near_pairs import near_pairs
 from .writes import remove_if_nowhere

@@ -7,6 +7,7 @@ from . import SIDES, Facets
 from .connection import Connection
 from .sql_filters import Condition, condition
 
+
 def counted(connection: Connection, where: Filter | None, most_labels: int) -> Facets:
     """Count the pictures that pass a filter; all without one."""
     passing = ("TRUE", []) if where is None else condition(where)

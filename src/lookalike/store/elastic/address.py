@@ -6,13 +6,14 @@ import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
 from ...errors import BadAddress
 
 Refresh = Literal["true", "wait_for", "false"]
 _SHAPE = re.compile(r"es\+(?P<scheme>https?):/+(?:(?P<user>.*)@)?(?P<hosts>[^/?@]+)(?P<rest>/.*)")
+_VARIABLES = {"ca": "LOOKALIKE_ES_CA", "fingerprint": "LOOKALIKE_ES_FINGERPRINT"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,150}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?")
 
@@ -44,6 +45,9 @@ class Options:
                 raise ValueError(f"{name} must be {least} or more")
         if self.refresh not in get_args(Refresh):
             raise ValueError(f"refresh is one of {', '.join(get_args(Refresh))}")
+
+
+_USUAL = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,12 @@ def _login(given: str | None) -> tuple[str, str] | None:
 
 
 def _options(shown: str, query: str) -> Options:
-    kinds = {each.name: type(each.default) for each in fields(Options)}
-    values: dict[str, object] = {
+    kinds: dict[str, type[Any]] = {
+        each.name: type(getattr(_USUAL, each.name)) for each in fields(Options)
+    }
+    values: dict[str, Any] = {
         name: os.environ[variable]
-        for name, variable in (("ca", "LOOKALIKE_ES_CA"), ("fingerprint", "LOOKALIKE_ES_FINGERPRINT"))
+        for name, variable in _VARIABLES.items()
         if os.environ.get(variable)
     }
     for key, value in parse_qsl(query, keep_blank_values=True):
@@ -128,6 +134,6 @@ def _options(shown: str, query: str) -> Options:
         except ValueError:
             raise BadAddress(shown, f"{key} must be a number, not {value!r}") from None
     try:
-        return Options(**values)  # type: ignore[arg-type]
+        return Options(**values)
     except ValueError as error:
         raise BadAddress(shown, str(error)) from error

@@ -204,13 +204,12 @@ class Cluster:
         refresh = self.address.options.refresh if found else "false"
         made = [False] * len(writes)
         for chunk in _chunks([(number, each.lines()) for number, each in enumerate(writes)]):
-            self._write_chunk(chunk, writes, made, refresh)
+            self._write_chunk(chunk, made, refresh)
         return made
 
     def _write_chunk(
         self,
         chunk: list[tuple[int, bytes]],
-        writes: Sequence[Write],
         made: list[bool],
         refresh: str,
     ) -> None:

@@ -112,9 +112,7 @@ def _ordered(field: Field, operator: str, value: Value) -> Query:
         return {"range": {_column(field): {bound: own}}}
     is_text = value.number is None
     kind = f"{_key(field.name)}\0{'t' if is_text else 'n'}"
-    term = (
-        _text_term(field.name, value.text) if is_text else _number_term(field.name, value.number)
-    )
+    term = _text_term(field.name, value.text) if is_text else _number_term(field.name, value.number)
     if operator.startswith("<"):
         return _range(gte=kind, **{bound: term})
     return _range(**{bound: term}, lt=kind[:-1] + chr(ord(kind[-1]) + 1))

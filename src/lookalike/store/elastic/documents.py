@@ -40,6 +40,7 @@ class Order:
         self._lock = threading.Lock()
 
     def next(self) -> int:
+        """One above all before: nanoseconds since 1970, the last ten bits by chance."""
         with self._lock:
             now = (time.time_ns() & ~0x3FF) | secrets.randbits(10)
             self._last = max(now, self._last + 1)

@@ -17,7 +17,7 @@ from ...errors import BadQuery, ReindexUnderWay
 from ...types import Record, Vectors
 from .. import EmbeddingPlan
 from ..checked import storable
-from . import documents, mapping
+from . import conditions, documents, mapping
 from .cluster import Cluster, Write
 from .documents import LEFT_OUT, Source
 from .mapping import About, Field, field_of, index_of, writing_alias
@@ -30,7 +30,7 @@ _HELD = 120.0
 _SKEW_NS = 600 * 10**9
 """By which the clocks of machines may differ."""
 _AT_ONCE = 500
-_EVERY = {"match_all": {}}
+_EVERY: conditions.Query = {"match_all": {}}
 
 
 class Generations:

@@ -52,9 +52,7 @@ class Local:
         """Which of these pictures have some."""
         found = self._index.by_ids(ids, {"includes": ["fingerprint"]})
         return {
-            id
-            for id, each in found.items()
-            if each["_source"]["fingerprint"] == self._fingerprint
+            id for id, each in found.items() if each["_source"]["fingerprint"] == self._fingerprint
         }
 
     def keep(self, every: Sequence[tuple[Record, int, LocalFeatures]]) -> None:
@@ -144,7 +142,9 @@ class Local:
     def _learn(self) -> None:
         """Begin an empty file, whose words are learned of some of the pictures."""
         count = self._index.count(self._own)
-        chosen = {"function_score": {"query": self._own, "random_score": {"seed": 0, "field": "row"}}}
+        chosen = {
+            "function_score": {"query": self._own, "random_score": {"seed": 0, "field": "row"}}
+        }
         sample: list[npt.NDArray[np.generic]] = []
         hits = self._index.hits(chosen, size=min(count, _LEARN_FROM)) if count else []
         sample = [_features(hit["_source"]).descriptors for hit in hits]

@@ -12,7 +12,7 @@ from .cluster import Cluster
 from .mapping import Field
 from .reading import Reading
 
-_EVERY = {"match_all": {}}
+_EVERY: conditions.Query = {"match_all": {}}
 _MOST_FORMATS = 100
 
 
@@ -32,9 +32,9 @@ def counts(pictures: Reading) -> dict[str, Any]:
         index=pictures.index, query=_EVERY, size=0, track_total_hits=True, aggs=aggregations
     )
     found = answer["aggregations"]
-    size = pictures.cluster.ask(
-        lambda c: c.indices.stats(index=pictures.index, metric="store")
-    )["_all"]["primaries"]["store"]["size_in_bytes"]
+    size = pictures.cluster.ask(lambda c: c.indices.stats(index=pictures.index, metric="store"))[
+        "_all"
+    ]["primaries"]["store"]["size_in_bytes"]
     return {
         "pictures": answer["hits"]["total"]["value"],
         "places": int(found["places"]["value"]),
@@ -120,9 +120,7 @@ def facets(pictures: Reading, where: Filter | None, most_labels: int) -> Facets:
         {"from": low, **({"to": high} if high else {})}
         for low, high in zip(bounds, [*SIDES, None], strict=True)
     ]
-    counted = {
-        "pictures": {"reverse_nested": {}},
-    }
+    counted: dict[str, Any] = {"pictures": {"reverse_nested": {}}}
     labels = {
         "terms": {
             "field": "places.label",

@@ -76,7 +76,7 @@ class Places:
             [Write("index", index, path_id(r.place.path), _refused(r)) for r in refusals]
         )
         if gone:
-            self._changed(gone, lambda state: [state.drop(plain_text(path)) for path in gone])
+            self._changed(gone, lambda state: state.drop_all(gone))
 
     def describe(self, places: Sequence[Place]) -> None:
         """Give places that are known their label and metadata anew."""
@@ -102,8 +102,7 @@ class Places:
 
         def dropped(state: _State) -> None:
             gone.clear()
-            for path in paths:
-                state.drop(plain_text(path))
+            state.drop_all(paths)
             gone.update(id for id, draft in state.drafts.items() if not draft.places)
 
         self._changed(paths, dropped)
@@ -207,7 +206,8 @@ class Places:
     def _write(self, state: _State, vectors: Mapping[str, Mapping[str, Any]]) -> set[str]:
         """Write what has changed; the ids of those where somebody else came first."""
         index = writing_alias(self._pictures.index)
-        first, then = [], []
+        first: list[Write] = []
+        then: list[Write] = []
         for draft in state.drafts.values():
             if not draft.changed:
                 continue
@@ -237,9 +237,7 @@ class Places:
 class _State:
     """Pictures and places as they are, and as a batch of changes makes them."""
 
-    def __init__(
-        self, drafts: dict[str, Draft], owner: dict[str, str], refused: set[str]
-    ) -> None:
+    def __init__(self, drafts: dict[str, Draft], owner: dict[str, str], refused: set[str]) -> None:
         self.drafts = drafts
         self.owner = owner
         """The picture that lies at a path."""
@@ -272,11 +270,12 @@ class _State:
             return "replaced", ids
         return ("copy" if known else "stored"), ids
 
-    def drop(self, path: str) -> None:
-        """Have nothing lie at a path."""
-        id = self.owner.pop(path, None)
-        if id is not None:
-            self.drafts[id].drop(path)
+    def drop_all(self, paths: Sequence[str]) -> None:
+        """Have nothing lie at these paths."""
+        for path in map(plain_text, paths):
+            id = self.owner.pop(path, None)
+            if id is not None:
+                self.drafts[id].drop(path)
 
     def _anew(self, arrival: Arrival, gone: Draft | None) -> Draft:
         """A picture that is not there yet, or that has lost all its places in this batch."""
@@ -286,9 +285,7 @@ class _State:
         self.drafts[draft.id] = draft
         return draft
 
-    def _instead_of_vanished(
-        self, draft: Draft, place: Place, but: Mapping[str, Place]
-    ) -> Place:
+    def _instead_of_vanished(self, draft: Draft, place: Place, but: Mapping[str, Place]) -> Place:
         """See the embedded store's: a picture whose old file is gone has been moved."""
         gone = [path for path in draft.places if path not in but and vanished(path)]
         if not gone or vanished(place.path):
@@ -321,9 +318,8 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
 
 def _entry(path: str, draft: Draft | None, refused: Source | None) -> LedgerEntry | None:
     place = None if draft is None else draft.places[path]
-    if draft is not None and place is not None:
-        if refused is not None and place["checked"] > refused["checked"]:
-            refused = None
+    if place is not None and refused is not None and place["checked"] > refused["checked"]:
+        refused = None
     if place is None and refused is None:
         return None
     said = refused if refused is not None else place

@@ -101,9 +101,7 @@ class Reading:
         return hits
 
     def _before(self, order: int | None, size: int, source: Any) -> list[dict[str, Any]]:
-        query: Query = (
-            {"match_all": {}} if order is None else {"range": {"order": {"lt": order}}}
-        )
+        query: Query = {"match_all": {}} if order is None else {"range": {"order": {"lt": order}}}
         return self.hits(query, sort=[{"order": "desc"}], size=size, source=source)
 
     def _remember(self, end: int, hits: Sequence[Mapping[str, Any]]) -> None:

@@ -65,9 +65,7 @@ class Small:
             return None
         return Tuning.from_json(said["tuning"])
 
-    def keep_tuning(
-        self, embedding: str, made_for: Mapping[str, Any], tuning: Tuning
-    ) -> None:
+    def keep_tuning(self, embedding: str, made_for: Mapping[str, Any], tuning: Tuning) -> None:
         """Keep it in place of what was kept."""
         said = {"made_for": dict(made_for), "tuning": tuning.to_json()}
         self._keep("index", self._of("tuning", embedding), "tuning", said)

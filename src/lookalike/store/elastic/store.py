@@ -35,8 +35,8 @@ from .. import (
     Refusal,
     Sample,
 )
-from . import conditions, documents, measuring, overview
 from ..checked import storable
+from . import conditions, documents, measuring, overview
 from .cluster import Cluster
 from .generations import Generations
 from .local import Local
@@ -46,7 +46,7 @@ from .places import Places
 from .reading import Reading
 from .small import Small
 
-_EVERY = {"match_all": {}}
+_EVERY: conditions.Query = {"match_all": {}}
 _PAIRS_AT_ONCE = 64
 _LOOKED_THROUGH = 1000
 """Pictures at a time, of which some may lack something."""
