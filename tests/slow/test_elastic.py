@@ -24,8 +24,8 @@ from lookalike.errors import (
     ReindexUnderWay,
 )
 from lookalike.recipe import Part
-from lookalike.store import Effort, EmbeddingPlan, Look, Store, home_of
-from lookalike.types import Judgement, LocalFeatures, Place, Vectors
+from lookalike.store import EmbeddingPlan, Look, Store, home_of
+from lookalike.types import Effort, Judgement, LocalFeatures, Place, Vectors
 
 KINDS = ("flat", "hnsw", "int8_hnsw", "bbq_hnsw")
 Open = Callable[..., Store]
