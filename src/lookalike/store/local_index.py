@@ -70,13 +70,12 @@ class LocalIndex:
 
     def settle(self) -> None:
         """Take in what there is, and save it, if there is much that has not been saved."""
-        if self._followed() is None:
-            return
         with self._following:
-            assert self._file is not None
-            if len(self._file) > _OUTGROWN * self._learned_for:
+            if self._file is None:
+                self._open()
+            if self._has_outgrown_its_words():
                 self._file = None
-                self._take_in()
+            self._take_in()
             file = self._file
             if file is not None and len(file) - self._saved > _WORTH_SAVING * len(file):
                 self._save(file)
@@ -100,6 +99,12 @@ class LocalIndex:
                 self._open()
             self._take_in()
             return self._file
+
+    def _has_outgrown_its_words(self) -> bool:
+        """Told before pictures are taken in: under other words all of them are taken in again."""
+        with self._catalogue.reading() as connection:
+            there_are = local_features.count(connection, self._fingerprint)
+        return there_are > _OUTGROWN * self._learned_for
 
     def _take_in(self) -> None:
         if self._file is None:
