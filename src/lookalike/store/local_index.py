@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from ..errors import TooLittleToLearnFrom
 from ..local import exhaustive
-from ..local.inverted_file import InvertedFile, InvertedFileUnusable
+from ..local.inverted_file import InvertedFile
 from ..local.packing import unpacked
 from ..local.vocabulary import Vocabulary
+from ..sealed import Unusable
 from ..types import LocalFeatures, Rows
 from . import local_features
 from .catalogue import Catalogue
@@ -164,7 +165,7 @@ class LocalIndex:
                 continue
             try:
                 file = InvertedFile.load(saved.path, mapped=True)
-            except InvertedFileUnusable as why:
+            except Unusable as why:
                 _log.warning("%s is not used, it is made anew: %s", saved.path, why)
                 continue
             self._file = file
