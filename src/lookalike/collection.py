@@ -279,6 +279,7 @@ class Collection:
         expand: int | None = None,
         rerank: int | None = None,
         confident: bool = False,
+        words: str | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -295,8 +296,10 @@ class Collection:
         once more, with the mean of the query and so many of its hits (see `expansion`), for more
         of the same kind; `rerank` orders so many of the best by the neighbours that each shares
         with the query (see `reranking`), before comparators look at them. `confident` keeps those
-        alone that pass for copies, by what `calibrate` found; there may be none. Raises
-        `PictureError` if a query cannot be decoded, `NoText` if the recipe reads no text,
+        alone that pass for copies, by what `calibrate` found; there may be none. `words` also finds
+        pictures whose labels or metadata have these words, by BM25, fused with the others by rank;
+        in Elasticsearch only. Raises `PictureError` if a query cannot be decoded, `NoText` if the
+        recipe reads no text,
         `UnknownName` for a comparator that there is not, `NotCalibrated` if nothing says how good
         a copy's score is, `BadQuery` if the query makes no sense.
         """
@@ -321,8 +324,9 @@ class Collection:
             expand,
             rerank,
             confident,
+            words,
         )
-        if not query and not question.texts:
+        if not (query or question.texts or words):
             raise BadQuery("a search needs at least one picture, or text")
         engine = self._engine
         names = engine.dims(embedding)

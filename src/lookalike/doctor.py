@@ -175,7 +175,9 @@ def _torch(device: str) -> Iterator[Finding]:
 
 def _collection(path: Path) -> Iterator[Finding]:
     with _opened(path) as collection:
-        yield Finding("collection", sound=True, text=f"{len(collection):,} pictures in {path}")
+        yield Finding(
+            "collection", sound=True, text=f"{len(collection):,} pictures in {collection.address}"
+        )
         yield from collection.check()
 
 

@@ -31,6 +31,8 @@ OnLearning = Callable[[str, float], None]
 
 LOCAL = "local"
 """What the candidates of local features are called, beside the embeddings."""
+WORDS = "words"
+"""What pictures are called that words were found of in what is said of them."""
 _ROUNDING = 1e-6
 """Of a fused score, which is from 0 to 1."""
 
@@ -77,6 +79,7 @@ class Engine:
         self._indexes = {each.name: each.index.name for each in self.recipe.embeddings}
         self._weights = {each.name: each.weight for each in self.recipe.embeddings}
         self._weights[LOCAL] = self.recipe.local.use.weight
+        self._weights[WORDS] = 1.0
         self._comparators: dict[recipes.Part, Comparator] = {}
         self._calibrated: tuple[str | None, Calibration | None] | None = None
         self.address = home.address
@@ -205,14 +208,14 @@ class Engine:
         upto = None if question.k is None else int(question.k) + int(question.offset)
         if self.recipe.local.use.matching == "none" or question.embedding is not None:
             local = None
-        if len(vectors) == 1 and local is None:
+        if len(vectors) == 1 and local is None and not question.words:
             ((name, matrix),) = vectors.items()
             hits = self._nearest(name, matrix, upto, look)
         else:
             depth = page or question.k
             if depth is not None:
                 depth = max(int(depth), self.recipe.fusion.candidates)
-            hits = self._fused(vectors, local, depth, upto, look)
+            hits = self._fused(vectors, local, question.words, depth, upto, look)
         if question.offset:
             hits = [each[question.offset :] for each in hits]
         if look.least is not None:
@@ -256,7 +259,7 @@ class Engine:
 
     def _with_room(self, least: float, vectors: Mapping[str, Vectors]) -> float:
         """A bound that what misses it by rounding alone keeps to."""
-        if len(vectors) > 1:
+        if len(vectors) != 1:
             return least - _ROUNDING
         ((name, matrix),) = vectors.items()
         return self.store.least(name, least, matrix)
@@ -264,7 +267,7 @@ class Engine:
     def _check(self, effort: Effort, embedding: str) -> None:
         """`BadQuery` if the index of this embedding has no such knob."""
         index = self._indexes[embedding]
-        knobs = registry.load("index", index).knobs
+        knobs = self.store.knobs(embedding)
         for name in ("probes", "ef_search", "refine"):
             if getattr(effort, name) is not None and name not in knobs:
                 has = f"it has {', '.join(sorted(knobs))}" if knobs else "it has none"
@@ -281,6 +284,7 @@ class Engine:
         self,
         vectors: Mapping[str, Vectors],
         local: Sequence[LocalFeatures] | None,
+        words: str | None,
         depth: int | None,
         upto: int | None,
         look: Look,
@@ -293,7 +297,9 @@ class Engine:
         if local is not None:
             exactly = self.recipe.local.use.matching == "exhaustive"
             found[LOCAL] = self.store.voted(local, depth, each_ones, exactly=exactly)
-        count = len(next(iter(vectors.values())))
+        count = len(next(iter(vectors.values()))) if vectors else 1
+        if words:
+            found[WORDS] = [self.store.mentioned(words, depth, each_ones)] * count
         return [
             self._fused_one(
                 {name: matrix[i : i + 1] for name, matrix in vectors.items()},
@@ -314,7 +320,7 @@ class Engine:
         scores = {
             name: {record.id: score for record, score in each} for name, each in found.items()
         }
-        if self.recipe.fusion.method == "weighted":
+        if self.recipe.fusion.method == "weighted" and WORDS not in found:
             ids = list(records)
             scores = {name: self.store.scores(name, vectors[name], ids) for name in vectors}
             fused = fusion.weighted(scores, self._weights)

@@ -62,6 +62,7 @@ class Asking(TypedDict, total=False):
     expand: int | None
     rerank: int | None
     confident: bool
+    words: str | None
 
 
 @dataclass(slots=True)
@@ -110,6 +111,8 @@ class Question:
     """How many of the best are ranked again by the neighbours that they share with the query."""
     confident: bool = False
     """Whether only hits are wanted that are as good as a copy is, by what `calibrate` found."""
+    words: str | None = None
+    """Words of labels and metadata, whose pictures are fused with the others."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k
@@ -125,6 +128,8 @@ class Question:
             raise BadQuery(f"text_weight must be from 0 to 1, not {self.text_weight}")
         if self.text == "" or self.text or self.unlike_text:
             self._check_texts()
+        if self.words is not None and not self.words.strip():
+            raise BadQuery("the words to look for are empty")
         if self.order not in (None, "last", "fused"):
             raise BadQuery(f"order must be last or fused, not {self.order!r}")
         _check_number("expand", self.expand, expansion.MOST)

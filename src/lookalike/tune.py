@@ -218,7 +218,8 @@ _REMEDIES: dict[_Family, str] = {
 
 def _family(structure: str) -> _Family:
     """What a kind of structure can be told by."""
-    knobs = registry.load("index", structure).knobs
+    seam: registry.Seam = "index" if structure in registry.names("index") else "elastic"
+    knobs = registry.load(seam, structure).knobs
     if "ef_search" in knobs:
         return "graph"
     if "refine" in knobs:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import elasticsearch
 import numpy as np
 import pytest
+import samples
 from conftest import arrival, clustered_vectors, distances_between, random_vectors, sha
 
+import lookalike
 from lookalike import filters, registry
 from lookalike.distances import DISTANCES
 from lookalike.errors import (
@@ -20,11 +23,13 @@ from lookalike.errors import (
     LookalikeError,
     ModelMismatch,
     NotACollection,
+    OtherRecipe,
     RecipeChanged,
     ReindexUnderWay,
 )
 from lookalike.recipe import Part
 from lookalike.store import EmbeddingPlan, Look, Store, home_of
+from lookalike.tune import tune
 from lookalike.types import Effort, Judgement, LocalFeatures, Place, Vectors
 
 KINDS = ("flat", "hnsw", "int8_hnsw", "bbq_hnsw")
@@ -87,10 +92,9 @@ def number(id: str, count: int) -> int:
 def test_distances_are_those_of_their_definition(open_store: Open, distance: str) -> None:
     store = open_store(plan(distance=distance))
     rng = np.random.default_rng(1)
-    vectors = rng.normal(size=(300, 64)).astype(np.float32) * rng.uniform(0.01, 30, (300, 1))
+    vectors = (rng.normal(size=(300, 64)) * rng.uniform(0.01, 30, (300, 1))).astype(np.float32)
     if distance in ("histogram_intersection", "chi_squared"):
         vectors = np.abs(vectors)
-    vectors = vectors.astype(np.float32)
     fill(store, vectors)
     queries = np.concatenate([vectors[:3] * np.float32(1.01), vectors[3:5]])
     truth = distances_between(queries.astype(float), vectors.astype(float), distance)
@@ -504,3 +508,115 @@ def test_vectors_of_nobody_are_refused(open_store: Open) -> None:
     with pytest.raises(BadQuery, match="8000 characters"):
         store.put([arrival(1, "x:/" + "p" * 9000)], {"v": random_vectors(1, 4)})
     assert len(store) == 0
+
+
+# A collection as a whole
+
+VECTORS = """
+[embeddings.v]
+distance = "cosine"
+extractor = {{ name = "vectors", dim = {dim}, made_by = "a test" }}
+index = {{ name = "flat" }}
+{more}
+"""
+
+
+@pytest.fixture
+def made_of_vectors(elastic_address: str, tmp_path: Path) -> Iterator[lookalike.Collection]:
+    """Twenty pictures with vectors of 8 values, of which two are cats."""
+    recipe = tmp_path / "ready.toml"
+    recipe.write_text(VECTORS.format(dim=8, more='elastic = { name = "hnsw", m = 8 }'))
+    with lookalike.open(elastic_address, recipe=str(recipe)) as collection:
+        said = {3: {"title": "A grey cat"}, 9: {"title": "cat and dog", "n": 1}, 5: {"t": "dog"}}
+        places = [Place(f"http://p/{i}", f"label {i}", said.get(i, {})) for i in range(20)]
+        collection.add_vectors(random_vectors(20, 8), [sha(i) for i in range(20)], places)
+        yield collection
+
+
+def test_words_of_metadata_are_found_and_fused_with_the_nearest(
+    made_of_vectors: lookalike.Collection,
+) -> None:
+    collection = made_of_vectors
+    alone = collection.search(words="CAT", k=5)
+    assert {hit.path for hit in alone} == {"http://p/3", "http://p/9"}
+    query = random_vectors(20, 8)[7]
+    nearest = [hit.path for hit in collection.search(query, k=20)]
+    words = [hit.path for hit in collection.search(words="cat", k=20)]
+    fused = collection.search(query, words="cat", k=20)
+    expected = {
+        path: sum(1 / (60 + 1 + ranks.index(path)) for ranks in (nearest, words) if path in ranks)
+        for path in nearest
+    }
+    assert [hit.path for hit in fused][:3] == sorted(expected, key=lambda p: -expected[p])[:3]
+    assert set(fused[0].scores) <= {"v", "words"}
+    where = collection.search(words="cat dog", where="n = 1", k=5)
+    assert [hit.path for hit in where] == ["http://p/9"]
+    with pytest.raises(BadQuery, match="empty"):
+        collection.search(words=" ")
+
+
+def test_the_recipes_kind_of_index_is_made_and_its_knobs_are_heeded(
+    made_of_vectors: lookalike.Collection,
+    client: elasticsearch.Elasticsearch,
+    name: str,
+) -> None:
+    mapping = client.indices.get_mapping(index=name)[f"{name}-pictures-1"]["mappings"]
+    made = mapping["properties"]["v"]["properties"]["v_1"]
+    assert made["similarity"] == "dot_product"
+    assert (made["index_options"]["type"], made["index_options"]["m"]) == ("hnsw", 8)
+    assert len(made_of_vectors.search(random_vectors(1, 8)[0], ef_search=50)) == 10
+    with pytest.raises(BadQuery, match="no knob probes"):
+        made_of_vectors.search(random_vectors(1, 8)[0], probes=3)
+
+
+def test_a_named_recipe_must_be_that_of_the_collection(
+    made_of_vectors: lookalike.Collection, elastic_address: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(VECTORS.format(dim=12, more=""))
+    with pytest.raises(OtherRecipe):
+        lookalike.open(elastic_address, recipe=str(other))
+    made_of_vectors.remove(*[record.id for record in made_of_vectors])
+    with lookalike.open(elastic_address, recipe=str(other)) as empty:
+        empty.add_vectors(random_vectors(1, 12), [sha(0)], [Place("x:/0")])
+        assert len(empty) == 1
+
+
+def test_an_archive_of_features_goes_into_either_store_with_the_same_hits(
+    made_of_vectors: lookalike.Collection, tmp_path: Path
+) -> None:
+    from lookalike.exchange import export_features, import_features
+
+    export_features(made_of_vectors, tmp_path / "all.npz")
+    import_features(tmp_path / "folder", tmp_path / "all.npz")
+    with lookalike.open(tmp_path / "folder") as folder:
+        for query in random_vectors(10, 8, seed=4):
+            own, others = folder.search(query), made_of_vectors.search(query)
+            assert [hit.id for hit in own] == [hit.id for hit in others]
+            np.testing.assert_allclose(
+                [hit.distance for hit in own], [hit.distance for hit in others], atol=1e-5
+            )
+
+
+def test_pictures_are_indexed_compared_and_given_back(elastic_address: str, tmp_path: Path) -> None:
+    """Uploads and thumbnails lie in files, comparators see the candidates' pictures."""
+    for number in range(6):
+        samples.write(tmp_path / "pictures" / f"{number}.png", number)
+    folder = tmp_path / "pictures"
+    address = f"{elastic_address}&files={tmp_path / 'kept'}"
+    with lookalike.open(address, recipe="copies") as collection:
+        report = collection.add(folder)
+        assert report.stored == 6
+        assert collection.add(folder).unchanged == 6
+        hits = collection.search(folder / "2.png", k=3)
+        assert hits[0].path == str(folder / "2.png")
+        assert hits[0].scores["verified"] is not None
+        record, outcome = collection.add_bytes((folder / "2.png").read_bytes(), "again.png")
+        assert outcome == "copy"
+        assert collection.thumbnail(record.id)
+        assert (tmp_path / "kept").is_dir()
+        tuned = tune(collection, sample=6, k=2)
+        assert tuned[0].tuning.chosen.recall == 1.0
+        (folder / "0.png").unlink()
+        assert collection.add(folder, prune=True).removed == 1
+        assert all(finding.sound for finding in collection.check())

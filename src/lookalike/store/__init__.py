@@ -255,6 +255,19 @@ class Store(Protocol):
         """
         ...
 
+    def knobs(self, embedding: str) -> frozenset[str]:
+        """The fields of `Effort` that searches by this embedding heed."""
+        ...
+
+    def mentioned(
+        self, words: str, count: int | None, look: Look = ANYWHERE
+    ) -> list[tuple[Record, float]]:
+        """The `count` records whose label or metadata have some of these words, best first.
+
+        By BM25; `BadQuery` where the store keeps no words.
+        """
+        ...
+
     def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
         """Whether `nearest` without `k` would give more than so many to one of the queries."""
         ...

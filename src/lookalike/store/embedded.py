@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import registry
 from ..errors import (
     BadQuery,
     CannotWrite,
@@ -297,6 +298,23 @@ class EmbeddedStore:
             rows[number] = list(compress(each, there))
             scores[number] = list(compress(scores[number], there))
         return _with_records(records, rows, scores)
+
+    def knobs(self, embedding: str) -> frozenset[str]:
+        """The fields of `Effort` that searches by this embedding heed."""
+        knobs: frozenset[str] = registry.load("index", self._indexes[embedding].kind).knobs
+        return knobs
+
+    def mentioned(
+        self,
+        words: str,  # noqa: ARG002
+        count: int | None,  # noqa: ARG002
+        look: Look = ANYWHERE,  # noqa: ARG002
+    ) -> list[tuple[Record, float]]:
+        """`BadQuery`: a folder keeps no words."""
+        raise BadQuery(
+            "words of labels and metadata are looked for in Elasticsearch alone: here a filter "
+            "finds them, such as --where 'label = cat'"
+        )
 
     def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
         """Whether `nearest` without `k` would give more than so many to one of the queries."""

@@ -45,6 +45,8 @@ class EmbeddingIndex:
     def __init__(self, catalogue: Catalogue, plan: EmbeddingPlan, number: int) -> None:
         self._catalogue = catalogue
         self._plan = plan
+        self.kind = plan.index
+        """The name of what its structures are made by."""
         self._number = number
         self._folder = catalogue.folder / "index"
         self._kind: type[Kind] = registry.load("index", plan.index)

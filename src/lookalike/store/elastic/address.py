@@ -85,7 +85,7 @@ def read(text: str) -> Address:
     LOOKALIKE_ES_USER and LOOKALIKE_ES_PASSWORD, or LOOKALIKE_ES_API_KEY.
     """
     shape = _SHAPE.fullmatch(text)
-    shown = re.sub(r"//?[^/@]*@", "//", text)
+    shown = re.sub(r":/+([^/?]*@)?", "://", text, count=1)
     if shape is None:
         raise BadAddress(shown, "it lacks a host or a name")
     name, _, query = shape["rest"].lstrip("/").partition("?")

@@ -89,7 +89,7 @@ class Cluster:
                 basic_auth=None if address.api_key else address.login,
                 api_key=address.api_key,
                 request_timeout=options.timeout,
-                max_retries=len(address.hosts),
+                max_retries=len(address.hosts) - 1,
                 retry_on_timeout=False,
                 serializers={**DEFAULT_SERIALIZERS, _Answers.mimetype: _Answers()},
                 **secure,

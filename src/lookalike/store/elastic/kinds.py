@@ -96,24 +96,28 @@ class Flat:
     """Exact, linear in their number."""
 
     Options: ClassVar = FlatOptions
+    knobs: ClassVar = frozenset[str]()
 
 
 class HNSW:
     """See its options."""
 
     Options: ClassVar = HNSWOptions
+    knobs: ClassVar = frozenset({"ef_search"})
 
 
 class Int8HNSW:
     """See its options."""
 
     Options: ClassVar = Int8HNSWOptions
+    knobs: ClassVar = frozenset({"ef_search", "refine"})
 
 
 class BBQHNSW:
     """See its options."""
 
     Options: ClassVar = BBQHNSWOptions
+    knobs: ClassVar = frozenset({"ef_search", "refine"})
 
 
 def kind_for(index: str, index_options: Any, elastic: Any, dim: int) -> Kind:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import registry
 from ...errors import BadQuery, ClusterUnwell, ModelMismatch, UnknownPicture
 from ...filters import Filter
 from ...types import (
@@ -43,7 +44,7 @@ from .local import Local
 from .mapping import About, Field, field_of
 from .nearest import Nearest
 from .places import Places
-from .reading import Reading
+from .reading import MOST, Reading
 from .small import Small
 
 _EVERY: conditions.Query = {"match_all": {}}
@@ -230,6 +231,24 @@ class ElasticStore:
         if k is None:
             return [way.everything(queries[i : i + 1], look) for i in range(len(queries))]
         return way.search(queries, k, look)
+
+    def knobs(self, embedding: str) -> frozenset[str]:
+        """The fields of `Effort` that searches by this embedding heed."""
+        structure = self._nearest[embedding].field.kind.structure
+        knobs: frozenset[str] = registry.load("elastic", structure).knobs
+        return knobs
+
+    def mentioned(
+        self, words: str, count: int | None, look: Look = ANYWHERE
+    ) -> list[tuple[Record, float]]:
+        """The `count` records whose label or metadata have some of these words, best first."""
+        match = {"match": {"places.words": words}}
+        query = {"nested": {"path": "places", "score_mode": "max", "query": match}}
+        parts: dict[str, Any] = {"must": [query]}
+        if look.where is not None:
+            parts["filter"] = [conditions.passing(look.where)]
+        hits = self._pictures.hits({"bool": parts}, size=min(count or MOST, MOST))
+        return [(documents.record(hit["_source"]), hit["_score"]) for hit in hits]
 
     def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
         """Whether `nearest` without `k` would give more than so many to one of the queries."""
