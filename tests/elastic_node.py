@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +81,8 @@ class Node:
     folder: Path
     settings: Sequence[str] = ()
     heap: str = "512m"
+    prepare: Callable[[Path], None] | None = None
+    """Is given the folder of the program, before that starts for the first time."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -93,8 +95,10 @@ class Node:
         home = self.folder / "home"
         if not home.exists():  # its own, as it writes beside its program
             shutil.copytree(distribution(), home)
-            for each in ("data", "logs", "repo"):
+            for each in ("data", "logs"):
                 (self.folder / each).mkdir()
+            if self.prepare is not None:
+                self.prepare(home)
         user = None
         if os.geteuid() == 0:  # which Elasticsearch refuses to run as
             user = pwd.getpwnam("nobody")
@@ -135,7 +139,10 @@ class Node:
             )
 
     def wait(self, nodes: int = 1) -> None:
-        """Until the cluster answers and has so many nodes."""
+        """Until the cluster answers and has so many nodes; with security, until it listens."""
+        if "xpack.security.enabled=true" in self.settings:
+            self._wait_for(f"started {{{self.name}}}")
+            return
         end = time.monotonic() + _STARTS_WITHIN
         asked = f"{self.url}/_cluster/health?wait_for_nodes=>={nodes}&timeout=5s"
         while time.monotonic() < end:
@@ -144,6 +151,15 @@ class Node:
             with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=10) as answer:
                 if answer.status == 200:
                     return
+            time.sleep(0.5)
+        output = (self.folder / "output.log").read_text("utf-8", "replace")
+        pytest.fail(f"Elasticsearch does not start: {output[-3000:]}")
+
+    def _wait_for(self, text: str) -> None:
+        end = time.monotonic() + _STARTS_WITHIN
+        while time.monotonic() < end:
+            if text in (self.folder / "output.log").read_text("utf-8", "replace"):
+                return
             time.sleep(0.5)
         output = (self.folder / "output.log").read_text("utf-8", "replace")
         pytest.fail(f"Elasticsearch does not start: {output[-3000:]}")
@@ -179,6 +195,11 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+def in_memory() -> str | None:
+    """Where files wait for no disk, if there is such a place."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 def free_port() -> int:
     """One that nobody listens on at this moment."""
     with socket.socket() as opened:
@@ -187,16 +208,19 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(settings: Sequence[str] = ()) -> Iterator[Node]:
+def running(
+    settings: Sequence[str] = (), prepare: Callable[[Path], None] | None = None
+) -> Iterator[Node]:
     """One node that is a cluster by itself."""
-    with tempfile.TemporaryDirectory(prefix="lookalike-elastic-") as folder:
+    with tempfile.TemporaryDirectory(prefix="lookalike-elastic-", dir=in_memory()) as folder:
         Path(folder).chmod(0o755)
         (Path(folder) / "repository").mkdir(mode=0o777)
         (Path(folder) / "repository").chmod(0o777)
         (Path(folder) / "one").mkdir()
         alone = ["discovery.type=single-node", *settings]
         alone.append("cluster.routing.allocation.disk.threshold_enabled=false")
-        node = Node("one", free_port(), free_port(), Path(folder) / "one", alone)
+        place = Path(folder) / "one"
+        node = Node("one", free_port(), free_port(), place, alone, prepare=prepare)
         try:
             node.start()
             node.wait()

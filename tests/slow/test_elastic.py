@@ -527,7 +527,11 @@ def made_of_vectors(elastic_address: str, tmp_path: Path) -> Iterator[lookalike.
     recipe = tmp_path / "ready.toml"
     recipe.write_text(VECTORS.format(dim=8, more='elastic = { name = "hnsw", m = 8 }'))
     with lookalike.open(elastic_address, recipe=str(recipe)) as collection:
-        said = {3: {"title": "A grey cat"}, 9: {"title": "cat and dog", "n": 1}, 5: {"t": "dog"}}
+        said: dict[int, dict[str, Any]] = {
+            3: {"title": "A grey cat"},
+            9: {"title": "cat and dog", "n": 1},
+            5: {"t": "dog"},
+        }
         places = [Place(f"http://p/{i}", f"label {i}", said.get(i, {})) for i in range(20)]
         collection.add_vectors(random_vectors(20, 8), [sha(i) for i in range(20)], places)
         yield collection

@@ -298,7 +298,8 @@ class Cluster:
         except elasticsearch.UnsupportedProductError as error:
             raise ClusterUnsuited(where, "what answers there is not Elasticsearch") from error
         except elastic_transport.TlsError as error:
-            raise ClusterUnreachable(where, _tls_problem(error)) from error
+            pinned = bool(self.address.options.fingerprint)
+            raise ClusterUnreachable(where, _tls_problem(error, pinned=pinned)) from error
         except elastic_transport.ConnectionTimeout as error:
             raise ClusterUnwell(
                 where, f"it took over {self.address.options.timeout:g} s"
@@ -394,24 +395,33 @@ def _reason(body: Any) -> str:
     return str(error)[:300]
 
 
-def _tls_problem(error: elastic_transport.TlsError) -> str:
-    text = str(error)
-    if "Fingerprints did not match" in text:
-        return "its certificate has another fingerprint than the one given"
+def _tls_problem(error: elastic_transport.TlsError, *, pinned: bool) -> str:
+    text = _all_that_is_said(error)
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
         return "it does not speak TLS: is it es+http:// ?"
+    if pinned:
+        return "its certificate has another fingerprint than the one given"
     return (
         "its certificate is not trusted; give the authority's by ?ca=FILE or LOOKALIKE_ES_CA, or "
         "the certificate's own SHA-256 by ?fingerprint= or LOOKALIKE_ES_FINGERPRINT"
     )
 
 
+def _all_that_is_said(error: BaseException | None) -> str:
+    """By an error, and by what has led to it."""
+    texts = []
+    while error is not None:
+        texts.append(repr(error))
+        error = error.__cause__ or error.__context__
+    return " ".join(texts)
+
+
 def _connection_problem(error: elastic_transport.ConnectionError) -> str:
-    text = str(error)
+    text = _all_that_is_said(error)
     if "refused" in text:
         return "nothing listens there (connection refused)"
     if "resolve" in text or "Name or service" in text or "getaddrinfo" in text:
         return "there is no such host"
-    if "closed connection" in text or "Connection aborted" in text or "RemoteDisconnected" in text:
+    if any(each in text for each in ("RemoteDisconnected", "ConnectionReset", "BadStatusLine")):
         return "it closed the connection: is it es+https:// ?"
-    return text.rpartition(": ")[2].strip(")") or text
+    return str(error)
