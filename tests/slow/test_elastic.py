@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lookalike.errors import (
     BadQuery,
     CannotStore,
     ClusterUnsuited,
+    ClusterUnwell,
     LookalikeError,
     ModelMismatch,
     NotACollection,
@@ -624,3 +626,64 @@ def test_pictures_are_indexed_compared_and_given_back(elastic_address: str, tmp_
         (folder / "0.png").unlink()
         assert collection.add(folder, prune=True).removed == 1
         assert all(finding.sound for finding in collection.check())
+
+
+def test_a_red_cluster_is_said(
+    open_store: Open, client: elasticsearch.Elasticsearch, name: str
+) -> None:
+    store = open_store(plan(dim=4), options="&patience=1&timeout=5")
+    fill(store, random_vectors(3, 4))
+    index = f"{name}-pictures-1"
+    made = client.indices.get(index=index)[index]
+    client.indices.delete(index=index)
+    client.indices.create(
+        index=index,
+        mappings=made["mappings"],
+        aliases=made["aliases"],
+        settings={"index.routing.allocation.require._name": "a node that is not there"},
+        wait_for_active_shards="0",
+    )
+    for use in (
+        lambda: store.nearest("v", random_vectors(1, 4), 1),
+        lambda: store.put([arrival(9)], {"v": random_vectors(1, 4)}),
+        lambda: len(store),
+    ):
+        with pytest.raises((ClusterUnwell, CannotStore)) as told:
+            use()
+        assert "\n" not in str(told.value)
+    (finding, *_) = store.check()
+    assert not finding.sound
+    assert "red" in finding.text
+
+
+class Old(BaseHTTPRequestHandler):
+    """An Elasticsearch of years ago, or something else altogether."""
+
+    product = "Elasticsearch"
+
+    def do_GET(self) -> None:
+        body = b'{"nodes": {"x": {"version": "7.17.3"}}}'
+        self.send_response(200)
+        self.send_header("content-type", "application/vnd.elasticsearch+json;compatible-with=9")
+        self.send_header("content-length", str(len(body)))
+        self.send_header("x-elastic-product", self.product)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Says nothing."""
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [("Elasticsearch", "7.17.3, 8.15 is needed"), ("Opposite", "is not Elasticsearch")],
+)
+def test_another_server_is_told_from_ours(
+    monkeypatch: pytest.MonkeyPatch, product: str, said: str
+) -> None:
+    monkeypatch.setattr(Old, "product", product)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Old) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ClusterUnsuited, match=said):
+            home_of(f"es+http://127.0.0.1:{server.server_port}/photos").exists()
+        server.shutdown()

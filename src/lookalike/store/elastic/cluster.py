@@ -136,11 +136,27 @@ class Cluster:
                 time.sleep(pause)
             raise AssertionError("the last pause is None")
 
-    def searched(self, **request: Any) -> dict[str, Any]:
-        """The answer of a search; says so, once, where not all shards have answered."""
-        answer: dict[str, Any] = self.ask(lambda c: c.search(**request)).body
+    def searched(self, *, whole: bool = True, **request: Any) -> dict[str, Any]:
+        """The answer of a search.
+
+        `whole`: `ClusterUnwell` where a shard is missing; else what the others have, and that is
+        said, once.
+        """
+        answer: dict[str, Any] = self.ask(
+            lambda c: c.search(allow_partial_search_results=not whole, **request)
+        ).body
         self.note_shards(answer)
         return answer
+
+    def count(self, index: str, query: Mapping[str, Any]) -> int:
+        """How many documents pass; `ClusterUnwell` where a shard is missing."""
+        answer = self.ask(lambda c: c.count(index=index, query=query))
+        shards = answer["_shards"]
+        if shards["successful"] < shards["total"]:
+            missing = shards["total"] - shards["successful"]
+            where = str(self.address)
+            raise ClusterUnwell(where, f"{missing} of {shards['total']} shards of it are missing")
+        return int(answer["count"])
 
     def searched_many(self, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The answers of several searches in one request."""

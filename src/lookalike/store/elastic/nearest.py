@@ -133,7 +133,8 @@ class Nearest:
             (request,) = requests
             if request is None:
                 return [[]]
-            return [cluster.searched(index=index, **request)["hits"]["hits"]]
+            answer = cluster.searched(whole=False, index=index, **request)
+            return [answer["hits"]["hits"]]
         lines: list[dict[str, Any]] = []
         for request in requests:
             if request is not None:

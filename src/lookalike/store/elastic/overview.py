@@ -78,21 +78,20 @@ def health(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def findings(cluster: Cluster, pictures: Reading) -> list[Finding]:
-    """Whether the cluster is well, and every picture has a place."""
+def cluster(cluster: Cluster) -> Finding:
+    """Whether all shards of the collection answer."""
     said = health(cluster)
     text = f"{said['health']}, {said['nodes']} nodes, {said['shards']} shards"
     if said["shards_missing"]:
         text += f"; {said['shards_missing']} shards or copies of them are on no node"
+    return Finding("cluster", sound=said["health"] != "red", text=text)
+
+
+def records(pictures: Reading) -> Finding:
+    """Whether every picture has a place."""
     nowhere = pictures.count({"bool": {"must_not": [{"range": {"lies": {"gt": 0}}}]}})
-    return [
-        Finding("cluster", sound=said["health"] != "red", text=text),
-        Finding(
-            "records",
-            sound=nowhere == 0,
-            text=f"{pictures.count(_EVERY):,} pictures, {nowhere} of them without a place",
-        ),
-    ]
+    text = f"{pictures.count(_EVERY):,} pictures, {nowhere} of them without a place"
+    return Finding("records", sound=nowhere == 0, text=text)
 
 
 def state(pictures: Reading) -> object:

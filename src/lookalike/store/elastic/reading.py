@@ -50,7 +50,7 @@ class Reading:
 
     def count(self, query: Query) -> int:
         """How many documents pass."""
-        return int(self.cluster.ask(lambda c: c.count(index=self.index, query=query))["count"])
+        return self.cluster.count(self.index, query)
 
     def hits(self, query: Query, **more: Any) -> list[dict[str, Any]]:
         """The documents that pass, at most MOST, records alone unless `source` says otherwise."""

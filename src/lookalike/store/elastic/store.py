@@ -423,8 +423,12 @@ class ElasticStore:
 
     def check(self) -> list[Finding]:
         """Whether the cluster is well, what is stored is sound, and found again."""
+        cluster = overview.cluster(self._cluster)
+        if not cluster.sound:  # nothing else can be asked for
+            return [cluster]
         return [
-            *overview.findings(self._cluster, self._pictures),
+            cluster,
+            overview.records(self._pictures),
             *(measuring.finding(self._pictures, way) for way in self._nearest.values()),
         ]
 
