@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
         "doctor",
         "picture_map",
         "plan",
+        "cluster_plan",
         "duplicates",
         "reindex",
         "tune",

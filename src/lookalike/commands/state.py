@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .. import terminal
-from ..tables.plan import show_plan
+from ..errors import BadQuery
+from ..tables.plan import show_cluster_plan, show_plan
 from ..tables.stats import show_findings, show_stats
 from ..tables.tune import show_tuned
 from .opened import collection_path, opened
@@ -41,13 +42,25 @@ def doctor(
 def plan(
     pictures: Annotated[str, typer.Option(help="How many there are to be, such as 5e6 or 5M.")],
     memory: Annotated[
-        str | None, typer.Option(help="All that it may take, such as 8GB. Default: half of it.")
+        str | None,
+        typer.Option(
+            help="What it may take, such as 8GB (half of all); with --dims, a node's (64GB)."
+        ),
     ] = None,
     latency: Annotated[
         str | None, typer.Option(help="What a search may take at most, such as 20ms.")
     ] = None,
     recall: Annotated[float, typer.Option(help="The least recall@10, above 0 and up to 1.")] = 0.95,
     recipe: Annotated[str, typer.Option(help="A ready recipe or a .toml.")] = "default",
+    dims: Annotated[
+        int | None, typer.Option(help="Values of a vector: plans a cluster of Elasticsearch.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="With --dims: flat, hnsw, int8_hnsw or bbq_hnsw.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(help="With --dims: further copies of each shard (1).")
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -55,6 +68,12 @@ def plan(
     from .. import plan as planning
     from ..quantities import bytes_of, count_of, seconds_of
     from ..recipe import load
+
+    if dims is not None:
+        _plan_cluster(pictures, dims, kind, replicas, memory, as_json=as_json)
+        return
+    if kind is not None or replicas is not None:
+        raise BadQuery("--kind and --replicas go with --dims, which plans a cluster")
 
     wish = planning.Wish(
         count_of("--pictures", pictures),
@@ -65,6 +84,28 @@ def plan(
     made = planning.make(load(recipe), wish, device)
     show_plan(made, as_json=as_json)
     raise typer.Exit(0 if made.scheme else SOME_FAILED)
+
+
+def _plan_cluster(
+    pictures: str,
+    dims: int,
+    kind: str | None,
+    replicas: int | None,
+    memory: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from .. import cluster_plan
+    from ..quantities import bytes_of, count_of
+
+    given = {
+        "kind": kind,
+        "replicas": replicas,
+        "node_memory": None if memory is None else bytes_of("--memory", memory),
+    }
+    chosen: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+    wish = cluster_plan.ClusterWish(count_of("--pictures", pictures), dims, **chosen)
+    show_cluster_plan(cluster_plan.make(wish), as_json=as_json)
 
 
 @app.command()

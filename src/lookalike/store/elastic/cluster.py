@@ -37,7 +37,8 @@ _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _PASSING = {429, 502, 503, 504}
 """What a cluster answers that may have changed its mind a moment later."""
-_LEAST_SERVER = (8, 15)
+_LEAST_SERVER = (8, 18)
+"""Which ranks quantised candidates again (`rescore_vector`)."""
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 5.0
 _BULK_BYTES = 8_000_000
