@@ -55,7 +55,7 @@ LAYERS: list[set[str]] = [
         "machine",
         "calibration",
     },
-    {"expansion", "reranking"},
+    {"expansion", "reranking", "stages"},
     {"types"},
     {"errors"},
 ]

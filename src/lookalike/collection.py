@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import getpass
 import itertools
@@ -25,7 +24,6 @@ from .decoding import Encoded
 from .engine import Engine, OnLearning
 from .errors import (
     BadQuery,
-    LookalikeError,
     PictureError,
     RecipeChanged,
     UnknownPicture,
@@ -508,10 +506,9 @@ class Collection:
         return self.store.check()
 
     def warm(self) -> None:
-        """Start and load now what the first search would wait for."""
-        with contextlib.suppress(LookalikeError, RuntimeError):  # the first search says it better
-            self._pipeline.warm()
-            self.store.settle()
+        """Start and load now what the first search would wait for. Raises what that would."""
+        self._pipeline.warm()
+        self.store.settle()
 
     def settle(self) -> None:
         """Make what is lacking and bring the index into its best shape; `add` ends with this.

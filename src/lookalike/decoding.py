@@ -28,6 +28,7 @@ import numpy as np
 from . import decode_worker as wire
 from . import picture as decoder
 from .errors import CollectionClosed, PictureError
+from .stages import stage
 from .types import Limits, Picture
 
 _DEFAULT_LIMITS = Limits()
@@ -95,7 +96,7 @@ class DecodePool:
     ) -> list[Picture | PictureError]:
         """One result for each, in order, all from one worker. Waits until a worker is free."""
         results: list[Picture | PictureError] = []
-        with self._free:
+        with self._free, stage("decode"):
             while len(results) < len(batch):
                 worker = self._crew.take(self._limits)
                 try:

@@ -19,6 +19,7 @@ from .decoding import DecodePool, Encoded
 from .errors import PictureError
 from .extract import Descriptors, Extractor, LocalExtractor, Trainable
 from .picture import from_pixels
+from .stages import stage
 from .types import Limits, LocalFeatures, Picture, Vectors
 
 _BATCH = 16
@@ -62,8 +63,9 @@ class FeaturePipeline:
 
     def of_pictures(self, pictures: Sequence[Picture]) -> list[Features]:
         """Decoded pictures -> their features, in order."""
-        vectors = {name: each.extract(pictures) for name, each in self._extractors.items()}
-        local = self._local.extract_local(pictures) if self._local else None
+        with stage("extract"):
+            vectors = {name: each.extract(pictures) for name, each in self._extractors.items()}
+            local = self._local.extract_local(pictures) if self._local else None
         return [
             Features(
                 picture.sha256,

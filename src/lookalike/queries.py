@@ -17,6 +17,7 @@ from .extract import Extractor, TextEncoder
 from .extract.pooling import unit
 from .features import FeaturePipeline, Features
 from .places import place_of
+from .stages import stage
 from .types import Box, Effort, Limits, LocalFeatures, Picture, Vectors
 
 if TYPE_CHECKING:
@@ -307,7 +308,8 @@ def combined(
     encode = text_encoder(extractor)
     like = None if pictures is None else unit(pictures)
     if question.texts and encode is not None:
-        words = unit(mean([encode([each]) for each in question.texts]))
+        with stage("extract"):
+            words = unit(mean([encode([each]) for each in question.texts]))
         weight = question.text_weight
         like = words if like is None else (1 - weight) * like + weight * words
     if like is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,8 +39,10 @@ def serve(
     max_upload_mb: MaxUploadMb = UPLOAD_MB,
 ) -> None:
     """Answer over HTTP, with a web page to search from."""
+    from ..serve import logs
     from ..serve.server import listen, run
 
+    logs.configure()
     roots = list(root or ())
     limits = limits_of(max_megapixels, max_upload_mb)
     given = None if data is None else [data]
@@ -53,4 +56,13 @@ def serve(
             show_report(report, c, as_json=False, to_stderr=True)
             roots.append(Path(data).expanduser())
         collections = {served_name(c.path): c}
-        run(collections, listening, roots, lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"))
+        run(collections, listening, roots, _say_where)
+
+
+def _say_where(url: str) -> None:
+    from ..serve import logs
+
+    if sys.stderr.isatty():
+        terminal.note(f"{url}  (Ctrl-C ends it)")
+    else:
+        logs.say("listening", url=url)

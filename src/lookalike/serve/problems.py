@@ -28,6 +28,7 @@ from ..errors import (
     UnknownName,
     UnknownPicture,
 )
+from .observed import REQUEST_ID, request_id
 
 _STATUS: dict[type[LookalikeError], int] = {
     BadFilter: 400,
@@ -107,7 +108,8 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
     def unexpected(_: Request, __: Exception) -> JSONResponse:
         detail = "something went wrong in the service; its own log has the details"
         # The server closes the connection after it has logged the error: clients should know.
-        return problem(500, detail, headers={**headers, "Connection": "close"})
+        more = {"Connection": "close", REQUEST_ID: request_id.get() or ""}
+        return problem(500, detail, headers={**headers, **more})
 
     app.add_exception_handler(LookalikeError, _of_ours)
     app.add_exception_handler(HTTPException, _of_http)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import logging
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from .. import stages
 from ..collection import Collection
 from ..errors import CannotServe
+from . import logs, tracing
 from .app import LOOPBACK, create_app
+from .ending import Ending
 
-_GRACE_SECONDS = 5
+GRACE_SECONDS = 8.0
+"""What runs when the service is told to end has this long; `docker stop` kills after 10 s."""
+_MARGIN_SECONDS = 1
+"""For what does not end even so, and is then left where it is."""
+_log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -31,41 +41,71 @@ class Server(uvicorn.Server):
         port: int = 8000,
         roots: Sequence[Path] = (),
         listening: socket.socket | None = None,
+        grace: float = GRACE_SECONDS,
     ) -> None:
-        """`listening`: a socket of `listen`, in place of host and port. Raises `CannotServe`."""
-        self._ending = threading.Event()
+        """`listening`: a socket of `listen`, in place of host and port. Raises `CannotServe`.
+
+        `grace`: seconds for what runs when it is told to end.
+        """
+        self.ending = Ending()
+        self._grace = grace
+        self._deadline: float | None = None
+        self._provider = tracing.configured()
         self._socket = listening or listen(host, port)
         host, port = self._socket.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}"
-        app = create_app(collections, roots=roots, hosts=(*LOOPBACK, name), ending=self._ending)
+        self.application = create_app(
+            collections,
+            roots=roots,
+            hosts=(*LOOPBACK, name),
+            ending=self.ending,
+            tracing=self._provider,
+        )
         super().__init__(
             uvicorn.Config(
-                app,
-                log_level="warning",
+                self.application,
+                log_config=None,
                 access_log=False,
                 server_header=False,
                 lifespan="off",
-                timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_graceful_shutdown=_MARGIN_SECONDS,
             )
         )
 
     def answer(self) -> None:
         """Answer requests until told to end."""
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(self._socket))
+            stack.enter_context(stages.listening(self.application.state.metrics.stage))
+            if self._provider is not None:
+                stack.enter_context(stages.listening(tracing.StageSpans(self._provider)))
+                stack.callback(self._provider.shutdown)
             self.run(sockets=[self._socket])
-        finally:
-            self._socket.close()
+
+    def warm(self) -> None:
+        """Load the models; until then it answers, though not as ready."""
+        self.application.state.readiness.warm()
 
     def stop(self) -> None:
-        """End, from any thread; what was asked is answered first, within a few seconds."""
-        self._ending.set()
-        self.should_exit = True
+        """End, from any thread, when what runs has ended or the time is up; nothing new begins."""
+        self.ending.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came: also end the work that would hold up the end."""
-        self._ending.set()
-        super().handle_exit(sig, frame)
+        """A signal came: the first is heeded as `stop` is, a further one ends it at once."""
+        if self.ending.is_set():
+            super().handle_exit(sig, frame)
+        self.stop()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether it is time to go."""
+        if self.ending.is_set():
+            if self._deadline is None:
+                self._deadline = time.monotonic() + self._grace
+                logs.say("shutting down", running=self.ending.running)
+            if not self.ending.running or time.monotonic() >= self._deadline:
+                self.should_exit = True
+        return await super().on_tick(counter)
 
 
 def run(
@@ -80,8 +120,9 @@ def run(
     """
     server = Server(collections, roots=roots, listening=listening)
     on_start(server.url)
-    for collection in collections.values():
-        threading.Thread(target=collection.warm, daemon=True).start()
+    over = threading.Event()
+    for work in (server.warm, lambda: _end_for_sure(server.ending, over)):
+        threading.Thread(target=work, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -89,7 +130,20 @@ def run(
     except KeyboardInterrupt:
         pass
     finally:
+        over.set()
         signal.signal(signal.SIGTERM, before)
+    logs.say("ended")
+
+
+def _end_for_sure(ending: Ending, over: threading.Event) -> None:
+    """Threads cannot be stopped: what still computes after all is left, as a crash would leave it.
+
+    What was stored is kept, as every commit is whole.
+    """
+    ending.wait()
+    if not over.wait(GRACE_SECONDS + 2 * _MARGIN_SECONDS):
+        _log.warning("something did not end in %g s and was left", GRACE_SECONDS)
+        os._exit(1)
 
 
 def listen(host: str, port: int) -> socket.socket:
