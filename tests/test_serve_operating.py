@@ -102,7 +102,7 @@ class TestRequestId:
 
     @pytest.mark.parametrize("given", ["", "a b", 'x"y', "x" * 129, "a\tb", "ä"])
     def test_one_that_is_not_sane_is_replaced(self, client: httpx.Client, given: str) -> None:
-        response = client.get("/healthz", headers={"X-Request-Id": given.encode()})
+        response = client.get("/healthz", headers={b"X-Request-Id": given.encode()})
         assert response.status_code == 200
         assert len(response.headers["X-Request-Id"]) == 32
         assert response.headers["X-Request-Id"].isalnum()
@@ -144,6 +144,7 @@ class TestLog:
         client.get("/nowhere/sesame-open?key=sesame-open")
         client.get(f"{V1}/pictures/sesame-open")
         assert len(lines(written, 3)) == 3
+        assert [line["status"] for line in lines(written, 3)] == [200, 404, 404]
         assert "sesame" not in written.getvalue()
 
     def test_an_error_of_ours_is_logged_with_its_traceback_and_request(
