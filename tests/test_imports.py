@@ -28,6 +28,7 @@ LAYERS: list[set[str]] = [
         "evaluate",
         "exchange",
         "copies",
+        "backup",
     },
     {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},

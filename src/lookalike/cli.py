@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from . import __version__, terminal
 from .commands import (
+    backup,
     confidence,
     duplicates,
     evaluation,
@@ -49,6 +50,7 @@ for each in (
     serving,
     recipes,
     exchange,
+    backup,
     state,
     evaluation,
 ):

@@ -282,6 +282,13 @@ class BadFeatures(LookalikeError):
         super().__init__(f"{file}: {why}")
 
 
+class BadBackup(LookalikeError):
+    """A backup that cannot be written there, or one that cannot be restored."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
 class CannotMakeCopies(LookalikeError):
     """No copy-detection set can be made: too few pictures, or a folder that is not to be filled."""
 
