@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -16,8 +16,8 @@ from ..picture_map import Cartographer
 from ..types import Limits
 from . import answers, overview, problems, routes
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
+from .settings import Settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAGE = Path(__file__).parent / "page"
 MOST_HITS = 100_000
 """Of an answer to a search for all of them: some 50 MB of JSON."""
@@ -25,19 +25,18 @@ MOST_HITS = 100_000
 
 def create_app(
     collections: Mapping[str, Collection],
+    settings: Settings,
     *,
-    roots: Sequence[Path] = (),
-    hosts: Sequence[str] = LOOPBACK,
     ending: threading.Event | None = None,
 ) -> FastAPI:
     """Serve these collections, by name.
 
-    `roots`: the folders in which clients may have folders indexed. `hosts`: the only names that
-    it answers to, without ports. `ending`: once set, long work stops where it can be resumed.
+    `ending`: once set, long work stops where it can be resumed.
     """
     for collection in collections.values():
         collection.most_hits = MOST_HITS
     limits = [collection.limits.upload_bytes for collection in collections.values()]
+    roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
     app = FastAPI(
         title="lookalike",
         summary="Give it pictures, ask with a picture, get what looks alike.",
@@ -47,7 +46,7 @@ def create_app(
         redirect_slashes=False,
         middleware=[
             Middleware(OwnHeaders),
-            Middleware(SameOrigin, hosts=hosts),
+            Middleware(SameOrigin, hosts=settings.allow_host),
             Middleware(BodyLimit, upload_bytes=max(limits, default=Limits().upload_bytes)),
         ],
     )
@@ -55,7 +54,9 @@ def create_app(
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
     app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
     app.state.served = routes.Served(
-        collections, [root.resolve() for root in roots], (ending or threading.Event()).is_set
+        collections,
+        [root.expanduser().resolve() for root in roots],
+        (ending or threading.Event()).is_set,
     )
     app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
     app.include_router(routes.router)
