@@ -8,17 +8,24 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..collection import Collection
 from ..picture_map import Cartographer
 from ..types import Limits
-from . import answers, overview, problems, routes
+from . import access, answers, overview, problems, routes
+from .access import Authentication, Sessions
+from .gate import Gate
+from .keys import Keyring, keyring_of
+from .rate import Buckets, RateLimit
+from .rate import refusal as too_often
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
 from .settings import Settings
 
 _PAGE = Path(__file__).parent / "page"
+_USUAL_RATE = 50
 MOST_HITS = 100_000
 """Of an answer to a search for all of them: some 50 MB of JSON."""
 
@@ -36,6 +43,9 @@ def create_app(
     for collection in collections.values():
         collection.most_hits = MOST_HITS
     limits = [collection.limits.upload_bytes for collection in collections.values()]
+    max_upload = max(limits, default=Limits().upload_bytes)
+    keyring = keyring_of(settings)
+    sessions = Sessions(keyring) if keyring else None
     roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
     app = FastAPI(
         title="lookalike",
@@ -44,11 +54,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[
-            Middleware(OwnHeaders),
-            Middleware(SameOrigin, hosts=settings.allow_host),
-            Middleware(BodyLimit, upload_bytes=max(limits, default=Limits().upload_bytes)),
-        ],
+        middleware=_guards(settings, keyring, sessions, max_upload),
     )
     problems.install(app, HEADERS)
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
@@ -61,8 +67,52 @@ def create_app(
     app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
     app.include_router(routes.router)
     app.include_router(overview.router)
+    app.state.sessions = sessions
+    app.include_router(access.router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
+
+
+def _guards(
+    settings: Settings, keyring: Keyring | None, sessions: Sessions | None, upload_bytes: int
+) -> list[Middleware]:
+    """What stands before the routes, the outermost first."""
+    guards = [
+        Middleware(OwnHeaders),
+        Middleware(SameOrigin, hosts=settings.allow_host, origins=settings.allow_origin),
+    ]
+    if settings.allow_origin:
+        guards.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=[origin.rstrip("/") for origin in settings.allow_origin],
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-API-Key"],
+                expose_headers=["Retry-After"],
+            )
+        )
+    rate = settings.rate if settings.rate is not None else 0 if settings.is_local else _USUAL_RATE
+    buckets = Buckets(rate) if rate else None
+    if keyring and sessions:
+        guards.append(
+            Middleware(
+                Authentication,
+                keyring=keyring,
+                sessions=sessions,
+                page=_page_paths(),
+                failed=lambda scope: too_often(scope, buckets) if buckets else None,
+            )
+        )
+    if buckets:
+        guards.append(Middleware(RateLimit, buckets=buckets))
+    guards.append(Middleware(Gate, most=settings.at_once))
+    guards.append(Middleware(BodyLimit, upload_bytes=upload_bytes, seconds=settings.upload_seconds))
+    return guards
+
+
+def _page_paths() -> frozenset[str]:
+    files = (path for path in _PAGE.rglob("*") if path.is_file())
+    return frozenset(["/", *(f"/{path.relative_to(_PAGE).as_posix()}" for path in files)])
 
 
 async def _health() -> answers.Health:
