@@ -101,8 +101,9 @@ def run(
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket that nobody else can have now; port 0 takes a free one. Raises `CannotServe`, and
-    `BadKeys` for a file of keys that nobody could be let in by.
+    """A socket that nobody else can have now; port 0 takes a free one.
+
+    Raises `CannotServe`, and `BadKeys` for a file of keys that nobody could be let in by.
 
     Who calls before there is a `Server` to answer is kept waiting.
     """
