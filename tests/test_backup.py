@@ -22,7 +22,7 @@ from samples import called, command, encoded, environment, lookalike, write, wri
 
 import lookalike as api
 from lookalike import Collection
-from lookalike.backup import back_up, restore
+from lookalike.backup import Restored, back_up, restore
 from lookalike.errors import BadBackup, CannotWrite, NotACollection
 from lookalike.types import Place
 
@@ -190,7 +190,7 @@ class TestWhileItIsUsed:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        counts = []
+        counts: list[Restored] = []
         while adding.poll() is None:
             back_up(tmp_path / "c", tmp_path / f"{len(counts)}.tar")
             counts.append(restore(tmp_path / f"{len(counts)}.tar", tmp_path / f"r{len(counts)}"))

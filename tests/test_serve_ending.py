@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import threading
@@ -17,7 +16,8 @@ from samples import command, encoded, environment, write_classes
 
 import lookalike
 from lookalike import Collection
-from lookalike.serve.server import GRACE_SECONDS, Server
+from lookalike.serve.server import Server
+from lookalike.serve.settings import Settings
 
 V1 = "/v1/collections/samples"
 
@@ -48,7 +48,7 @@ def test_finishes_what_runs_and_takes_nothing_new(
         return stats()
 
     monkeypatch.setattr(collection, "stats", slow)
-    server = Server({"samples": collection}, port=0, grace=30)
+    server = Server({"samples": collection}, Settings.read(port=0, shutdown_seconds=30))
     thread = threading.Thread(target=server.answer)
     thread.start()
     server.warm()
@@ -91,7 +91,7 @@ def test_leaves_what_takes_too_long(
         return {}
 
     monkeypatch.setattr(collection, "stats", endless)
-    server = Server({"samples": collection}, port=0, grace=0.2)
+    server = Server({"samples": collection}, Settings.read(port=0, shutdown_seconds=0.2))
     thread = threading.Thread(target=server.answer)
     thread.start()
     ended = threading.Event()
@@ -162,7 +162,7 @@ def test_a_process_under_load_ends_in_time_and_loses_nothing(tmp_path: Path) -> 
         thread.start()
     waited(lambda: len(kept) >= 5 and len(statuses) >= 20)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=GRACE_SECONDS + 30) == 0
+    assert process.wait(timeout=8 + 30) == 0
     for thread in (*threads, reader):
         thread.join()
     process.stderr.close()
@@ -179,4 +179,4 @@ def test_a_process_under_load_ends_in_time_and_loses_nothing(tmp_path: Path) -> 
         assert before < 3 + len(kept) + 600
         collection.add(pictures)  # goes on where it was stopped
         assert len(collection) >= 600
-    assert not [name for name in os.listdir(made) if "wal" in name]
+    assert not list(made.glob("*-wal"))

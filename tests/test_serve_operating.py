@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from samples import encoded, write_classes
 
 import lookalike
 from lookalike import Collection
@@ -23,7 +24,6 @@ from lookalike.serve import logs
 from lookalike.serve.ending import Ending
 from lookalike.serve.health import Readiness
 from lookalike.serve.server import Server
-from samples import encoded, write_classes
 
 V1 = "/v1/collections/samples"
 
@@ -210,7 +210,7 @@ class TestMetrics:
                 if name == "lookalike_stage_seconds_count"
             }
 
-        assert set(counts()) == {"decode", "extract", "search", "compare"}
+        assert set(counts()) == {"queue", "decode", "extract", "search", "compare"}
         before = counts()
         search(client, data={"compare": "phash"})
         after = counts()

@@ -16,18 +16,19 @@ from lookalike import Collection, stages
 from lookalike.serve import tracing
 from lookalike.serve.app import create_app
 from lookalike.serve.server import Server
+from lookalike.serve.settings import Settings
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not there")
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: E402
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider  # noqa: E402
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import (  # noqa: E402
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
     InMemorySpanExporter,
 )
-from starlette.testclient import TestClient  # noqa: E402
+from starlette.testclient import TestClient
 
 V1 = "/v1/collections/samples"
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -45,7 +46,8 @@ def spans_of_a_search(collection: Collection, **headers: str) -> list[ReadableSp
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    app = create_app({"samples": collection}, hosts=["testserver"], tracing=provider)
+    settings = Settings.read(allow_host=("testserver",))
+    app = create_app({"samples": collection}, settings, tracing=provider)
     with stages.listening(tracing.StageSpans(provider)):
         client = TestClient(app)
         answer = client.post(f"{V1}/search", files={"image": encoded(1)}, headers=headers)
@@ -56,7 +58,7 @@ def spans_of_a_search(collection: Collection, **headers: str) -> list[ReadableSp
 def test_a_request_is_a_span_and_its_stages_are_inside(collection: Collection) -> None:
     spans = {span.name: span for span in spans_of_a_search(collection)}
     request = spans.pop("POST /v1/collections/{name}/search")
-    assert set(spans) == {"decode", "extract", "search"}
+    assert set(spans) == {"queue", "decode", "extract", "search"}
     assert request.attributes is not None
     assert dict(request.attributes) == {
         "http.request.method": "POST",
@@ -95,7 +97,7 @@ def test_spans_arrive_at_the_collector_that_the_environment_names(
     arrived: list[tuple[str, bytes]] = []
 
     class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - as http.server has it
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             arrived.append((self.path, body))
             self.send_response(200)
@@ -124,6 +126,6 @@ def test_spans_arrive_at_the_collector_that_the_environment_names(
     requests = [ExportTraceServiceRequest.FromString(body) for _, body in arrived]
     every = [each for request in requests for each in request.resource_spans]
     names = {span.name for each in every for scope in each.scope_spans for span in scope.spans}
-    assert names == {"POST /v1/collections/{name}/search", "decode", "extract", "search"}
+    assert names == {"POST /v1/collections/{name}/search", "queue", "decode", "extract", "search"}
     resource = {each.key: each.value.string_value for each in every[0].resource.attributes}
     assert resource["service.name"] == "pictures-of-ours"

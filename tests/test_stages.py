@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from samples import encoded, write_classes
 
 import lookalike
 from lookalike import stages
-from samples import encoded, write_classes
 
 
 def test_tells_when_a_stage_began_and_how_long_it_took() -> None:
@@ -62,13 +62,13 @@ def test_an_ingest_and_a_search_go_through_their_stages(tmp_path: Path) -> None:
         ingest: list[str] = []
         with stages.listening(lambda name, *_: ingest.append(name)):
             collection.add(pictures)
-        assert set(ingest) == {"decode", "extract"}
+        assert set(ingest) == {"queue", "decode", "extract"}
         search: list[str] = []
         with stages.listening(lambda name, *_: search.append(name)):
             collection.search(encoded(1), k=2)
-        assert search == ["decode", "extract", "search"]
+        assert search == ["queue", "decode", "extract", "search"]
         looked_again: list[str] = []
         with stages.listening(lambda name, *_: looked_again.append(name)):
             collection.search(encoded(1), k=2, compare="phash")
-        assert looked_again[:3] == ["decode", "extract", "search"]
+        assert looked_again[:4] == ["queue", "decode", "extract", "search"]
         assert "compare" in looked_again

@@ -96,7 +96,7 @@ class DecodePool:
     ) -> list[Picture | PictureError]:
         """One result for each, in order, all from one worker. Waits until a worker is free."""
         results: list[Picture | PictureError] = []
-        with self._free, stage("decode"):
+        with self._place(), stage("decode"):
             while len(results) < len(batch):
                 worker = self._crew.take(self._limits)
                 try:
@@ -111,6 +111,16 @@ class DecodePool:
                 finally:
                     self._crew.give_back(worker)
         return results
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of those that decode at once."""
+        with stage("queue"):
+            self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
 
     def close(self) -> None:
         """Ends all workers, also those at work: what they were decoding is refused."""

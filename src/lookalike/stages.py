@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Literal
 
-Stage = Literal["decode", "extract", "search", "compare"]
-STAGES: tuple[Stage, ...] = ("decode", "extract", "search", "compare")
-"""Bytes to pixels; pixels or words to features; features to candidates; a second look at those."""
+Stage = Literal["queue", "decode", "extract", "search", "compare"]
+STAGES: tuple[Stage, ...] = ("queue", "decode", "extract", "search", "compare")
+"""Waiting for a decoder that is free; bytes to pixels; pixels or words to features; features to
+candidates; a second look at those."""
 
 Listener = Callable[[Stage, int, int], None]
 """Told of a stage that has ended, and when it began and ended: `time.time_ns`, nanoseconds.

@@ -85,7 +85,7 @@ class Observed:
                 seconds=seconds,
                 bytes=sent,
                 client=scope["client"][0] if scope.get("client") else None,
-                key=scope.get("state", {}).get("key_name"),
+                key=getattr(scope.get("state", {}).get("key"), "name", None),
             )
             for listener in self._listeners:
                 listener(answered)

@@ -1,9 +1,8 @@
-"""Running the service: quiet, on the loopback interface, ending when it is told to."""
+"""Running the service: quiet, ending when it is told to."""
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -20,11 +19,11 @@ from .. import stages
 from ..collection import Collection
 from ..errors import CannotServe
 from . import logs, tracing
-from .app import LOOPBACK, create_app
+from .app import create_app
 from .ending import Ending
+from .keys import keyring_of
+from .settings import Settings
 
-GRACE_SECONDS = 8.0
-"""What runs when the service is told to end has this long; `docker stop` kills after 10 s."""
 _MARGIN_SECONDS = 1
 """For what does not end even so, and is then left where it is."""
 _log = logging.getLogger(__name__)
@@ -36,31 +35,28 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         collections: Mapping[str, Collection],
+        settings: Settings | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 8000,
         roots: Sequence[Path] = (),
         listening: socket.socket | None = None,
-        grace: float = GRACE_SECONDS,
     ) -> None:
-        """`listening`: a socket of `listen`, in place of host and port. Raises `CannotServe`.
+        """`settings`, or of them host, port and roots; `listening`: a socket of `listen`.
 
-        `grace`: seconds for what runs when it is told to end.
+        Raises `CannotServe`.
         """
+        settings = settings or Settings.read(host=host, port=port, root=tuple(roots))
         self.ending = Ending()
-        self._grace = grace
+        self._grace = settings.shutdown_seconds
         self._deadline: float | None = None
         self._provider = tracing.configured()
-        self._socket = listening or listen(host, port)
+        self._socket = listening or listen(settings)
         host, port = self._socket.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}"
         self.application = create_app(
-            collections,
-            roots=roots,
-            hosts=(*LOOPBACK, name),
-            ending=self.ending,
-            tracing=self._provider,
+            collections, settings, ending=self.ending, tracing=self._provider
         )
         super().__init__(
             uvicorn.Config(
@@ -69,6 +65,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 lifespan="off",
+                proxy_headers=bool(settings.trust_proxy),
+                forwarded_allow_ips=list(settings.trust_proxy),
                 timeout_graceful_shutdown=_MARGIN_SECONDS,
             )
         )
@@ -111,17 +109,20 @@ class Server(uvicorn.Server):
 def run(
     collections: Mapping[str, Collection],
     listening: socket.socket,
-    roots: Sequence[Path] = (),
+    settings: Settings,
     on_start: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Answer at a socket of `listen` until Ctrl-C or SIGTERM, then return.
 
     `on_start` is told the address.
     """
-    server = Server(collections, roots=roots, listening=listening)
+    server = Server(collections, settings, listening=listening)
     on_start(server.url)
     over = threading.Event()
-    for work in (server.warm, lambda: _end_for_sure(server.ending, over)):
+    for work in (
+        server.warm,
+        lambda: _end_for_sure(server.ending, over, settings.shutdown_seconds),
+    ):
         threading.Thread(target=work, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -135,34 +136,40 @@ def run(
     logs.say("ended")
 
 
-def _end_for_sure(ending: Ending, over: threading.Event) -> None:
+def _end_for_sure(ending: Ending, over: threading.Event, seconds: float) -> None:
     """Threads cannot be stopped: what still computes after all is left, as a crash would leave it.
 
     What was stored is kept, as every commit is whole.
     """
     ending.wait()
-    if not over.wait(GRACE_SECONDS + 2 * _MARGIN_SECONDS):
-        _log.warning("something did not end in %g s and was left", GRACE_SECONDS)
+    if not over.wait(seconds + 2 * _MARGIN_SECONDS):
+        _log.warning("something did not end in %g s and was left", seconds)
         os._exit(1)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that nobody else can have now; `port` 0 takes a free one. Raises `CannotServe`.
+def listen(settings: Settings) -> socket.socket:
+    """A socket that nobody else can have now; port 0 takes a free one.
+
+    Raises `CannotServe`, and `BadKeys` for a file of keys that nobody could be let in by.
 
     Who calls before there is a `Server` to answer is kept waiting.
     """
-    if not _is_loopback(host):
+    host, port = settings.host, settings.port
+    if not (settings.is_local or settings.asks_for_keys or settings.no_auth):
         raise CannotServe(
-            f"{host} is not a loopback address: this version serves its own machine "
-            "alone. Choose 127.0.0.1, ::1 or localhost with --host (HOST= for make)."
+            f"{host} is not a loopback address, so others could ask: make a key with "
+            "`lookalike keys add NAME --file FILE` and serve with --api-key-file FILE, "
+            "or say --no-auth to let everybody in who reaches it."
         )
+    keyring_of(settings)  # what is wrong with it is said before the work
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         # Python adds the address to the system's own words, and we name it already.
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number else str(error).rstrip(".")
+        number = error.errno if isinstance(error, OSError) else None
+        known = number is not None and not isinstance(error, socket.gaierror)
+        reason = os.strerror(number) if known and number else str(error).rstrip(".")
         raise CannotServe(
             f"cannot listen on {host}, port {port}: {reason.lower()}. "
             "Choose another with --port (PORT= for make)."
@@ -170,12 +177,3 @@ def listen(host: str, port: int) -> socket.socket:
     # Connections inherit it. Otherwise the end of an answer waits 40 ms for the client's ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
