@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -180,3 +181,47 @@ def test_a_process_under_load_ends_in_time_and_loses_nothing(tmp_path: Path) -> 
         collection.add(pictures)  # goes on where it was stopped
         assert len(collection) >= 600
     assert not list(made.glob("*-wal"))
+
+
+_ENDLESS = """
+import sys, time
+from pathlib import Path
+import lookalike
+from lookalike.serve import logs
+from lookalike.serve.server import listen, run
+from lookalike.serve.settings import Settings
+
+logs.configure()
+settings = Settings.read(port=0, shutdown_seconds=0.2)
+with lookalike.open(Path(sys.argv[1])) as collection, listen(settings) as listening:
+    collection.stats = lambda: time.sleep(600)
+    run({"samples": collection}, listening, settings, lambda url: logs.say("listening", url=url))
+"""
+
+
+def test_a_process_ends_in_time_whatever_its_threads_do(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ENDLESS, str(tmp_path / "c")],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    url = json.loads(process.stderr.readline())["url"]
+
+    def ask() -> None:
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"{url}{V1}/stats", timeout=120).raise_for_status()
+
+    asking = threading.Thread(target=ask)
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        waited(lambda: client.get("/readyz").status_code == 200)
+        asking.start()
+        running = "lookalike_requests_running 1.0"
+        waited(lambda: running in client.get("/metrics").text)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 1
+    asking.join()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert "was left" in said

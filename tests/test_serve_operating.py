@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -224,6 +225,16 @@ class TestMetrics:
         assert found["lookalike_pictures", labels] == len(collection)
         size = (collection.path / "catalogue.sqlite").stat().st_size
         assert found["lookalike_collection_bytes", labels] >= size
+
+    def test_the_documents_name_every_metric(self, client: httpx.Client) -> None:
+        text = (Path(__file__).parents[1] / "docs" / "operating.md").read_text("utf-8")
+        named = set(re.findall(r"^\| `(lookalike_\w+)` \|", text, re.M))
+        client.get("/healthz")
+        typed = re.findall(r"^# TYPE (lookalike_\w+) ", client.get("/metrics").text, re.M)
+        assert named == set(typed)
+        sample = re.findall(r"^(lookalike_\w+?)(?:_count|_sum)?\{", text, re.M)
+        assert sample
+        assert set(sample) <= named
 
     def test_a_gauge_is_asked_whenever_somebody_reads(
         self, server: Server, client: httpx.Client

@@ -73,6 +73,8 @@ def create_app(
         ],
     )
     problems.install(app, HEADERS)
+    running = "Requests and jobs that are being worked on."
+    counted.gauge("lookalike_requests_running", running, lambda: ending.running)
     app.state.metrics = counted
     app.state.readiness = health.Readiness(collections, ending)
     app.include_router(health.router)

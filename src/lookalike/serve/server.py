@@ -112,18 +112,16 @@ def run(
     settings: Settings,
     on_start: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Answer at a socket of `listen` until Ctrl-C or SIGTERM, then return.
+    """Answer at a socket of `listen` until Ctrl-C or SIGTERM, then return, for the process to end.
 
-    `on_start` is told the address.
+    `on_start` is told the address. Should the process still be there long after it was to end, it
+    is ended.
     """
     server = Server(collections, settings, listening=listening)
     on_start(server.url)
-    over = threading.Event()
-    for work in (
-        server.warm,
-        lambda: _end_for_sure(server.ending, over, settings.shutdown_seconds),
-    ):
-        threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=server.warm, daemon=True).start()
+    limits = (server.ending, settings.shutdown_seconds)
+    threading.Thread(target=_end_for_sure, args=limits, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -131,20 +129,19 @@ def run(
     except KeyboardInterrupt:
         pass
     finally:
-        over.set()
         signal.signal(signal.SIGTERM, before)
     logs.say("ended")
 
 
-def _end_for_sure(ending: Ending, over: threading.Event, seconds: float) -> None:
+def _end_for_sure(ending: Ending, seconds: float) -> None:
     """Threads cannot be stopped: what still computes after all is left, as a crash would leave it.
 
     What was stored is kept, as every commit is whole.
     """
     ending.wait()
-    if not over.wait(seconds + 2 * _MARGIN_SECONDS):
-        _log.warning("something did not end in %g s and was left", seconds)
-        os._exit(1)
+    time.sleep(seconds + 2 * _MARGIN_SECONDS)
+    _log.warning("something did not end in %g s and was left", seconds)
+    os._exit(1)
 
 
 def listen(settings: Settings) -> socket.socket:
