@@ -20,6 +20,7 @@ from ..collection import Collection
 from ..errors import CannotServe
 from . import logs, tracing
 from .app import create_app
+from .connections import Connection
 from .ending import Ending
 from .keys import keyring_of
 from .settings import Settings
@@ -64,6 +65,8 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http=Connection,
+                ws="none",
                 lifespan="off",
                 proxy_headers=bool(settings.trust_proxy),
                 forwarded_allow_ips=list(settings.trust_proxy),
