@@ -54,6 +54,7 @@ LAYERS: list[set[str]] = [
         "options",
         "quantities",
         "machine",
+        "sealed",
         "calibration",
     },
     {"expansion", "reranking", "stages"},
