@@ -273,6 +273,15 @@ class TestConnections:
             assert is_closed(connection, drip=b"x" if head else b"")
             assert client.get(STATS).status_code == 200
 
+    def test_that_are_too_many_are_closed(
+        self, collection: Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connections, "_MOST", 2)
+        with serving(collection) as client:
+            with raw(client) as first, raw(client) as second, raw(client) as third:
+                assert [is_open(each) for each in (first, second, third)] == [True, True, False]
+            wait_for(lambda: httpx.get(f"{client.base_url}{STATS}", trust_env=False), 200)
+
     def test_that_are_at_work_are_not(
         self, collection: Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -287,6 +296,14 @@ class TestConnections:
                 time.sleep(1)
                 connection.sendall(body[1:])
                 assert answered(connection)[0] == 200
+
+
+def is_open(connection: socket.socket) -> bool:
+    try:
+        connection.sendall(f"GET {STATS} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return connection.recv(100).startswith(b"HTTP/1.1 200")
+    except ConnectionError:
+        return False
 
 
 def is_closed(connection: socket.socket, drip: bytes) -> bool:

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .problems import problem
 
-_WORKING_GETS = re.compile(r"/search|/add|/v1/collections/[^/]+/(pictures/[^/]+/similar|map)")
+_WORKING_GETS = re.compile(
+    r"/search|/add|/v1/doctor|/v1/collections/[^/]+/(pictures/[^/]+/similar|map|check|duplicates)"
+)
 _EASY = re.compile(r"/v1/session")
 _RETRY_SECONDS = 1
 
