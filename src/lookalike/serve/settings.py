@@ -86,8 +86,9 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=1_000_000,
-        description="Requests a second of one key, or one address without a key; 0: any number. "
-        "By default 50, and any number on loopback.",
+        description="Searches and uploads a second of one key, or one address without a key; "
+        "what computes nothing counts a tenth. 0: any number. By default 50, and any number "
+        "on loopback.",
     )
     at_once: int = Field(
         32, ge=1, le=10_000, description="Searches and uploads at once; a further one gets 503."
