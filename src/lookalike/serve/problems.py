@@ -25,6 +25,7 @@ from ..errors import (
     NoText,
     NotTrained,
     PictureError,
+    PictureTooSlow,
     UnknownName,
     UnknownPicture,
 )
@@ -124,6 +125,8 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
 
 def status_of(error: LookalikeError) -> int:
     """The status that an error of ours is answered with."""
+    if isinstance(error, PictureTooSlow):  # whoever sent it would send it again
+        return 422
     if isinstance(error, PictureError) and error.retry:
         return 503
     if isinstance(error, PictureError) and not error.recognised:
