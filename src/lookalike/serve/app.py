@@ -15,6 +15,7 @@ from ..collection import Collection
 from ..picture_map import Cartographer
 from ..types import Limits
 from . import answers, overview, problems, routes
+from . import compat as moving
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -29,11 +30,13 @@ def create_app(
     roots: Sequence[Path] = (),
     hosts: Sequence[str] = LOOPBACK,
     ending: threading.Event | None = None,
+    compat: bool = False,
 ) -> FastAPI:
     """Serve these collections, by name.
 
     `roots`: the folders in which clients may have folders indexed. `hosts`: the only names that
     it answers to, without ports. `ending`: once set, long work stops where it can be resumed.
+    `compat`: whether the calls of the services that lookalike replaces are served, too.
     """
     for collection in collections.values():
         collection.most_hits = MOST_HITS
@@ -60,6 +63,9 @@ def create_app(
     app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
     app.include_router(routes.router)
     app.include_router(overview.router)
+    if compat:
+        app.openapi_tags = [moving.DESCRIPTION]
+        app.include_router(moving.router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
 

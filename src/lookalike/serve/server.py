@@ -31,6 +31,7 @@ class Server(uvicorn.Server):
         port: int = 8000,
         roots: Sequence[Path] = (),
         listening: socket.socket | None = None,
+        compat: bool = False,
     ) -> None:
         """`listening`: a socket of `listen`, in place of host and port. Raises `CannotServe`."""
         self._ending = threading.Event()
@@ -38,7 +39,9 @@ class Server(uvicorn.Server):
         host, port = self._socket.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}"
-        app = create_app(collections, roots=roots, hosts=(*LOOPBACK, name), ending=self._ending)
+        app = create_app(
+            collections, roots=roots, hosts=(*LOOPBACK, name), ending=self._ending, compat=compat
+        )
         super().__init__(
             uvicorn.Config(
                 app,
