@@ -39,7 +39,7 @@ LAYERS: list[set[str]] = [
     {"queries"},
     {"ingest"},
     {"sources", "features", "uploads", "fusion", "model_list", "onnx_writer"},
-    {"archives", "store"},
+    {"archives", "store", "joining"},
     {"decoding"},
     {"decode_worker", "recipe"},
     {"picture", "int8", "extract", "index", "local", "compare"},

@@ -231,12 +231,7 @@ def described(
     source = _source(query, limits)
     if crop is not None:
         source = _cropped(source, crop, pipeline)
-    if isinstance(source, Picture):
-        return of_features(pipeline.of_pictures([source])[0], source)
-    (features,) = pipeline.of_batch([source])
-    if isinstance(features, PictureError):
-        raise features
-    return of_features(features, source)
+    return of_features(pipeline.of_one(source), source)
 
 
 def of_features(features: Features, source: Encoded | Picture) -> Described:
