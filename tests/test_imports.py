@@ -54,6 +54,7 @@ LAYERS: list[set[str]] = [
         "quantities",
         "machine",
         "calibration",
+        "client",
     },
     {"expansion", "reranking"},
     {"types"},
