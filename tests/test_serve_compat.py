@@ -22,6 +22,7 @@ import lookalike
 from lookalike import Collection
 from lookalike import recipe as recipes
 from lookalike.serve.server import Server
+from lookalike.serve.settings import Settings
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
@@ -35,7 +36,7 @@ def serving(
     collections: Mapping[str, Collection], *roots: Path, compat: bool = True
 ) -> Iterator[str]:
     """The address of a service that clients may name files in `roots` to."""
-    server = Server(collections, port=0, roots=roots, compat=compat)
+    server = Server(collections, Settings.read(port=0, root=roots, compat=compat))
     thread = threading.Thread(target=server.answer)
     thread.start()
     try:

@@ -238,6 +238,24 @@ class ServiceRefused(LookalikeError):
         self.type = type
 
 
+class BadSetting(LookalikeError):
+    """A setting of the service that cannot be: an option, a variable, or a line of `.env`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+
+
+class BadKeys(LookalikeError):
+    """A file of API keys that cannot be used, or cannot be changed so."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
+class RemoteRefused(LookalikeError):
+    """A picture that was named by its address is not fetched; the message says why."""
+
+
 class BadFilter(LookalikeError):
     """A filter (`--where`) that does not follow the grammar."""
 

@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..collection import Collection
 from ..picture_map import Cartographer
 from ..types import Limits
-from . import answers, overview, problems, routes
-from . import compat as moving
+from . import access, answers, compat, overview, problems, routes
+from .access import Authentication, Sessions
+from .gate import Gate
+from .keys import Keyring, keyring_of
+from .rate import Buckets, RateLimit
+from .rate import refusal as too_often
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
+from .settings import Settings
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAGE = Path(__file__).parent / "page"
+_USUAL_RATE = 50
 MOST_HITS = 100_000
 """Of an answer to a search for all of them: some 50 MB of JSON."""
 
 
 def create_app(
     collections: Mapping[str, Collection],
+    settings: Settings,
     *,
-    roots: Sequence[Path] = (),
-    hosts: Sequence[str] = LOOPBACK,
     ending: threading.Event | None = None,
-    compat: bool = False,
 ) -> FastAPI:
     """Serve these collections, by name.
 
-    `roots`: the folders in which clients may have folders indexed. `hosts`: the only names that
-    it answers to, without ports. `ending`: once set, long work stops where it can be resumed.
-    `compat`: whether the calls of the services that lookalike replaces are served, too.
+    `ending`: once set, long work stops where it can be resumed.
     """
     for collection in collections.values():
         collection.most_hits = MOST_HITS
     limits = [collection.limits.upload_bytes for collection in collections.values()]
+    max_upload = max(limits, default=Limits().upload_bytes)
+    keyring = keyring_of(settings)
+    sessions = Sessions(keyring) if keyring else None
+    roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
     app = FastAPI(
         title="lookalike",
         summary="Give it pictures, ask with a picture, get what looks alike.",
@@ -48,26 +54,68 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[
-            Middleware(OwnHeaders),
-            Middleware(SameOrigin, hosts=hosts),
-            Middleware(BodyLimit, upload_bytes=max(limits, default=Limits().upload_bytes)),
-        ],
+        middleware=_guards(settings, keyring, sessions, max_upload),
     )
     problems.install(app, HEADERS)
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
     app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
     app.state.served = routes.Served(
-        collections, [root.resolve() for root in roots], (ending or threading.Event()).is_set
+        collections,
+        [root.expanduser().resolve() for root in roots],
+        (ending or threading.Event()).is_set,
     )
     app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
     app.include_router(routes.router)
     app.include_router(overview.router)
-    if compat:
-        app.openapi_tags = [moving.DESCRIPTION]
-        app.include_router(moving.router)
+    if settings.compat or settings.k is not None:
+        app.openapi_tags = [compat.DESCRIPTION]
+        app.include_router(compat.router)
+    app.state.sessions = sessions
+    app.include_router(access.router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
+
+
+def _guards(
+    settings: Settings, keyring: Keyring | None, sessions: Sessions | None, upload_bytes: int
+) -> list[Middleware]:
+    """What stands before the routes, the outermost first."""
+    guards = [
+        Middleware(OwnHeaders),
+        Middleware(SameOrigin, hosts=settings.allow_host, origins=settings.allow_origin),
+    ]
+    if settings.allow_origin:
+        guards.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=[origin.rstrip("/") for origin in settings.allow_origin],
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-API-Key"],
+                expose_headers=["Retry-After"],
+            )
+        )
+    rate = settings.rate if settings.rate is not None else 0 if settings.is_local else _USUAL_RATE
+    buckets = Buckets(rate) if rate else None
+    if keyring and sessions:
+        guards.append(
+            Middleware(
+                Authentication,
+                keyring=keyring,
+                sessions=sessions,
+                page=_page_paths(),
+                failed=lambda scope: too_often(scope, buckets) if buckets else None,
+            )
+        )
+    if buckets:
+        guards.append(Middleware(RateLimit, buckets=buckets))
+    guards.append(Middleware(Gate, most=settings.at_once))
+    guards.append(Middleware(BodyLimit, upload_bytes=upload_bytes, seconds=settings.upload_seconds))
+    return guards
+
+
+def _page_paths() -> frozenset[str]:
+    files = (path for path in _PAGE.rglob("*") if path.is_file())
+    return frozenset(["/", *(f"/{path.relative_to(_PAGE).as_posix()}" for path in files)])
 
 
 async def _health() -> answers.Health:
