@@ -14,8 +14,9 @@ from .. import __version__
 from ..collection import Collection
 from ..picture_map import Cartographer
 from ..types import Limits
-from . import answers, overview, problems, routes
+from . import answers, problems, routes
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
+from .served import Served
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAGE = Path(__file__).parent / "page"
@@ -54,12 +55,12 @@ def create_app(
     problems.install(app, HEADERS)
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
     app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
-    app.state.served = routes.Served(
+    app.state.served = Served(
         collections, [root.resolve() for root in roots], (ending or threading.Event()).is_set
     )
     app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
-    app.include_router(routes.router)
-    app.include_router(overview.router)
+    for router in routes.ROUTERS:
+        app.include_router(router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
 

@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from ..collection import Collection
-from ..picture_map import Cartographer, PictureMap
-from ..store.facets import SIDES, Facets
-from . import routes
+from ...picture_map import Cartographer, PictureMap
+from ...store.facets import SIDES, Facets
+from ..describing import PREFIX, PROBLEMS
+from ..served import Named, named
 
 _MOST_LABELS = 200
 
-router = APIRouter(prefix="/v1/collections", responses=routes.PROBLEMS)
+router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
 """Its application keeps a `Cartographer` for each collection, by name, in `state.maps`."""
 
 
@@ -76,12 +76,9 @@ class Mapped(BaseModel):
         )
 
 
-_Named = Annotated[Collection, Depends(routes.named)]
-
-
 @router.get("/{name}/facets")
 def facets(
-    collection: _Named,
+    collection: Named,
     where: Annotated[
         str | None, Query(max_length=2000, description="Count what passes this filter.")
     ] = None,
@@ -90,7 +87,7 @@ def facets(
     return Facetted.of(collection.facets(where, most_labels=_MOST_LABELS))
 
 
-@router.get("/{name}/map", dependencies=[Depends(routes.named)])
+@router.get("/{name}/map", dependencies=[Depends(named)])
 def map(
     request: Request,
     name: str,
