@@ -21,13 +21,25 @@ from ..errors import (
     BadSource,
     CannotWrite,
     CollectionBusy,
+    CollectionClosed,
+    DeviceUnavailable,
     LookalikeError,
+    MissingPackage,
+    ModelMismatch,
     NoText,
     NotTrained,
+    OtherRecipe,
     PictureError,
+    RecipeChanged,
+    TooLittleToLearnFrom,
     UnknownName,
     UnknownPicture,
+    WeightsMissing,
+    WeightsUnusable,
 )
+
+MEDIA_TYPE = "application/problem+json"
+UNEXPECTED = "something went wrong in the service; its own log has the details"
 
 _STATUS: dict[type[LookalikeError], int] = {
     BadFilter: 400,
@@ -38,7 +50,16 @@ _STATUS: dict[type[LookalikeError], int] = {
     PictureError: 422,
     NoText: 400,
     NotTrained: 409,
+    OtherRecipe: 409,
+    ModelMismatch: 409,
+    TooLittleToLearnFrom: 409,
+    RecipeChanged: 409,
+    MissingPackage: 501,
+    WeightsMissing: 501,
+    WeightsUnusable: 501,
     CollectionBusy: 503,
+    CollectionClosed: 503,
+    DeviceUnavailable: 503,
     CannotWrite: 507,
 }
 
@@ -60,12 +81,12 @@ def unknown_collection(name: str) -> Refused:
     )
 
 
-def forbidden_folder(folder: str) -> Refused:
-    """403: a folder that is outside the roots, told in the same words whether it exists or not."""
+def forbidden_path(path: str) -> Refused:
+    """403: a path that is outside the roots, told in the same words whether it exists or not."""
     return Refused(
         403,
-        "forbidden-folder",
-        f"{folder!r} is not inside a folder that this service may index; "
+        "forbidden-path",
+        f"{path!r} is not inside a folder that this service may index; "
         "give it with `lookalike serve --root FOLDER`",
     )
 
@@ -91,23 +112,34 @@ def problem(
     **more: Any,
 ) -> JSONResponse:
     """The answer that tells a problem."""
-    content = {
+    content = {**_content(status, detail, kind), **more}
+    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def _content(status: int, detail: str, kind: str | None) -> dict[str, Any]:
+    return {
         "type": f"tag:lookalike,2026:{kind}" if kind else "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        **more,
     }
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def of_error(error: Exception) -> dict[str, Any]:
+    """An error as it is told inside an answer: of one query among many, of a job that failed."""
+    if isinstance(error, LookalikeError):
+        return _content(status_of(error), _detail(error), _dashed(type(error).__name__))
+    if isinstance(error, HTTPException):
+        return _content(error.status_code, error.detail, getattr(error, "kind", None))
+    return _content(500, UNEXPECTED, None)
 
 
 def install(app: FastAPI, headers: Mapping[str, str]) -> None:
     """Have every error of `app` told as a problem; `headers` go with those nobody expected."""
 
     def unexpected(_: Request, __: Exception) -> JSONResponse:
-        detail = "something went wrong in the service; its own log has the details"
         # The server closes the connection after it has logged the error: clients should know.
-        return problem(500, detail, headers={**headers, "Connection": "close"})
+        return problem(500, UNEXPECTED, headers={**headers, "Connection": "close"})
 
     app.add_exception_handler(LookalikeError, _of_ours)
     app.add_exception_handler(HTTPException, _of_http)
