@@ -38,7 +38,7 @@ LAYERS: list[set[str]] = [
     {"originals"},
     {"queries"},
     {"ingest"},
-    {"sources", "features", "uploads", "fusion", "model_list", "onnx_writer"},
+    {"sources", "features", "uploads", "remote", "fusion", "model_list", "onnx_writer"},
     {"archives", "store"},
     {"decoding"},
     {"decode_worker", "recipe"},

@@ -220,6 +220,17 @@ class CannotServe(LookalikeError):
     """The address is not one that the service may use, or somebody else has it."""
 
 
+class BadSetting(LookalikeError):
+    """A setting of the service that cannot be: an option, a variable, or a line of `.env`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+
+
+class RemoteRefused(LookalikeError):
+    """A picture that was named by its address is not fetched; the message says why."""
+
+
 class BadFilter(LookalikeError):
     """A filter (`--where`) that does not follow the grammar."""
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         | PIL.Image.Image
         | Record
     )
-    """A file, encoded bytes, uint8 pixels [h, w, 3], a float vector [dim], a PIL image, a record."""
+    """A file, bytes of one, uint8 pixels [h, w, 3], a float vector [dim], a PIL image, a record."""
 
 _UNLIKE_WEIGHT = 0.5
 """How much of what hits are to be unlike is taken away from what they are to be like."""

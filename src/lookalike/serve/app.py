@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
-from .. import __version__
+from .. import __version__, remote
 from ..collection import Collection
-from ..picture_map import Cartographer
-from ..types import Limits
-from . import answers, problems, routes
+from . import answers, openapi, problems, routes
+from .jobs import Jobs
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
 from .served import Served
+from .settings import Settings
+from .shelf import Shelf
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAGE = Path(__file__).parent / "page"
-MOST_HITS = 100_000
-"""Of an answer to a search for all of them: some 50 MB of JSON."""
 
 
 def create_app(
     collections: Mapping[str, Collection],
+    settings: Settings,
     *,
-    roots: Sequence[Path] = (),
-    hosts: Sequence[str] = LOOPBACK,
     ending: threading.Event | None = None,
 ) -> FastAPI:
     """Serve these collections, by name.
 
-    `roots`: the folders in which clients may have folders indexed. `hosts`: the only names that
-    it answers to, without ports. `ending`: once set, long work stops where it can be resumed.
+    `ending`: once set, long work stops where it can be resumed.
     """
-    for collection in collections.values():
-        collection.most_hits = MOST_HITS
     limits = [collection.limits.upload_bytes for collection in collections.values()]
+    upload_bytes = max(limits, default=settings.limits.upload_bytes)
+    roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
     app = FastAPI(
         title="lookalike",
         summary="Give it pictures, ask with a picture, get what looks alike.",
@@ -46,19 +43,26 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
         middleware=[
             Middleware(OwnHeaders),
-            Middleware(SameOrigin, hosts=hosts),
-            Middleware(BodyLimit, upload_bytes=max(limits, default=Limits().upload_bytes)),
+            Middleware(SameOrigin, hosts=settings.allow_host),
+            Middleware(BodyLimit, upload_bytes=upload_bytes),
         ],
     )
     problems.install(app, HEADERS)
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
     app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
+    is_ending = (ending or threading.Event()).is_set
+    shelf = Shelf(collections, settings.collections, device=settings.device, limits=settings.limits)
     app.state.served = Served(
-        collections, [root.resolve() for root in roots], (ending or threading.Event()).is_set
+        shelf,
+        Jobs(shelf, routes.WORKS, is_ending),
+        [root.expanduser().resolve() for root in roots],
+        partial(remote.fetch, max_bytes=upload_bytes) if settings.fetch_urls else None,
+        is_ending,
     )
-    app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
+    openapi.install(app)
     for router in routes.ROUTERS:
         app.include_router(router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))

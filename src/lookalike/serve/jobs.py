@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..collection import Collection
 from ..errors import CannotWrite, LookalikeError
 from ..uploads import write_whole
 from .problems import Refused, of_error
-from .shelf import Shelf
+from .shelf import Shelf, Shelved
 
 Kind = Literal["ingest", "duplicates"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -79,7 +78,7 @@ class Job:
 
 Tell = Callable[[Mapping[str, Any]], None]
 """Told how far the work is; raises `Stopped` if it is to stop."""
-Work = Callable[[Collection, Mapping[str, Any], Tell], Mapping[str, Any]]
+Work = Callable[[Shelved, Mapping[str, Any], Tell], Mapping[str, Any]]
 """What a kind of job does with a collection and what was asked: its result as JSON."""
 
 
@@ -114,14 +113,15 @@ class Jobs:
             raise Refused(404, "unknown-job", f"{collection} has no job {id!r}")
         return job
 
-    def start(self, collection: str, kind: Kind, asked: Mapping[str, Any]) -> Job:
+    def start(self, shelved: Shelved, kind: Kind, asked: Mapping[str, Any]) -> Job:
         """A new job, at the end of the line. One that is asked for twice at once is one job."""
         with self._changing:
             for job in self._every.values():
-                same = (job.collection, job.kind, job.asked) == (collection, kind, asked)
+                same = (job.collection, job.kind, job.asked) == (shelved.name, kind, asked)
                 if same and job.state not in ENDED and not job.stop.is_set():
                     return job
-            job = Job(secrets.token_hex(8), kind, collection, asked)
+            job = Job(secrets.token_hex(8), kind, shelved.name, asked)
+            _keep(job, shelved.collection.path)
             self._queue(job)
         return job
 
@@ -142,8 +142,8 @@ class Jobs:
             if job.state == "queued":
                 self._end(job, "cancelled")
 
-    def drop_all(self, collection: str) -> None:
-        """Stop the jobs of a collection and forget them, as it is to be deleted."""
+    def cancel_all(self, collection: str) -> None:
+        """Have all jobs of a collection stop, as it is to be deleted."""
         for job in self.of(collection):
             self.cancel(job)
 
@@ -183,13 +183,13 @@ class Jobs:
     def _run(self, job: Job) -> None:
         try:
             with self._shelf.lent(job.collection) as shelved:
-                self._run_in(job, shelved.collection)
+                self._run_in(job, shelved)
         except Refused as error:  # the collection is gone, or going
             with self._changing:
                 self._end(job, "failed", of_error(error))
 
-    def _run_in(self, job: Job, collection: Collection) -> None:
-        kept = 0.0
+    def _run_in(self, job: Job, shelved: Shelved) -> None:
+        folder, kept = shelved.collection.path, 0.0
 
         def tell(progress: Mapping[str, Any]) -> None:
             nonlocal kept
@@ -199,13 +199,13 @@ class Jobs:
             job.version += 1
             if time.monotonic() - kept > _SECONDS_BETWEEN_WRITES:
                 kept = time.monotonic()
-                _keep(job, collection.path)
+                _keep(job, folder)
 
         with self._changing:
             job.state, job.started = "running", time.time()
         try:
             tell(job.progress)
-            job.progress = self._works[job.kind](collection, job.asked, tell)
+            job.progress = self._works[job.kind](shelved, job.asked, tell)
             state, problem = "done", None
         except Stopped:
             state, problem = "cancelled" if job.stop.is_set() else "interrupted", None
@@ -216,8 +216,8 @@ class Jobs:
             state, problem = "failed", of_error(error)
         with self._changing:
             self._end(job, state, problem)  # type: ignore[arg-type]
-        _keep(job, collection.path)
-        self._drop_old(job.collection, collection.path)
+        _keep(job, folder)
+        self._drop_old(job.collection, folder)
 
     def _end(self, job: Job, state: State, problem: Mapping[str, Any] | None = None) -> None:
         job.state, job.problem, job.ended = state, problem, time.time()

@@ -7,6 +7,7 @@ sends for another site's page is refused, but for following a link to our page.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,6 +26,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAGE = "/"
 _ENVELOPE_BYTES = 65_536
 """What the form around an upload may take on top of it."""
@@ -55,7 +57,7 @@ class SameOrigin:
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._hosts = frozenset(host.lower() for host in (*_LOOPBACK, *hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -67,13 +69,23 @@ class SameOrigin:
         given = headers.getlist("host")
         if len(given) != 1:
             return problem(400, "a request names its Host, once", kind="bad-host")
-        if _without_port(given[0]) not in self._hosts:
-            detail = f"this service does not answer to the host {given[0]!r}"
+        if not self._is_ours(_without_port(given[0]), scope):
+            detail = (
+                f"this service does not answer to the host {given[0]!r}; "
+                "`lookalike serve --allow-host NAME` lets it"
+            )
             return problem(421, detail, kind="foreign-host")
         if _is_foreign(headers, given[0]) and not _follows_a_link(scope, headers):
             detail = "this request comes from another site's page, which may not use this service"
             return problem(403, detail, kind="foreign-origin")
         return None
+
+    def _is_ours(self, host: str, scope: Scope) -> bool:
+        """One of our names, or the address at which the request came in: that is no name at all."""
+        if host in self._hosts:
+            return True
+        came_in = (scope.get("server") or ("",))[0] or ""
+        return host == (f"[{came_in}]" if ":" in came_in else came_in)
 
 
 class BodyLimit:
@@ -107,6 +119,16 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_counted, send)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _without_port(host: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +12,27 @@ from fastapi import Depends, Request
 from ..collection import Collection
 from ..errors import UnknownPicture
 from ..types import Record
-from .problems import unknown_collection
+from .jobs import Jobs
+from .shelf import Shelf, Shelved
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """What the routes work on; their application keeps it in `state.served`."""
 
-    collections: Mapping[str, Collection]
+    shelf: Shelf
+    jobs: Jobs
     roots: Sequence[Path]
-    """Real paths of the folders in which clients may have folders indexed."""
+    """Real paths of the folders in which clients may have pictures indexed."""
+    fetch: Callable[[str], bytes] | None
+    """The bytes behind an address; `RemoteRefused`. None where addresses are not fetched."""
     is_ending: Callable[[], bool]
     """Whether work that can be resumed is to stop."""
+
+    def close(self) -> None:
+        """End the jobs, and close the collections that were opened here."""
+        self.jobs.close()
+        self.shelf.close()
 
 
 def served(request: Request) -> Served:
@@ -32,11 +41,18 @@ def served(request: Request) -> Served:
     return found
 
 
-def named(name: str, served: OfService) -> Collection:
-    """The collection of this name, for routes that depend on it."""
-    if name not in served.collections:
-        raise unknown_collection(name)
-    return served.collections[name]
+# Nothing here waits, so none of it is worth a thread of its own.
+async def _of_service(request: Request) -> Served:
+    return served(request)
+
+
+async def _borrowed(name: str, served: OfService) -> AsyncIterator[Shelved]:
+    with served.shelf.lent(name) as shelved:
+        yield shelved
+
+
+async def _named(shelved: Borrowed) -> Collection:
+    return shelved.collection
 
 
 def record_of(collection: Collection, id: str) -> Record:
@@ -47,5 +63,8 @@ def record_of(collection: Collection, id: str) -> Record:
     return record
 
 
-OfService = Annotated[Served, Depends(served)]
-Named = Annotated[Collection, Depends(named)]
+OfService = Annotated[Served, Depends(_of_service)]
+Borrowed = Annotated[Shelved, Depends(_borrowed)]
+"""The collection that the address names, on its shelf, which it does not leave meanwhile."""
+Named = Annotated[Collection, Depends(_named)]
+"""The same itself."""

@@ -1,8 +1,7 @@
-"""Running the service: quiet, on the loopback interface, ending when it is told to."""
+"""Running the service: quiet, ending when it is told to."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import socket
@@ -15,7 +14,9 @@ import uvicorn
 
 from ..collection import Collection
 from ..errors import CannotServe
-from .app import LOOPBACK, create_app
+from .app import create_app
+from .security import is_loopback
+from .settings import Settings
 
 _GRACE_SECONDS = 5
 
@@ -26,19 +27,24 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         collections: Mapping[str, Collection],
+        settings: Settings | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 8000,
         roots: Sequence[Path] = (),
         listening: socket.socket | None = None,
     ) -> None:
-        """`listening`: a socket of `listen`, in place of host and port. Raises `CannotServe`."""
+        """`settings`, or of them host, port and roots; `listening`: a socket of `listen`.
+
+        Raises `CannotServe`.
+        """
+        settings = settings or Settings.read(host=host, port=port, root=tuple(roots))
         self._ending = threading.Event()
-        self._socket = listening or listen(host, port)
+        self._socket = listening or listen(settings)
         host, port = self._socket.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}"
-        app = create_app(collections, roots=roots, hosts=(*LOOPBACK, name), ending=self._ending)
+        self._app = app = create_app(collections, settings, ending=self._ending)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -46,6 +52,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 lifespan="off",
+                proxy_headers=bool(settings.trust_proxy),
+                forwarded_allow_ips=list(settings.trust_proxy),
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
@@ -55,6 +63,7 @@ class Server(uvicorn.Server):
         try:
             self.run(sockets=[self._socket])
         finally:
+            self._app.state.served.close()
             self._socket.close()
 
     def stop(self) -> None:
@@ -71,14 +80,14 @@ class Server(uvicorn.Server):
 def run(
     collections: Mapping[str, Collection],
     listening: socket.socket,
-    roots: Sequence[Path] = (),
+    settings: Settings,
     on_start: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Answer at a socket of `listen` until Ctrl-C or SIGTERM, then return.
 
     `on_start` is told the address.
     """
-    server = Server(collections, roots=roots, listening=listening)
+    server = Server(collections, settings, listening=listening)
     on_start(server.url)
     for collection in collections.values():
         threading.Thread(target=collection.warm, daemon=True).start()
@@ -92,23 +101,26 @@ def run(
         signal.signal(signal.SIGTERM, before)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that nobody else can have now; `port` 0 takes a free one. Raises `CannotServe`.
+def listen(settings: Settings) -> socket.socket:
+    """A socket that nobody else can have now; port 0 takes a free one. Raises `CannotServe`.
 
     Who calls before there is a `Server` to answer is kept waiting.
     """
-    if not _is_loopback(host):
+    host, port = settings.host, settings.port
+    if not (is_loopback(host) or settings.asks_for_keys or settings.no_auth):
         raise CannotServe(
-            f"{host} is not a loopback address: this version serves its own machine "
-            "alone. Choose 127.0.0.1, ::1 or localhost with --host (HOST= for make)."
+            f"{host} is not a loopback address, so others could ask: make a key with "
+            "`lookalike keys add NAME --file FILE` and serve with --api-key-file FILE, "
+            "or say --no-auth to let everybody in who reaches it."
         )
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         # Python adds the address to the system's own words, and we name it already.
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number else str(error).rstrip(".")
+        number = error.errno if isinstance(error, OSError) else None
+        known = number is not None and not isinstance(error, socket.gaierror)
+        reason = os.strerror(number) if known and number else str(error).rstrip(".")
         raise CannotServe(
             f"cannot listen on {host}, port {port}: {reason.lower()}. "
             "Choose another with --port (PORT= for make)."
@@ -116,12 +128,3 @@ def listen(host: str, port: int) -> socket.socket:
     # Connections inherit it. Otherwise the end of an answer waits 40 ms for the client's ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import secrets
 import shutil
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..collection import Collection
+from ..duplicates import Duplicates
 from ..errors import LookalikeError
 from ..opening import open_collection
 from ..picture_map import Cartographer
@@ -41,6 +41,8 @@ class Shelved:
     is_ours: bool
     """Whether it lies in the folder of collections, so that it may be deleted."""
     map: Cartographer = field(init=False)
+    duplicates: dict[tuple[str, ...], tuple[object, Duplicates]] = field(default_factory=dict)
+    """Those that were looked for last, by kinds, each with the state of the collection then."""
     borrowers: int = 0
     is_going: bool = False
     """Whether it is being deleted: nobody gets it any more."""
@@ -119,6 +121,11 @@ class Shelf:
             with self._changing:
                 self._every[name] = Shelved(name, made, True)
 
+    def check_own(self, name: str) -> None:
+        """Whether `delete` would delete this; refused as there if not."""
+        with self._changing:
+            self._own(name)
+
     def delete(self, name: str, patience: float = 30) -> None:
         """Delete a collection with all that it keeps, once nobody works with it.
 
@@ -126,14 +133,7 @@ class Shelf:
         seconds. The files that were indexed in folders stay where they are.
         """
         with self._changing:
-            shelved = self._every.get(name)
-            if shelved is None:
-                raise self._absent(name)
-            if not shelved.is_ours:
-                detail = f"{name} was not made here: only what lies in `--collections` is deleted"
-                raise Refused(403, "not-ours", detail)
-            if shelved.is_going:
-                raise _being_deleted(name)
+            shelved = self._own(name)
             shelved.is_going = True
             if not self._changing.wait_for(lambda: not shelved.borrowers, patience):
                 shelved.is_going = False
@@ -197,16 +197,22 @@ class Shelf:
             with self._changing:
                 self._coming.discard(name)
 
-    def _absent(self, name: str) -> LookalikeError | Refused:
+    def _own(self, name: str) -> Shelved:
+        shelved = self._every.get(name)
+        if shelved is None:
+            raise self._absent(name)
+        if not shelved.is_ours:
+            detail = f"{name} was not made here: only what lies in `--collections` is deleted"
+            raise Refused(403, "not-ours", detail)
+        if shelved.is_going:
+            raise _being_deleted(name)
+        return shelved
+
+    def _absent(self, name: str) -> Refused:
         if name in self._broken:
             detail = f"{name} could not be opened when the service started; its log says why"
             return Refused(503, "cannot-open", detail)
         return unknown_collection(name)
-
-
-def is_name(name: str) -> bool:
-    """Whether a new collection may be called so."""
-    return re.fullmatch(NAME, name) is not None
 
 
 def _being_deleted(name: str) -> Refused:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import fcntl
 import math
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
@@ -272,7 +272,9 @@ class EmbeddedStore:
             raise BadQuery("this is not where a page of this collection ends")
         seen = self._current()
         with self._catalogue.reading() as connection:
-            rows = self._catalogue.below(connection, _ABOVE_ALL if after is None else int(after), limit + 1)
+            rows = self._catalogue.below(
+                connection, _ABOVE_ALL if after is None else int(after), limit + 1
+            )
         records = self._records(seen, [rows[:limit]])
         further = str(rows[limit - 1]) if len(rows) > limit else None
         return [records[row] for row in rows[:limit] if row in records], further

@@ -9,26 +9,21 @@ from fastapi import APIRouter, Depends, Request, Response
 from ...collection import Collection
 from ...drawing import drawn
 from ...pairs import Pair
-from .. import answers, questions
-from ..describing import PREFIX, PROBLEMS, form_of
+from .. import answers, questions, reading
+from ..describing import PREFIX, body, refusals
 from ..served import Named, record_of
 
-_MATCH_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": form_of(("image",), questions.Match.model_json_schema()["properties"]),
-    }
-}
-router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
+_BODY = body(questions.Match, pictures={"image": "The picture, one."}, fields=questions.Match)
+router = APIRouter(prefix=PREFIX, tags=["search"])
 
 
-async def _two(request: Request, collection: Named) -> questions.TwoPictures:
-    return await questions.two_pictures(request, collection)
+async def _two(request: Request, collection: Named) -> reading.TwoPictures:
+    return await reading.two_pictures(request, collection)
 
 
-@router.post("/{name}/match", openapi_extra=_MATCH_BODY)
+@router.post("/{name}/match", openapi_extra=_BODY, responses=refusals(501))
 def match(
-    collection: Named, asked: Annotated[questions.TwoPictures, Depends(_two)]
+    collection: Named, asked: Annotated[reading.TwoPictures, Depends(_two)]
 ) -> answers.Matched:
     """Compare an uploaded picture, or a stored one, with a stored one; and say where it lies."""
     return answers.Matched.of(_pair(collection, asked))
@@ -36,19 +31,22 @@ def match(
 
 @router.post(
     "/{name}/match.png",
-    openapi_extra=_MATCH_BODY,
+    openapi_extra=_BODY,
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
+    responses={
+        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+        **refusals(501),
+    },
 )
 def match_drawn(
-    collection: Named, asked: Annotated[questions.TwoPictures, Depends(_two)]
+    collection: Named, asked: Annotated[reading.TwoPictures, Depends(_two)]
 ) -> Response:
     """The same as a picture: both side by side, what agrees joined by lines."""
     pair = _pair(collection, asked)
     return Response(drawn(pair, []), media_type="image/png")
 
 
-def _pair(collection: Collection, asked: questions.TwoPictures) -> Pair:
+def _pair(collection: Collection, asked: reading.TwoPictures) -> Pair:
     first = asked.upload.data if asked.upload else record_of(collection, asked.said.id_a or "")
     second = record_of(collection, asked.said.id_b)
     return collection.match(first, second, compare=asked.said.names)

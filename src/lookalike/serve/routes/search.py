@@ -1,58 +1,89 @@
-"""Searching."""
+"""Searching: by pictures, words and vectors, one query or many in a request."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from starlette.exceptions import HTTPException
 
+from ...errors import LookalikeError
 from ...types import Hit
-from .. import answers, questions
-from ..describing import PREFIX, PROBLEMS, form_of
-from ..served import Named, record_of
+from .. import answers, asking, problems, questions, reading
+from ..describing import PREFIX, body, refusals
+from ..served import Borrowed, Named, OfService, record_of
 
-_SEARCH_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            **form_of(("image", "unlike"), questions.Asked.model_json_schema()["properties"]),
-            "application/json": {"schema": questions.Asked.model_json_schema()},
+router = APIRouter(prefix=PREFIX, tags=["search"])
+
+
+async def _question(request: Request, collection: Named) -> reading.Question:
+    return await reading.question(request, collection)
+
+
+async def _batch(request: Request, collection: Named) -> list[reading.Question]:
+    return await reading.batch(request, collection)
+
+
+@router.post(
+    "/{name}/search",
+    openapi_extra=body(
+        questions.Asked,
+        pictures={
+            "image": "What the hits are to be like; several are one query, their mean.",
+            "unlike": "What the hits are not to be like.",
         },
-    }
-}
-router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
-
-
-async def _question(request: Request, collection: Named) -> questions.Question:
-    return await questions.question(request, collection)
-
-
-@router.post("/{name}/search", openapi_extra=_SEARCH_BODY)
+        fields=questions.Asked,
+    ),
+    responses=refusals(501),
+)
 def search(
-    name: str, collection: Named, asked: Annotated[questions.Question, Depends(_question)]
+    shelved: Borrowed,
+    served: OfService,
+    asked: Annotated[reading.Question, Depends(_question)],
 ) -> answers.Found:
-    """Find the pictures that look like the uploaded one, or fit `text`, or both.
+    """Find the pictures that look like others, or fit `text`, or both.
 
-    Several pictures are one query, their mean; `unlike` are pictures that the hits are not like.
+    Others are uploaded in a form, or named by `like`: stored ones, addresses, vectors. Several are
+    one query, their mean, by their weights. `next` leads to the next page, which begins behind the
+    last hit of this one, whatever is added meanwhile.
     """
-    like = [upload.data for upload in asked.pictures]
-    unlike = [upload.data for upload in asked.unlike]
-    return _found(name, lambda: collection.search(*like, unlike=unlike, **asked.asked.keywords()))
+    return asking.answered(asked, shelved, served)
 
 
-@router.get("/{name}/pictures/{id}/similar")
+@router.post(
+    "/{name}/search/batch",
+    openapi_extra=body(
+        questions.Batch,
+        pictures={"image": "Each is a query of its own."},
+        fields=questions.Asked,
+    ),
+)
+def search_batch(
+    shelved: Borrowed,
+    served: OfService,
+    asked: Annotated[list[reading.Question], Depends(_batch)],
+) -> answers.FoundAll:
+    """Answer several queries, each on its own: its hits, or its problem."""
+    return answers.FoundAll(results=[_answer(each, shelved, served) for each in asked])
+
+
+@router.get("/{name}/pictures/{id}/similar", responses=refusals(501))
 def similar(
-    name: str, collection: Named, id: str, wanted: Annotated[questions.Wanted, Query()]
+    shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]
 ) -> answers.Found:
     """Find the pictures that look like a stored one, itself excepted."""
+    collection = shelved.collection
     record = record_of(collection, id)
-    return _found(name, lambda: collection.more_like(record.id, **wanted.keywords()))
+
+    def search(**keywords: Any) -> list[Hit]:
+        return collection.more_like(record.id, **keywords)
+
+    return asking.page_of(search, wanted, shelved, [record.id.encode()])
 
 
-def _found(name: str, search: Callable[[], list[Hit]]) -> answers.Found:
-    began = time.perf_counter()
-    hits = search()
-    took = round((time.perf_counter() - began) * 1000, 1)
-    return answers.Found(hits=[answers.FoundPicture.of(hit, name) for hit in hits], took_ms=took)
+def _answer(asked: reading.Question, shelved: Borrowed, served: OfService) -> answers.FoundOne:
+    try:
+        found = asking.answered(asked, shelved, served)
+    except (LookalikeError, HTTPException) as error:
+        return answers.FoundOne(problem=answers.Problem(**problems.of_error(error)))
+    return answers.FoundOne(hits=found.hits, next=found.next)
