@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,21 +101,31 @@ def serve(
     from ..serve.settings import Settings
 
     settings = Settings.read(**context.params)
-    given = None if settings.data is None else [settings.data]
     with (
         listen(settings) as listening,  # a port that is taken is said before the work
-        opened(
-            settings.collection, device=settings.device, given=given, limits=settings.limits
-        ) as c,
+        _given(settings) as given,
     ):
-        if settings.data is not None:
-            _index(c, settings.data)
         run(
-            {served_name(c.path): c},
+            given,
             listening,
             settings,
             lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"),
         )
+
+
+@contextlib.contextmanager
+def _given(settings: Any) -> Iterator[dict[str, Any]]:
+    """The collection that is named, or the usual one; none where a folder of them is served."""
+    if settings.collections and not settings.collection and settings.data is None:
+        yield {}
+        return
+    given = None if settings.data is None else [settings.data]
+    with opened(
+        settings.collection, device=settings.device, given=given, limits=settings.limits
+    ) as c:
+        if settings.data is not None:
+            _index(c, settings.data)
+        yield {served_name(c.path): c}
 
 
 def _index(collection: Any, data: str) -> None:

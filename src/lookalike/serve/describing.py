@@ -18,14 +18,13 @@ _WHEN = {
     403: "This is not allowed to who asks, or not at all.",
     404: "There is no such collection, picture or job.",
     408: "The body took too long to arrive.",
-    409: "The collection is in no state for this; `detail` says in which.",
+    409: "The service, or the collection, is in no state for this; `detail` says in which.",
     413: "The body, or a picture in it, is too large.",
     415: "The body is of another type, or no picture.",
     421: "The service does not answer to this Host.",
     422: "A value is out of its range, or a picture is damaged; `errors` names each value.",
     429: "Too many requests; `Retry-After` says when to ask again.",
     500: "Something went wrong in the service; its log has the details.",
-    501: "This needs a package or a model that the service does not have.",
     503: "The service is too busy for this, or ends; ask again.",
     507: "There is no room to keep this.",
 }
@@ -54,12 +53,13 @@ def body(
     *,
     pictures: Mapping[str, str] | None = None,
     fields: type[BaseModel] | None = None,
+    required: Sequence[str] = (),
     media_types: Sequence[str] = ("application/json",),
 ) -> dict[str, Any]:
     """The description of a body that is read from the request itself, as `openapi_extra` has it.
 
     `json`: what JSON is read as; `pictures`: the fields of a form that hold some, each with what
-    they are for; `fields`: what its other fields are read as.
+    they are for; `fields`: what its others are read as; `required`: those that must be there.
     """
     content: dict[str, Any] = {}
     if json is not None:
@@ -73,7 +73,12 @@ def body(
             said = fields.model_json_schema()["properties"]
             others = {name: _as_text(each) for name, each in said.items()}
             properties = {**others, **properties}
-        form = {"type": "object", "properties": properties, "additionalProperties": False}
+        form = {
+            "type": "object",
+            "properties": properties,
+            "required": list(required),
+            "additionalProperties": False,
+        }
         content["multipart/form-data"] = {"schema": form}
     return {"requestBody": {"required": True, "content": content}}
 

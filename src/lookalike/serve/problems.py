@@ -40,6 +40,8 @@ from ..errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+_MOST_TOLD = 20
+"""Of the values that are wrong in one request."""
 UNEXPECTED = "something went wrong in the service; its own log has the details"
 
 _STATUS: dict[type[LookalikeError], int] = {
@@ -56,9 +58,9 @@ _STATUS: dict[type[LookalikeError], int] = {
     ModelMismatch: 409,
     TooLittleToLearnFrom: 409,
     RecipeChanged: 409,
-    MissingPackage: 501,
-    WeightsMissing: 501,
-    WeightsUnusable: 501,
+    MissingPackage: 409,
+    WeightsMissing: 409,
+    WeightsUnusable: 409,
     CollectionBusy: 503,
     CollectionClosed: 503,
     DeviceUnavailable: 503,
@@ -172,19 +174,39 @@ def _detail(error: LookalikeError) -> str:
     return str(error)
 
 
-def _of_http(_: Request, error: Exception) -> JSONResponse:
+def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = error.kind if isinstance(error, Refused) else None
-    return problem(error.status_code, error.detail, kind=kind, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # each route knows its own alone
+        headers["Allow"] = ", ".join(_methods(request)) or "GET, HEAD"
+    return problem(error.status_code, error.detail, kind=kind, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked at this address, by the description of the API."""
+    path = request.url.path
+    described: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    fitting = [
+        methods
+        for template, methods in described.items()
+        if re.fullmatch(re.sub(r"\\\{[^}]*\}", "[^/]+", re.escape(template)), path)
+    ]
+    return sorted({method.upper() for methods in fitting for method in methods})
 
 
 def _of_validation(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"where": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]}
-        for each in error.errors()
+        {
+            "where": ".".join(str(part) for part in each["loc"]),
+            "problem": each["msg"].removeprefix("Value error, "),
+        }
+        for each in error.errors()[:_MOST_TOLD]
     ]
-    detail = "; ".join(f"{_field(each['loc'])}: {each['msg']}" for each in error.errors())
+    fields = [_field(each["loc"]) for each in error.errors()]
+    told = zip(fields, errors, strict=False)
+    detail = "; ".join(": ".join(filter(None, (name, each["problem"]))) for name, each in told)
     return problem(422, detail, kind="invalid", errors=errors)
 
 

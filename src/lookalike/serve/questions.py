@@ -146,6 +146,10 @@ _Weight = Annotated[float, Field(gt=0, le=1000)]
 class Example(_Strict):
     """One thing to search by: of `id`, `url` and `vector` one."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("id", "url", "vector")]}
+    )
+
     id: Id | None = Field(None, description="A stored picture, which is not among the hits.")
     url: Url | None = None
     vector: Annotated[list[_Number], Field(min_length=1, max_length=65_536)] | None = Field(
@@ -294,10 +298,11 @@ class Adding(_Strict):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "oneOf": [{"required": ["path"]}, {"required": ["urls"]}],
             "examples": [
                 {"path": "/srv/photos/2024"},
                 {"urls": ["https://example.org/a.jpg"], "label": "cat"},
-            ]
+            ],
         }
     )
     path: _Path | None = None
@@ -321,7 +326,10 @@ class Change(_Strict):
     """What is to be said of a stored picture from now on, as a merge patch (RFC 7396)."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"label": "cat", "metadata": {"year": 1969, "by": None}}]}
+        json_schema_extra={
+            "anyOf": [{"required": ["label"]}, {"required": ["metadata"]}],
+            "examples": [{"label": "cat", "metadata": {"year": 1969, "by": None}}],
+        }
     )
     label: _Label = Field(None, description="null for none.")
     metadata: _Metadata = Field(

@@ -35,7 +35,7 @@ def list_collections(served: OfService) -> answers.Collections:
     "",
     status_code=201,
     openapi_extra=body(NewCollection),
-    responses=refusals(409, 501, 507),
+    responses=refusals(409, 507),
 )
 def create_collection(
     response: Response,

@@ -18,7 +18,7 @@ from ... import sources
 from ...errors import BadSource, LookalikeError
 from ...ingest import Report
 from ..answers import Problem
-from ..describing import PREFIX, body, refusals
+from ..describing import PREFIX, body
 from ..jobs import ENDED, Job, Kind, State, Tell, Work
 from ..questions import Ingest
 from ..reach import path_within
@@ -120,7 +120,6 @@ class Failures(BaseModel):
     "/{name}/jobs",
     status_code=202,
     openapi_extra=body(Ingest),
-    responses=refusals(403),
 )
 def start_job(
     response: Response,

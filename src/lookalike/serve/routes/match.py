@@ -10,7 +10,7 @@ from ...collection import Collection
 from ...drawing import drawn
 from ...pairs import Pair
 from .. import answers, questions, reading
-from ..describing import PREFIX, body, refusals
+from ..describing import PREFIX, body
 from ..served import Named, record_of
 
 _BODY = body(questions.Match, pictures={"image": "The picture, one."}, fields=questions.Match)
@@ -21,7 +21,7 @@ async def _two(request: Request, collection: Named) -> reading.TwoPictures:
     return await reading.two_pictures(request, collection)
 
 
-@router.post("/{name}/match", openapi_extra=_BODY, responses=refusals(501))
+@router.post("/{name}/match", openapi_extra=_BODY)
 def match(
     collection: Named, asked: Annotated[reading.TwoPictures, Depends(_two)]
 ) -> answers.Matched:
@@ -35,7 +35,6 @@ def match(
     response_class=Response,
     responses={
         200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
-        **refusals(501),
     },
 )
 def match_drawn(

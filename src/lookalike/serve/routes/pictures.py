@@ -65,8 +65,9 @@ def list_pictures(
         questions.Adding,
         pictures={"images": "The pictures to be kept."},
         fields=questions.Description,
+        required=["images"],
     ),
-    responses=refusals(501, 507),
+    responses=refusals(507),
 )
 def add_pictures(
     served: OfService, collection: Named, given: Annotated[Any, Depends(_arrivals)]

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from ...errors import LookalikeError
 from ...types import Hit
 from .. import answers, asking, problems, questions, reading
-from ..describing import PREFIX, body, refusals
+from ..describing import PREFIX, body
 from ..served import Borrowed, Named, OfService, record_of
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
@@ -34,7 +34,6 @@ async def _batch(request: Request, collection: Named) -> list[reading.Question]:
         },
         fields=questions.Asked,
     ),
-    responses=refusals(501),
 )
 def search(
     shelved: Borrowed,
@@ -55,6 +54,7 @@ def search(
     openapi_extra=body(
         questions.Batch,
         pictures={"image": "Each is a query of its own."},
+        required=["image"],
         fields=questions.Asked,
     ),
 )
@@ -67,7 +67,7 @@ def search_batch(
     return answers.FoundAll(results=[_answer(each, shelved, served) for each in asked])
 
 
-@router.get("/{name}/pictures/{id}/similar", responses=refusals(501))
+@router.get("/{name}/pictures/{id}/similar")
 def similar(
     shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]
 ) -> answers.Found:
