@@ -102,6 +102,8 @@ class Collection:
         self._device = device
         self._originals = Originals(folder)
         self._changing = threading.Lock()
+        self._keeping = threading.Lock()
+        """Held while an upload's bytes and its record are kept, or forgotten, together."""
         self._former: list[Engine] = []
         self._engine = Engine(folder, named, device, limits, for_records=for_records)
 
@@ -170,13 +172,34 @@ class Collection:
             label = before.label if label is None else label
             metadata = before.metadata if metadata is None else metadata
         place = Place(path, label, metadata or {}, features.byte_size, 0)
-        self._originals.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
-        (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
-        record = self.store.get(features.sha256.hex())
-        if record is None:
+        with self._keeping:
+            self._originals.keep(features.sha256, data)
+            (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
+            record = self.store.get(features.sha256.hex())
+        if record is None:  # another process has removed it again
             raise UnknownPicture(features.sha256.hex())
         return record, outcome
+
+    def describe(
+        self,
+        id: str,
+        change: Callable[[Place], Place],
+        *,
+        at: str | None = None,
+    ) -> Record:
+        """Give a picture another label or other metadata at each of its places, or `at` one.
+
+        `change`: a place as it is -> as it is to be. Raises `UnknownPicture` for an id that is not
+        stored, `BadQuery` for a place where it does not lie.
+        """
+        with self._keeping:
+            record = self[id]
+            if at is not None and record.place_at(at) is None:
+                raise BadQuery(f"this picture does not lie at {at!r}")
+            here = [place for place in record.places if at in (None, place.path)]
+            self.store.describe([change(place) for place in here])
+            return self[id]
 
     @_under_the_current_recipe
     def add_vectors(
@@ -204,8 +227,9 @@ class Collection:
         for id in ids:
             record = self.store.get(id)
             if record is not None:
-                removed += self.store.forget([place.path for place in record.places])
-                self._originals.drop(record.id)
+                with self._keeping:
+                    removed += self.store.forget([place.path for place in record.places])
+                    self._originals.drop(record.id)
         return removed
 
     def forget(self, *places: str) -> int:
@@ -272,11 +296,13 @@ class Collection:
         expand: int | None = None,
         rerank: int | None = None,
         confident: bool = False,
+        weights: Sequence[float] | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
         Without `k`, every picture that the index reaches, in time linear in their number. Several
-        pictures are one query: their mean. `text` is words to search by, alone or beside pictures,
+        pictures are one query: their mean, by their `weights` if given. A stored one, a record, is
+        not among the hits. `text` is words to search by, alone or beside pictures,
         of which it then is `text_weight` (0 to 1); `unlike` and `unlike_text` are what the hits
         are not to be like. `where` is a filter (see `filters`); `threshold` keeps hits whose score
         is at least this, `radius` those whose distance is at most that. `embedding` searches by
@@ -314,13 +340,22 @@ class Collection:
             expand,
             rerank,
             confident,
+            weights,
         )
         if not query and not question.texts:
             raise BadQuery("a search needs at least one picture, or text")
         engine = self._engine
-        names = engine.dims(embedding)
-        given = [described(each, engine.pipeline, names, self.limits, crop) for each in query]
-        return self._answering(engine).together(question, given)
+        answering, names = self._answering(engine), engine.dims(embedding)
+        given = [
+            answering.stored(each, embedding)
+            if isinstance(each, Record) and crop is None
+            else described(self._to_ask(each), engine.pipeline, names, self.limits, crop)
+            for each in query
+        ]
+        return answering.together(question, given)
+
+    def _to_ask(self, query: Query) -> Query | Encoded:
+        return self.original_of(query) if isinstance(query, Record) else query
 
     def search_many(self, queries: Iterable[Query], **asking: Unpack[Asking]) -> Iterator[Answer]:
         """Answer each file (or each picture of each folder, list, archive) on its own, in order.
@@ -384,12 +419,11 @@ class Collection:
         question = Question(**asking)
         if not question.only_pictures or question.crop is not None:
             raise BadQuery("a stored picture is asked with as it is: no text, no crop")
-        return self._answering(self._engine).like_stored(question, self[id])
+        answering = self._answering(self._engine)
+        return answering.together(question, [answering.stored(self[id], question.embedding)])
 
     @_under_the_current_recipe
-    def match(
-        self, first: Query | Record, second: Query | Record, *, compare: str | Sequence[str] = USUAL
-    ) -> Pair:
+    def match(self, first: Query, second: Query, *, compare: str | Sequence[str] = USUAL) -> Pair:
         """Compare two pictures, each stored or in any form that `search` takes, with each other.
 
         `first` is taken as the query. `PictureError` if one of them cannot be decoded.
@@ -397,7 +431,7 @@ class Collection:
         engine = self._engine
         return compared(engine, self._one(first, engine), self._one(second, engine), compare)
 
-    def _one(self, given: Query | Record, engine: Engine) -> One:
+    def _one(self, given: Query, engine: Engine) -> One:
         """A picture as comparators see it."""
         if isinstance(given, Record):
             return subjects.stored(engine, [given], self.original_of)[0]
@@ -469,6 +503,13 @@ class Collection:
     def newest(self, *, offset: int = 0, limit: int = 50) -> list[Record]:
         """Records, the last added first."""
         return self.store.scan(offset, limit)
+
+    def page(self, after: str | None = None, limit: int = 50) -> tuple[list[Record], str | None]:
+        """The same page by page, and where the next begins; None after the last.
+
+        Nothing is left out or told twice, whoever adds or removes pictures meanwhile.
+        """
+        return self.store.page(after, limit)
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""

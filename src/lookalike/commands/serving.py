@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +27,14 @@ def serve(
             help="The collection, a folder. Default: one in your own data folder.",
             show_default=False,
             readable=False,  # opening it tells better why it cannot be read
+        ),
+    ] = None,
+    collections: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="A folder of collections: all are served, and clients make others in it.",
+            show_default=False,
         ),
     ] = None,
     data: Annotated[
@@ -117,29 +127,39 @@ def serve(
     """
     from ..serve.server import listen, run
     from ..serve.settings import Settings
-    from . import lshash
 
     settings = Settings.read(**context.params)
-    given = None if settings.data is None else [settings.data]
-    folder, recipe = settings.collection, None
-    if settings.k is not None and settings.data is not None:
-        recipe = lshash.recipe_of(settings)
-        beside = collection_path(None).parent
-        folder = folder or lshash.folder_of(settings.data, settings.k, beside)
     with (
         listen(settings) as listening,  # a port that is taken is said before the work
-        opened(
-            folder, recipe=recipe, device=settings.device, given=given, limits=settings.limits
-        ) as c,
+        _given(settings) as given,
     ):
-        if settings.data is not None:
-            _index(c, settings.data)
         run(
-            {served_name(c.path): c},
+            given,
             listening,
             settings,
             lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"),
         )
+
+
+@contextlib.contextmanager
+def _given(settings: Any) -> Iterator[dict[str, Any]]:
+    """The collection that is named, or the usual one; none where a folder of them is served."""
+    if settings.collections and not settings.collection and settings.data is None:
+        yield {}
+        return
+    from . import lshash
+
+    given = None if settings.data is None else [settings.data]
+    folder, recipe = settings.collection, None
+    if settings.k is not None and settings.data is not None:
+        recipe = lshash.recipe_of(settings)
+        folder = folder or lshash.folder_of(settings.data, settings.k, collection_path(None).parent)
+    with opened(
+        folder, recipe=recipe, device=settings.device, given=given, limits=settings.limits
+    ) as c:
+        if settings.data is not None:
+            _index(c, settings.data)
+        yield {served_name(c.path): c}
 
 
 def _index(collection: Any, data: str) -> None:

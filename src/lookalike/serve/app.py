@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -11,23 +12,22 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from .. import __version__
+from .. import __version__, remote
 from ..collection import Collection
-from ..picture_map import Cartographer
-from ..types import Limits
-from . import access, answers, compat, overview, problems, routes
+from . import access, answers, compat, openapi, problems, routes
 from .access import Authentication, Sessions
 from .gate import Gate
+from .jobs import Jobs
 from .keys import Keyring, keyring_of
 from .rate import Buckets, RateLimit
 from .rate import refusal as too_often
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
+from .served import Served
 from .settings import Settings
+from .shelf import Shelf
 
 _PAGE = Path(__file__).parent / "page"
 _USUAL_RATE = 50
-MOST_HITS = 100_000
-"""Of an answer to a search for all of them: some 50 MB of JSON."""
 
 
 def create_app(
@@ -40,10 +40,8 @@ def create_app(
 
     `ending`: once set, long work stops where it can be resumed.
     """
-    for collection in collections.values():
-        collection.most_hits = MOST_HITS
     limits = [collection.limits.upload_bytes for collection in collections.values()]
-    max_upload = max(limits, default=Limits().upload_bytes)
+    upload_bytes = max(limits, default=settings.limits.upload_bytes)
     keyring = keyring_of(settings)
     sessions = Sessions(keyring) if keyring else None
     roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
@@ -54,19 +52,24 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=_guards(settings, keyring, sessions, max_upload),
+        generate_unique_id_function=openapi.operation_id,
+        middleware=_guards(settings, keyring, sessions, upload_bytes),
     )
     problems.install(app, HEADERS)
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
     app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
-    app.state.served = routes.Served(
-        collections,
+    is_ending = (ending or threading.Event()).is_set
+    shelf = Shelf(collections, settings.collections, device=settings.device, limits=settings.limits)
+    app.state.served = Served(
+        shelf,
+        Jobs(shelf, routes.WORKS, is_ending),
         [root.expanduser().resolve() for root in roots],
-        (ending or threading.Event()).is_set,
+        partial(remote.fetch, max_bytes=upload_bytes) if settings.fetch_urls else None,
+        is_ending,
     )
-    app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
-    app.include_router(routes.router)
-    app.include_router(overview.router)
+    openapi.install(app)
+    for router in routes.ROUTERS:
+        app.include_router(router)
     if settings.compat or settings.k is not None:
         app.openapi_tags = [compat.DESCRIPTION]
         app.include_router(compat.router)

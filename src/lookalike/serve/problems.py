@@ -21,13 +21,28 @@ from ..errors import (
     BadSource,
     CannotWrite,
     CollectionBusy,
+    CollectionClosed,
+    DeviceUnavailable,
     LookalikeError,
+    MissingPackage,
+    ModelMismatch,
     NoText,
     NotTrained,
+    OtherRecipe,
     PictureError,
+    RecipeChanged,
+    RemoteRefused,
+    TooLittleToLearnFrom,
     UnknownName,
     UnknownPicture,
+    WeightsMissing,
+    WeightsUnusable,
 )
+
+MEDIA_TYPE = "application/problem+json"
+_MOST_TOLD = 20
+"""Of the values that are wrong in one request."""
+UNEXPECTED = "something went wrong in the service; its own log has the details"
 
 _STATUS: dict[type[LookalikeError], int] = {
     BadFilter: 400,
@@ -36,9 +51,19 @@ _STATUS: dict[type[LookalikeError], int] = {
     UnknownName: 400,
     UnknownPicture: 404,
     PictureError: 422,
+    RemoteRefused: 422,
     NoText: 400,
     NotTrained: 409,
+    OtherRecipe: 409,
+    ModelMismatch: 409,
+    TooLittleToLearnFrom: 409,
+    RecipeChanged: 409,
+    MissingPackage: 409,
+    WeightsMissing: 409,
+    WeightsUnusable: 409,
     CollectionBusy: 503,
+    CollectionClosed: 503,
+    DeviceUnavailable: 503,
     CannotWrite: 507,
 }
 
@@ -60,12 +85,12 @@ def unknown_collection(name: str) -> Refused:
     )
 
 
-def forbidden_folder(folder: str) -> Refused:
-    """403: a folder that is outside the roots, told in the same words whether it exists or not."""
+def forbidden_path(path: str) -> Refused:
+    """403: a path that is outside the roots, told in the same words whether it exists or not."""
     return Refused(
         403,
-        "forbidden-folder",
-        f"{folder!r} is not inside a folder that this service may index; "
+        "forbidden-path",
+        f"{path!r} is not inside a folder that this service may index; "
         "give it with `lookalike serve --root FOLDER`",
     )
 
@@ -96,23 +121,34 @@ def problem(
     **more: Any,
 ) -> JSONResponse:
     """The answer that tells a problem."""
-    content = {
+    content = {**_content(status, detail, kind), **more}
+    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def _content(status: int, detail: str, kind: str | None) -> dict[str, Any]:
+    return {
         "type": f"tag:lookalike,2026:{kind}" if kind else "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        **more,
     }
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def of_error(error: Exception) -> dict[str, Any]:
+    """An error as it is told inside an answer: of one query among many, of a job that failed."""
+    if isinstance(error, LookalikeError):
+        return _content(status_of(error), _detail(error), _dashed(type(error).__name__))
+    if isinstance(error, HTTPException):
+        return _content(error.status_code, error.detail, getattr(error, "kind", None))
+    return _content(500, UNEXPECTED, None)
 
 
 def install(app: FastAPI, headers: Mapping[str, str]) -> None:
     """Have every error of `app` told as a problem; `headers` go with those nobody expected."""
 
     def unexpected(_: Request, __: Exception) -> JSONResponse:
-        detail = "something went wrong in the service; its own log has the details"
         # The server closes the connection after it has logged the error: clients should know.
-        return problem(500, detail, headers={**headers, "Connection": "close"})
+        return problem(500, UNEXPECTED, headers={**headers, "Connection": "close"})
 
     app.add_exception_handler(LookalikeError, _of_ours)
     app.add_exception_handler(HTTPException, _of_http)
@@ -143,19 +179,39 @@ def _detail(error: LookalikeError) -> str:
     return str(error)
 
 
-def _of_http(_: Request, error: Exception) -> JSONResponse:
+def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = error.kind if isinstance(error, Refused) else None
-    return problem(error.status_code, error.detail, kind=kind, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # each route knows its own alone
+        headers["Allow"] = ", ".join(_methods(request)) or "GET, HEAD"
+    return problem(error.status_code, error.detail, kind=kind, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked at this address, by the description of the API."""
+    path = request.url.path
+    described: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    fitting = [
+        methods
+        for template, methods in described.items()
+        if re.fullmatch(re.sub(r"\\\{[^}]*\}", "[^/]+", re.escape(template)), path)
+    ]
+    return sorted({method.upper() for methods in fitting for method in methods})
 
 
 def _of_validation(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"where": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]}
-        for each in error.errors()
+        {
+            "where": ".".join(str(part) for part in each["loc"]),
+            "problem": each["msg"].removeprefix("Value error, "),
+        }
+        for each in error.errors()[:_MOST_TOLD]
     ]
-    detail = "; ".join(f"{_field(each['loc'])}: {each['msg']}" for each in error.errors())
+    fields = [_field(each["loc"]) for each in error.errors()]
+    told = zip(fields, errors, strict=False)
+    detail = "; ".join(": ".join(filter(None, (name, each["problem"]))) for name, each in told)
     return problem(422, detail, kind="invalid", errors=errors)
 
 

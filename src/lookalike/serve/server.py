@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
         host, port = self._socket.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}"
-        app = create_app(collections, settings, ending=self._ending)
+        self._app = app = create_app(collections, settings, ending=self._ending)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -63,6 +63,7 @@ class Server(uvicorn.Server):
         try:
             self.run(sockets=[self._socket])
         finally:
+            self._app.state.served.close()
             self._socket.close()
 
     def stop(self) -> None:

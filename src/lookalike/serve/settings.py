@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     collection: Path | None = Field(
         None, description="The collection that is served, a folder; by default one of your own."
     )
+    collections: Path | None = Field(
+        None, description="A folder of collections: all in it are served, and clients make others."
+    )
     data: str | None = Field(None, description="A folder to index first; it becomes a root.")
     host: str = Field("127.0.0.1", description="The address to listen at.")
     port: int = Field(8000, ge=0, le=65_535, description="The port; 0 takes a free one.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from .. import routes
+from ..describing import refusals
 from . import clip_server, image_finder, lshash_service
 
 TAG = "compat"
@@ -17,7 +17,6 @@ DESCRIPTION = {
     "description": "The calls of the services that lookalike replaces, for clients that know them.",
 }
 
-router = APIRouter(tags=[TAG], responses=routes.PROBLEMS)
-"""Its application keeps the `Served` in `state.served`."""
+router = APIRouter(tags=[TAG], responses=refusals(404, 409, 415, 507))
 for each in (lshash_service, clip_server, image_finder):
     router.include_router(each.router)

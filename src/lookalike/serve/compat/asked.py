@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -13,25 +13,19 @@ from starlette.datastructures import FormData, UploadFile
 
 from ...collection import Collection
 from ...errors import BadSource
-from .. import routes
-from ..problems import Refused, too_large
+from .. import reach
+from ..problems import Refused, forbidden_path, too_large
+from ..served import OfService
 
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _MOST_FIELDS = 16
 
 
-def _served(request: Request) -> routes.Served:
-    served: routes.Served = request.app.state.served
-    return served
-
-
-Served = Annotated[routes.Served, Depends(_served)]
-"""What the application serves."""
-
-
-def _first(served: Served) -> Collection:
-    for collection in served.collections.values():
-        return collection
+async def _first(served: OfService) -> AsyncIterator[Collection]:
+    for name in served.shelf.names():
+        with served.shelf.lent(name) as shelved:
+            yield shelved.collection
+            return
     raise Refused(404, "unknown-collection", "no collection is served here")
 
 
@@ -40,34 +34,20 @@ First = Annotated[Collection, Depends(_first)]
 
 
 def path_within(text: str, roots: Sequence[Path]) -> Path:
-    """The real path of a file or folder inside a root; a relative one begins where we run.
-
-    403 for any that is outside, in the same words whether it is there or not; `BadSource` for one
-    inside that is not there.
-    """
+    """`reach.path_within`; a path that is not absolute begins where the service runs, as it did."""
+    if Path(text).is_absolute():
+        return reach.path_within(text, roots)
     try:
-        real = Path(text).resolve()
-        inside = any(real.is_relative_to(root) for root in roots)
-        is_there = inside and real.exists()
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL, a name too long
-        inside = False
-    if not text or not inside:
-        raise Refused(
-            403,
-            "forbidden-path",
-            f"{text!r} is not inside a folder that clients may name; "
-            "give it with `lookalike serve --root FOLDER`",
-        )
-    if not is_there:
-        raise BadSource(f"{text} does not exist")
-    return real
+        return reach.path_within(str(Path.cwd() / text), roots)
+    except Refused:
+        raise forbidden_path(text) from None  # which is not to say where that is
 
 
 def file_within(text: str, roots: Sequence[Path]) -> Path:
-    """The same of a file alone."""
+    """The same of a picture alone."""
     path = path_within(text, roots)
-    if not path.is_file():
-        raise BadSource(f"{text} is not a file")
+    if path.is_dir():
+        raise BadSource(f"{text} is a folder, not a picture")
     return path
 
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from ... import ingest
-from ...errors import BadSource
-from ...sources import looks_like_a_picture
 from ...types import Hit
+from ..access import ChangesState
 from ..problems import shutting_down
+from ..served import OfService
 from . import asked
 
 router = APIRouter()
@@ -72,13 +72,12 @@ class Count(BaseModel):
     images: int
 
 
-@router.get("/add", summary="Add a picture, or a folder of them")
-def add(served: asked.Served, collection: asked.First, wanted: Annotated[ToAdd, Query()]) -> Added:
+@router.get("/add", summary="Add a picture, or a folder of them", dependencies=[ChangesState])
+def add_as_clip_server(
+    served: OfService, collection: asked.First, wanted: Annotated[ToAdd, Query()]
+) -> Added:
     """What is there already, and has not changed, is passed over."""
     path = asked.path_within(wanted.image, served.roots)
-    # A list or an archive is a file, too, and a list names files that lie anywhere.
-    if not path.is_dir() and not (path.is_file() and looks_like_a_picture(path.name)):
-        raise BadSource(f"{wanted.image} is neither a picture nor a folder")
 
     def stop_when_ending(_: ingest.Report) -> None:
         if served.is_ending():
@@ -97,8 +96,8 @@ def add(served: asked.Served, collection: asked.First, wanted: Annotated[ToAdd, 
     summary="Paths and distances, the nearest first",
     response_model_exclude_unset=True,
 )
-def search(
-    served: asked.Served, collection: asked.First, wanted: Annotated[Asked, Query()]
+def search_as_clip_server(
+    served: OfService, collection: asked.First, wanted: Annotated[Asked, Query()]
 ) -> Results:
     """Comparators are told of and change no order; `POST …/v1/…/search` lets them."""
     path = asked.file_within(wanted.image, served.roots)
@@ -110,7 +109,7 @@ def search(
 
 
 @router.get("/stats", summary="How many pictures there are")
-def stats(collection: asked.First) -> Count:
+def stats_as_clip_server(collection: asked.First) -> Count:
     """All of the collection."""
     return Count(images=len(collection))
 

@@ -7,23 +7,23 @@ embedding of that name or model. A recipe may have all three: docs/moving-over.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
 from ...collection import Collection
-from ...recipe import Part, Recipe
+from ...recipe import Part
 from ...types import Hit
 from ..problems import Refused
+from ..served import OfService
+from ..shelf import Shelf
 from . import asked
 
 _COUNT = 3
 _LOCAL = {"sift": "sift-mutual", "beit": "beit-mutual"}
 """Networks and detectors whose local features are matched, and the ready recipe that does."""
 
-Find = Callable[[bytes], list[Hit]]
 Ids = list[int | str]
 
 router = APIRouter()
@@ -37,6 +37,7 @@ _FORM = {
                     "type": "object",
                     "required": ["image"],
                     "properties": {"image": {"type": "string", "format": "binary"}},
+                    "additionalProperties": False,
                 }
             }
         },
@@ -56,32 +57,30 @@ _Upload = Annotated[bytes, Depends(_upload)]
 
 
 @router.post("/sift-similar-images", summary="By mutual matches of SIFT", openapi_extra=_FORM)
-def sift(served: asked.Served, upload: _Upload) -> Ids:
+def similar_by_sift(served: OfService, upload: _Upload) -> Ids:
     """The three pictures with most keypoints in common, the best first."""
-    return _three(served.collections, "sift", upload)
+    return _three(served.shelf, "sift", upload)
 
 
 @router.post("/resnet50-similar-images", summary="By ResNet-50", openapi_extra=_FORM)
-def resnet50(served: asked.Served, upload: _Upload) -> Ids:
+def similar_by_resnet50(served: OfService, upload: _Upload) -> Ids:
     """The three pictures nearest by the embedding `resnet50`, the best first."""
-    return _three(served.collections, "resnet50", upload)
+    return _three(served.shelf, "resnet50", upload)
 
 
 @router.post("/beit-similar-images", summary="By BEiT", openapi_extra=_FORM)
-def beit(served: asked.Served, upload: _Upload) -> Ids:
+def similar_by_beit(served: OfService, upload: _Upload) -> Ids:
     """The three pictures with most of BEiT's patches in common, or nearest by its embedding."""
-    return _three(served.collections, "beit", upload)
+    return _three(served.shelf, "beit", upload)
 
 
-def _three(collections: Mapping[str, Collection], model: str, upload: bytes) -> Ids:
-    for collection in collections.values():
-        if _matches_by(collection.recipe, model):
-            return [_id(hit) for hit in collection.matching(upload, k=_COUNT)]
-    for collection in collections.values():
-        embedding = _embedding_of(collection.recipe, model)
-        if embedding is not None:
-            hits = collection.search(upload, k=_COUNT, embedding=embedding, compare=())
-            return [_id(hit) for hit in hits]
+def _three(shelf: Shelf, model: str, upload: bytes) -> Ids:
+    for find in (_by_matches, _by_embedding):
+        for name in shelf.names():
+            with shelf.lent(name) as shelved:
+                hits = find(shelved.collection, model, upload)
+                if hits is not None:
+                    return [_id(hit) for hit in hits]
     recipe = _LOCAL.get(model, model)
     raise Refused(
         404,
@@ -92,17 +91,22 @@ def _three(collections: Mapping[str, Collection], model: str, upload: bytes) -> 
     )
 
 
-def _matches_by(recipe: Recipe, model: str) -> bool:
-    """Whether a recipe finds candidates by local features of this model alone."""
-    return recipe.local.use.matching != "none" and model in _names(recipe.local.extractor)
+def _by_matches(collection: Collection, model: str, upload: bytes) -> list[Hit] | None:
+    """The best by local features of this model alone; None if it goes by no such."""
+    local = collection.recipe.local
+    if local.use.matching == "none" or model not in _names(local.extractor):
+        return None
+    return collection.matching(upload, k=_COUNT)
 
 
-def _embedding_of(recipe: Recipe, model: str) -> str | None:
-    """The embedding that has this name, or else this model."""
-    if model in (each.name for each in recipe.embeddings):
-        return model
-    found = (each.name for each in recipe.embeddings if model in _names(each.extractor))
-    return next(found, None)
+def _by_embedding(collection: Collection, model: str, upload: bytes) -> list[Hit] | None:
+    """The nearest by the embedding of this name, or else of this model; None if there is none."""
+    embeddings = collection.recipe.embeddings
+    named = [each.name for each in embeddings if each.name == model]
+    named += [each.name for each in embeddings if model in _names(each.extractor)]
+    if not named:
+        return None
+    return collection.search(upload, k=_COUNT, embedding=named[0], compare=())
 
 
 def _names(extractor: Part) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ...collection import Collection
 from ...distances import distance_named
 from ...errors import BadQuery
+from ..served import OfService
 from . import asked
 
 _OURS = {"l1norm": "l1"}
@@ -43,7 +44,14 @@ def _form() -> dict[str, Any]:
     fields = Fields.model_json_schema()["properties"]
     upload = {**fields, "image": {"type": "string", "format": "binary"}}
     content = {
-        kind: {"schema": {"type": "object", "properties": properties, "required": ["image"]}}
+        kind: {
+            "schema": {
+                "type": "object",
+                "properties": properties,
+                "required": ["image"],
+                "additionalProperties": False,
+            }
+        }
         for kind, properties in zip(asked.FORMS, (upload, fields), strict=True)
     }
     return {"requestBody": {"required": True, "content": content}}
@@ -66,8 +74,8 @@ async def _question(request: Request, collection: asked.First) -> tuple[bytes | 
 
 
 @router.post("/search", summary="Paths, the nearest first", openapi_extra=_form())
-def search(
-    served: asked.Served,
+def search_as_lshash(
+    served: OfService,
     collection: asked.First,
     question: Annotated[tuple[bytes | None, Fields], Depends(_question)],
 ) -> list[str]:
