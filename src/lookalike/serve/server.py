@@ -90,7 +90,8 @@ def run(
     server = Server(collections, settings, listening=listening)
     on_start(server.url)
     for collection in collections.values():
-        threading.Thread(target=collection.warm, daemon=True).start()
+        # Not a daemon: one that is at work in C++ when the interpreter ends would abort it.
+        threading.Thread(target=collection.warm).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
