@@ -211,5 +211,3 @@ def _until_ended(job: Any) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError(job.state)
-
-
