@@ -67,7 +67,7 @@ def test_groups_have_the_same_picture_and_its_copies(client: httpx.Client, root:
 
 
 def test_are_told_at_once_while_nothing_changes_and_looked_for_anew_after(
-    client: httpx.Client, root: Path
+    client: httpx.Client,
 ) -> None:
     first = found(client)
     jobs = len(client.get(f"{V1}/jobs").json()["jobs"])

@@ -65,7 +65,7 @@ def nearest(collection: Collection, vector: Any, but: tuple[str, ...] = ()) -> l
     """By brute force, from the stored vectors."""
     stored = {record.id: collection.vector(record.id)[0] for record in collection}
     scores = {id: float(_unit(each) @ _unit(vector)) for id, each in stored.items()}
-    return sorted((id for id in scores if id not in but), key=lambda id: -scores[id])
+    return sorted((id for id in scores if id not in but), key=scores.__getitem__, reverse=True)
 
 
 def _unit(vector: Any) -> Any:
