@@ -579,14 +579,6 @@ def test_describes_itself_without_a_page_from_elsewhere(client: httpx.Client) ->
     assert_problem(client.get("/redoc"), 404)
 
 
-def test_the_reference_names_every_call(client: httpx.Client) -> None:
-    reference = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
-    for path, calls in client.get("/openapi.json").json()["paths"].items():
-        lines = [line for line in reference.splitlines() if f"{path}`" in line]
-        for method in calls:
-            assert any(f"`{method.upper()}" in line for line in lines), (method, path)
-
-
 def test_the_page_weighs_less_than_40_kilobytes_gzipped(client: httpx.Client) -> None:
     names = ["/", "/page.js", "/page.css", "/favicon.svg"]
     assert sum(len(gzip.compress(client.get(name).content)) for name in names) < 40_000

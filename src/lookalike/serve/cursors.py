@@ -44,8 +44,9 @@ class Cursor(NamedTuple):
         return self.position + grown + limit
 
     def behind(self, hits: Sequence[Hit], limit: int) -> tuple[int, list[Hit]]:
-        """The page behind the last and where it begins; if that is gone, behind its position."""
-        at = next((at + 1 for at, hit in enumerate(hits) if hit.id == self.last), self.position)
+        """The page behind the last and where it begins; if that is gone, where it was."""
+        where_it_was = self.position - 1
+        at = next((at + 1 for at, hit in enumerate(hits) if hit.id == self.last), where_it_was)
         return at, list(hits[at : at + limit])
 
 

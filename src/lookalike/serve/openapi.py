@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from . import questions
 from .answers import Problem
 from .describing import refusal
+from .examples import EXAMPLES
 
 _MODELS = (
     Problem,
@@ -69,6 +70,9 @@ def _described(app: FastAPI) -> dict[str, Any]:
     schemas.update(models["$defs"])
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    for name, example in EXAMPLES.items():
+        if name in schemas:
+            schemas[name]["examples"] = [example]
     for path, operations in said["paths"].items():
         for operation in operations.values():
             _add_refusals(path, operation)

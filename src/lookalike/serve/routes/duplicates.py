@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from ... import duplicates as looking
@@ -53,43 +53,9 @@ class Group(BaseModel):
     others: list[Member]
 
 
-_MEMBER = {
-    "id": "5c5c7b2f1d6f0c6d1a9b2a7b6c6f7a53c3ff6f2f83c2f8a53a7f9b0e2d6b1c44",
-    "path": "/srv/photos/a.jpg",
-    "kind": "exact",
-    "inliers": None,
-    "judged": False,
-    "width": 800,
-    "height": 600,
-    "bytes": 120_000,
-}
-
-
 class Duplicates(BaseModel):
     """Groups of pictures that show the same, those that take most space first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "kinds": ["exact", "copy", "near"],
-                    "groups": [
-                        {
-                            "kind": "exact",
-                            "bytes": 120_000,
-                            "keep": {**_MEMBER, "why": "the first place where it was found"},
-                            "others": [{**_MEMBER, "path": "/srv/photos/copy of a.jpg"}],
-                        }
-                    ],
-                    "total": 1,
-                    "others": 1,
-                    "bytes": 120_000,
-                    "pictures": 9000,
-                    "seconds": 2.1,
-                }
-            ]
-        }
-    )
     kinds: list[str]
     groups: list[Group]
     total: int = Field(description="Groups in all.")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from ... import sources
@@ -37,24 +37,6 @@ _SECONDS_BETWEEN_SIGNS = 15.0
 class ShownJob(BaseModel):
     """One piece of long work."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "9f86d081884c7d65",
-                    "kind": "ingest",
-                    "state": "running",
-                    "asked": {"path": "/srv/photos", "prune": False, "retry": False},
-                    "progress": {"doing": "indexing", "seen": 512, "total": 9000, "stored": 512},
-                    "problem": None,
-                    "created": "2026-01-31T12:00:00Z",
-                    "started": "2026-01-31T12:00:00Z",
-                    "ended": None,
-                    "events": "/v1/collections/photos/jobs/9f86d081884c7d65/events",
-                }
-            ]
-        }
-    )
     id: str
     kind: Kind
     state: State
@@ -100,18 +82,6 @@ class Failure(BaseModel):
 class Failures(BaseModel):
     """Files that gave no picture, and should have."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "failures": [
-                        {"path": "/srv/photos/a.jpg", "reason": "a damaged JPEG", "retry": False}
-                    ],
-                    "more": False,
-                }
-            ]
-        }
-    )
     failures: list[Failure]
     more: bool = Field(description="Whether there are others behind these.")
 

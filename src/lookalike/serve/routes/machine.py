@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ... import doctor as doctors
 from ... import model_list, recipe
@@ -32,22 +32,6 @@ class ShownRecipe(BaseModel):
 class Recipes(BaseModel):
     """The ready recipes, the default first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "recipes": [
-                        {
-                            "name": "default",
-                            "summary": "Looks alike, at once.",
-                            "embeddings": ["default"],
-                            "comparators": [],
-                        }
-                    ]
-                }
-            ]
-        }
-    )
     recipes: list[ShownRecipe]
 
 
@@ -66,25 +50,6 @@ class ShownModel(BaseModel):
 class Models(BaseModel):
     """The models of the ready recipes."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "models": [
-                        {
-                            "name": "resnet50.tv_in1k",
-                            "recipe": "resnet50",
-                            "dim": 2048,
-                            "megabytes": 102.4,
-                            "licence": "BSD-3-Clause",
-                            "source": "https://huggingface.co/timm/resnet50.tv_in1k",
-                            "state": "missing",
-                        }
-                    ]
-                }
-            ]
-        }
-    )
     models: list[ShownModel]
 
 
@@ -99,22 +64,6 @@ class ShownFinding(BaseModel):
 class Findings(BaseModel):
     """What was looked at, and whether all of it is well."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "sound": True,
-                    "findings": [
-                        {
-                            "name": "decoder",
-                            "sound": True,
-                            "text": "a worker process starts in 0.12 s",
-                        }
-                    ],
-                }
-            ]
-        }
-    )
     sound: bool
     findings: list[ShownFinding]
 

@@ -133,7 +133,8 @@ def _fetched(
     except RemoteRefused as error:
         return answers.Kept(name=url, problem=str(error))
     name = PurePosixPath(unquote(urlsplit(url).path)).name or "picture"
-    return _kept(collection, name, data, said.label or None, said.metadata)
+    kept = _kept(collection, name, data, said.label or None, said.metadata)
+    return kept.model_copy(update={"name": url})
 
 
 def _kept(
