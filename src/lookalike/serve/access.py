@@ -28,7 +28,7 @@ from .security import is_foreign
 _PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json"})
 _READING_POSTS = re.compile(
     r"/v1/session"
-    r"|/v1/collections/[^/]+/(search|search/batch|match|match\.png|batch|check)"
+    r"|/v1/collections/[^/]+/(search|search/batch|match|match\.png)"
     r"|/search|/(sift|resnet50|beit)-similar-images"
 )
 """Those that change nothing. Any other POST needs a key that may write."""
@@ -107,7 +107,7 @@ class Authentication:
         need = needed(scope["method"], scope["path"], self._page)
         key = self._holder(Headers(scope=scope))
         if key is not None:
-            scope.setdefault("state", {})["key"] = key
+            scope.setdefault("state", {}).update(key=key, key_name=key.name)
         if need is None:
             return None
         if key is None:

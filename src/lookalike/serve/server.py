@@ -15,6 +15,7 @@ import uvicorn
 from ..collection import Collection
 from ..errors import CannotServe
 from .app import create_app
+from .connections import Connection
 from .keys import keyring_of
 from .settings import Settings
 
@@ -51,6 +52,8 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                http=Connection,
+                ws="none",
                 lifespan="off",
                 proxy_headers=bool(settings.trust_proxy),
                 forwarded_allow_ips=list(settings.trust_proxy),
