@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import socket
 import textwrap
@@ -117,6 +118,32 @@ def test_keeps_tells_and_forgets_pictures(photos: api.Collection, tmp_path: Path
     with pytest.raises(ServiceRefused, match="no stored picture has the id") as caught:
         photos.picture(kept.id)
     assert (caught.value.status, caught.value.type) == (404, "tag:lookalike,2026:unknown-picture")
+
+
+def test_has_a_folder_taken_in_and_watches(served: lookalike.Collection, tmp_path: Path) -> None:
+    for number in range(3):
+        Image.new("RGB", (40 + number, 30), "olive").save(tmp_path / f"{number}.png")
+    server = Server({"photos": served}, port=0, roots=[tmp_path])
+    thread = threading.Thread(target=server.answer)
+    thread.start()
+    try:
+        with Client(server.url) as client:
+            photos = client.collection("photos")
+            job = photos.ingest(str(tmp_path))
+            while not job.has_ended:
+                job = photos.job(job.id)
+            assert (job.state, job.problem, job.progress["stored"]) == ("done", None, 3)
+            assert photos.jobs()[0] == job
+            assert photos.cancel(job.id) == job
+            with pytest.raises(ServiceRefused, match="--root"):
+                photos.ingest("/etc")
+            with pytest.raises(ServiceRefused, match="no job"):
+                photos.job("absent")
+            for kept in photos.pictures(limit=3):
+                photos.remove(kept.id)
+    finally:
+        server.stop()
+        thread.join()
 
 
 def test_an_error_carries_what_the_service_says(photos: api.Collection, url: str) -> None:
@@ -237,12 +264,21 @@ def test_a_redirection_is_not_followed_so_that_no_key_goes_elsewhere() -> None:
     assert "Authorization: Bearer a-key\r\n" in sent[0]
 
 
-def test_the_example_of_its_own_description_runs(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def _in_the_docs() -> list[str]:
+    text = (Path(__file__).parents[1] / "docs" / "moving-over.md").read_text("utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("example", [(api.__doc__ or "").partition("\n\n")[2], *_in_the_docs()])
+def test_the_examples_run(
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    example: str,
 ) -> None:
     shutil.copy(SAMPLES / "coins.png", tmp_path / "holiday.jpg")
     shutil.copy(SAMPLES / "coins.png", tmp_path / "query.jpg")
     monkeypatch.chdir(tmp_path)
-    example = (api.__doc__ or "").partition("\n\n")[2]
     exec(textwrap.dedent(example).replace("http://127.0.0.1:8000", url), {})
     assert "holiday.jpg" in capsys.readouterr().out.splitlines()[0]

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import skimage
 from PIL import Image
+from samples import called
 from scipy.spatial import distance as scipy_distance
 
 import lookalike
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl
 SAMPLES = Path(skimage.__file__).parent / "data"
 NAMES = ("astronaut", "chelsea", "coffee", "coins", "motorcycle_left", "motorcycle_right", "page")
 PROBLEM = "application/problem+json"
+SCOPES = ("read", "write")
 
 
 @contextmanager
@@ -36,7 +38,13 @@ def serving(
     collections: Mapping[str, Collection], *roots: Path, compat: bool = True
 ) -> Iterator[str]:
     """The address of a service that clients may name files in `roots` to."""
-    server = Server(collections, Settings.read(port=0, root=roots, compat=compat))
+    settings = Settings.read(port=0, root=roots, compat=compat)
+    with answering(Server(collections, settings)) as url:
+        yield url
+
+
+@contextmanager
+def answering(server: Server) -> Iterator[str]:
     thread = threading.Thread(target=server.answer)
     thread.start()
     try:
@@ -413,6 +421,33 @@ class TestImageFinder:
             status, ids = curl("-F", picture, f"{url}/sift-similar-images")
             assert status == 200
             assert ids[0] == collection.meant(str(root / "page.png")).id
+
+
+def test_a_key_that_may_only_read_searches_and_adds_nothing(
+    bag_of_words: Collection, root: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    ring = [called("keys", "add", scope, "--file", keys, "--scope", scope) for scope in SCOPES]
+    may = {scope: done.stdout.split()[-1] for scope, done in zip(SCOPES, ring, strict=True)}
+    settings = Settings.read(port=0, root=(root,), compat=True, api_key_file=keys)
+    with answering(Server({"words": bag_of_words}, settings)) as url:
+        search = ("-d", f"image={root}/page.png", "-d", "n=1", f"{url}/search")
+        add = f"{url}/add?image={root}/page.png"
+        for call in (search, (add,), (f"{url}/stats",)):
+            assert curl(*call)[0] == 401
+            assert curl("-H", "Authorization: Bearer no-such-key-at-all", *call)[0] == 401
+        read, write = (("-H", f"Authorization: Bearer {may[scope]}") for scope in SCOPES)
+        assert curl(*read, *search) == (200, [str(root / "page.png")])
+        assert curl(*read, f"{url}/stats")[0] == 200
+        assert curl(*read, add)[0] == 403
+        assert curl(*write, add)[1]["skipped"] == 1
+
+
+def test_the_recipe_in_the_docs_answers_all_three_calls() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "moving-over.md").read_text("utf-8")
+    recipe = recipes.parse(text.partition("```toml\n")[2].partition("```")[0], "docs")
+    assert [each.name for each in recipe.embeddings] == ["resnet50", "beit"]
+    assert recipe.local.use.matching == "exhaustive"
 
 
 def test_the_calls_are_marked_in_the_description_and_there_only_when_asked_for(

@@ -95,6 +95,23 @@ class Added:
     """Why it was not kept; None if it was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Long work of the service, as far as it is."""
+
+    id: str
+    state: Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+    progress: Mapping[str, Any]
+    """Counts; once it is done, what became of everything."""
+    problem: Mapping[str, Any] | None
+    """Why it failed, as the service tells a problem."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes of it by itself."""
+        return self.state not in ("queued", "running")
+
+
 class Client:
     """A service at an address. Safe to use from several threads; a context manager.
 
@@ -256,7 +273,7 @@ class Collection:
         """The pictures most alike, the best first, for a picture, several as one, or words.
 
         `asked`: what the API knows besides: `k`, `offset`, `where`, `threshold`, `compare` (a list)
-        and so on; `docs/reference.md` has all.
+        and so on; docs/http-api.md has all.
         """
         path, said = f"{self._path}/search", {**asked, "text": text}
         if not (queries or unlike):
@@ -284,6 +301,26 @@ class Collection:
     def remove(self, id: str) -> None:
         """Forget a stored picture."""
         self._client.delete(self._path_of(id))
+
+    def ingest(self, path: str, *, prune: bool = False, retry: bool = False) -> Job:
+        """Have a folder of the service's machine taken in; who asks twice gets the same job."""
+        wanted = {"path": path, "prune": prune, "retry": retry}
+        return _value(Job, self._client.post(f"{self._path}/jobs", wanted))
+
+    def jobs(self) -> list[Job]:
+        """All that are known, the last first."""
+        return [_value(Job, each) for each in self._client.get(f"{self._path}/jobs")["jobs"]]
+
+    def job(self, id: str) -> Job:
+        """One of them, as it is now."""
+        return _value(Job, self._client.get(self._job(id)))
+
+    def cancel(self, id: str) -> Job:
+        """Have a job stop where it can be resumed; what is stored stays."""
+        return _value(Job, self._client.post(f"{self._job(id)}/cancel", {}))
+
+    def _job(self, id: str) -> str:
+        return f"{self._path}/jobs/{quote(id, safe='')}"
 
     def _path_of(self, id: str) -> str:
         return f"{self._path}/pictures/{quote(id, safe='')}"
