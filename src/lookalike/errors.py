@@ -227,6 +227,13 @@ class BadSetting(LookalikeError):
         super().__init__("; ".join(problems))
 
 
+class BadKeys(LookalikeError):
+    """A file of API keys that cannot be used, or cannot be changed so."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
 class RemoteRefused(LookalikeError):
     """A picture that was named by its address is not fetched; the message says why."""
 

@@ -84,7 +84,7 @@ def serve(
         ),
     ] = None,
     at_once: Annotated[
-        int | None, typer.Option(help="Searches and uploads at once.", show_default="40")
+        int | None, typer.Option(help="Searches and uploads at once.", show_default="32")
     ] = None,
     upload_seconds: Annotated[
         int | None, typer.Option(help="How long a body may take to arrive.", show_default="60")

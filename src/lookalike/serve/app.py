@@ -9,18 +9,25 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__, remote
 from ..collection import Collection
-from . import answers, openapi, problems, routes
+from . import access, answers, openapi, problems, routes
+from .access import Authentication, Sessions
+from .gate import Gate
 from .jobs import Jobs
+from .keys import Keyring, keyring_of
+from .rate import Buckets, RateLimit
+from .rate import refusal as too_often
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
 from .served import Served
 from .settings import Settings
 from .shelf import Shelf
 
 _PAGE = Path(__file__).parent / "page"
+_USUAL_RATE = 50
 
 
 def create_app(
@@ -35,6 +42,8 @@ def create_app(
     """
     limits = [collection.limits.upload_bytes for collection in collections.values()]
     upload_bytes = max(limits, default=settings.limits.upload_bytes)
+    keyring = keyring_of(settings)
+    sessions = Sessions(keyring) if keyring else None
     roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
     app = FastAPI(
         title="lookalike",
@@ -44,11 +53,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
-        middleware=[
-            Middleware(OwnHeaders),
-            Middleware(SameOrigin, hosts=settings.allow_host),
-            Middleware(BodyLimit, upload_bytes=upload_bytes),
-        ],
+        middleware=_guards(settings, keyring, sessions, upload_bytes),
     )
     problems.install(app, HEADERS)
     app.add_api_route("/healthz", _health, summary="Whether the service is up")
@@ -63,10 +68,53 @@ def create_app(
         is_ending,
     )
     openapi.install(app)
-    for router in routes.ROUTERS:
+    for router in (*routes.ROUTERS, access.router):
         app.include_router(router)
+    app.state.sessions = sessions
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
+
+
+def _guards(
+    settings: Settings, keyring: Keyring | None, sessions: Sessions | None, upload_bytes: int
+) -> list[Middleware]:
+    """What stands before the routes, the outermost first."""
+    guards = [
+        Middleware(OwnHeaders),
+        Middleware(SameOrigin, hosts=settings.allow_host, origins=settings.allow_origin),
+    ]
+    if settings.allow_origin:
+        guards.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=[origin.rstrip("/") for origin in settings.allow_origin],
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-API-Key"],
+                expose_headers=["Retry-After"],
+            )
+        )
+    rate = settings.rate if settings.rate is not None else 0 if settings.is_local else _USUAL_RATE
+    buckets = Buckets(rate) if rate else None
+    if keyring and sessions:
+        guards.append(
+            Middleware(
+                Authentication,
+                keyring=keyring,
+                sessions=sessions,
+                page=_page_paths(),
+                failed=lambda scope: too_often(scope, buckets) if buckets else None,
+            )
+        )
+    if buckets:
+        guards.append(Middleware(RateLimit, buckets=buckets))
+    guards.append(Middleware(Gate, most=settings.at_once))
+    guards.append(Middleware(BodyLimit, upload_bytes=upload_bytes, seconds=settings.upload_seconds))
+    return guards
+
+
+def _page_paths() -> frozenset[str]:
+    files = (path for path in _PAGE.rglob("*") if path.is_file())
+    return frozenset(["/", *(f"/{path.relative_to(_PAGE).as_posix()}" for path in files)])
 
 
 async def _health() -> answers.Health:

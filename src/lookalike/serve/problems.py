@@ -100,6 +100,11 @@ def too_large(limit: int) -> Refused:
     return Refused(413, "too-large", f"an upload may have at most {limit / 1e6:g} MB")
 
 
+def too_slow(seconds: float) -> Refused:
+    """408: a body that has not arrived in time."""
+    return Refused(408, "too-slow", f"the request's body did not arrive within {seconds:g} s")
+
+
 def shutting_down() -> Refused:
     """503: the service ends while it works on this request."""
     return Refused(

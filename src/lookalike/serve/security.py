@@ -7,14 +7,14 @@ sends for another site's page is refused, but for following a link to our page.
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import problem, too_large
+from .problems import problem, too_large, too_slow
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -55,8 +55,10 @@ class OwnHeaders:
 class SameOrigin:
     """Middleware: refuses foreign hosts, and requests that pages of other sites make."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
+        """`hosts`: what it answers to beside this machine's; `origins`: sites that are let in."""
         self._app = app
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self._hosts = frozenset(host.lower() for host in (*_LOOPBACK, *hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,10 +77,14 @@ class SameOrigin:
                 "`lookalike serve --allow-host NAME` lets it"
             )
             return problem(421, detail, kind="foreign-host")
-        if _is_foreign(headers, given[0]) and not _follows_a_link(scope, headers):
+        if is_foreign(headers) and not (self._lets_in(headers) or _follows_a_link(scope, headers)):
             detail = "this request comes from another site's page, which may not use this service"
             return problem(403, detail, kind="foreign-origin")
         return None
+
+    def _lets_in(self, headers: Headers) -> bool:
+        given = headers.getlist("origin")
+        return len(given) == 1 and given[0].lower() in self._origins
 
     def _is_ours(self, host: str, scope: Scope) -> bool:
         """One of our names, or the address at which the request came in: that is no name at all."""
@@ -89,12 +95,17 @@ class SameOrigin:
 
 
 class BodyLimit:
-    """Middleware: refuses a body over the limit, by its announced length or as it arrives."""
+    """Middleware: refuses a body over the limit, by its announced length or as it arrives.
 
-    def __init__(self, app: ASGIApp, upload_bytes: int) -> None:
+    Also one that takes longer to arrive than `seconds`: who sends a byte now and then would
+    otherwise keep others out.
+    """
+
+    def __init__(self, app: ASGIApp, upload_bytes: int, seconds: float) -> None:
         self._app = app
         self._upload_bytes = upload_bytes
         self._limit = upload_bytes + _ENVELOPE_BYTES
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -107,12 +118,20 @@ class BodyLimit:
             refusal = problem(error.status_code, error.detail, kind=error.kind)
             await refusal(scope, receive, send)
             return
-        arrived = 0
+        arrived, complete = 0, False
+        deadline = asyncio.get_running_loop().time() + self._seconds
 
         async def receive_counted() -> Message:
-            nonlocal arrived
-            message = await receive()
+            nonlocal arrived, complete
+            if complete:  # what comes now is that the client has gone
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise too_slow(self._seconds) from None
             arrived += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if arrived > self._limit:
                 # The application, which is waiting for this body, answers with it.
                 raise too_large(self._upload_bytes)
@@ -121,23 +140,15 @@ class BodyLimit:
         await self._app(scope, receive_counted, send)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _without_port(host: str) -> str:
     """`127.0.0.1:8000` -> `127.0.0.1`; `[::1]:8000` -> `[::1]`."""
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdecimal() else host.lower()
 
 
-def _is_foreign(headers: Headers, host: str) -> bool:
+def is_foreign(headers: Headers) -> bool:
+    """Whether a browser says that another site's page makes this request."""
+    host = headers.get("host", "")
     if any(site not in ("none", "same-origin") for site in headers.getlist("sec-fetch-site")):
         return True
     ours = {f"http://{host.lower()}", f"https://{host.lower()}"}

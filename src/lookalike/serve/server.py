@@ -15,7 +15,8 @@ import uvicorn
 from ..collection import Collection
 from ..errors import CannotServe
 from .app import create_app
-from .security import is_loopback
+from .connections import Connection
+from .keys import keyring_of
 from .settings import Settings
 
 _GRACE_SECONDS = 5
@@ -51,6 +52,8 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                http=Connection,
+                ws="none",
                 lifespan="off",
                 proxy_headers=bool(settings.trust_proxy),
                 forwarded_allow_ips=list(settings.trust_proxy),
@@ -102,17 +105,20 @@ def run(
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket that nobody else can have now; port 0 takes a free one. Raises `CannotServe`.
+    """A socket that nobody else can have now; port 0 takes a free one.
+
+    Raises `CannotServe`, and `BadKeys` for a file of keys that nobody could be let in by.
 
     Who calls before there is a `Server` to answer is kept waiting.
     """
     host, port = settings.host, settings.port
-    if not (is_loopback(host) or settings.asks_for_keys or settings.no_auth):
+    if not (settings.is_local or settings.asks_for_keys or settings.no_auth):
         raise CannotServe(
             f"{host} is not a loopback address, so others could ask: make a key with "
             "`lookalike keys add NAME --file FILE` and serve with --api-key-file FILE, "
             "or say --no-auth to let everybody in who reaches it."
         )
+    keyring_of(settings)  # what is wrong with it is said before the work
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=2048)

@@ -6,6 +6,7 @@ over the same in the file `.env` of the working folder. docs/serving.md has the 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -92,7 +93,7 @@ class Settings(BaseSettings):
         "By default 50, and any number on loopback.",
     )
     at_once: int = Field(
-        40, ge=1, le=10_000, description="Searches and uploads at once; a further one gets 503."
+        32, ge=1, le=10_000, description="Searches and uploads at once; a further one gets 503."
     )
     upload_seconds: int = Field(
         60, ge=1, le=86_400, description="How long the body of one request may take to arrive."
@@ -115,6 +116,16 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """What a picture may cost."""
         return Limits(pixels=self.max_megapixels * _MEGA, upload_bytes=self.max_upload_mb * _MEGA)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def asks_for_keys(self) -> bool:
