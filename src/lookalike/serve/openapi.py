@@ -70,7 +70,10 @@ def _described(app: FastAPI) -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     said["components"]["securitySchemes"] = _KEYS
-    said["security"] = [{}, *({name: []} for name in _KEYS)]  # none, where the service asks for none
+    said["security"] = [
+        {},
+        *({name: []} for name in _KEYS),
+    ]  # none, where the service asks for none
     schemas = said["components"]["schemas"]
     schemas.update(models["$defs"])
     for name in ("HTTPValidationError", "ValidationError"):
