@@ -48,7 +48,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = given.collection or Path(folder) / "c"
-        with lookalike.open(path, recipe=None if given.collection else given.recipe) as collection:
+        with lookalike.open(path, recipe=given.recipe) as collection:
             if not given.collection:
                 collection.add(given.set / "collection")
             fill(collection, given.load)

@@ -7,8 +7,8 @@ The first 900 are pictures of FOLDER with RootSIFT of up to 500 keypoints. Beyon
 made up, for the load: each has the postings of a real one, under one of the eight nearest words of
 each descriptor and with 5 of 16 bits of its signature turned, so that lists are as long and
 signatures as near as those of real pictures are. A query is a real picture, made smaller by a third
-and saved again as JPEG of quality 40; its features are ready. Both the query and its mirror image
-vote. Times are of the wall and of the processors: the former say little on a machine that is busy.
+and saved again as JPEG of quality 40; its features are ready. Times are
+of the wall and of the processors: the former say little on a machine that is busy.
 
 The yardstick is FAISS alone with the same descriptors, those of real pictures: the five nearest of
 each in an IVF1024,SQ8, eight probes, whose votes weigh 1 - d / d5.
@@ -33,7 +33,6 @@ from measured import machine
 from million import resident
 from PIL import Image
 
-from lookalike.extract.keypoints import mirrored
 from lookalike.extract.local import KeypointExtractor, KeypointOptions
 from lookalike.local.inverted_file import InvertedFile
 from lookalike.local.postings import Segment
@@ -59,7 +58,7 @@ def main() -> None:
     paths = sorted(given.data.glob("*/*.jpg"))
     chosen = [paths[at] for at in np.linspace(0, len(paths) - 1, REAL).astype(int)]
     extractor = KeypointExtractor(KeypointOptions(), "cpu")
-    stored = [described(extractor, path, edited=False)[0] for path in chosen]
+    stored = [described(extractor, path, edited=False) for path in chosen]
     descriptors = [each.descriptors for each in stored]
     asked = np.linspace(0, REAL - 1, QUERIES).astype(int)
     queries = [described(extractor, chosen[at], edited=True) for at in asked]
@@ -88,10 +87,8 @@ def main() -> None:
         given.json.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def described(
-    extractor: KeypointExtractor, path: Path, *, edited: bool
-) -> tuple[LocalFeatures, int]:
-    """Its features, and how wide it is."""
+def described(extractor: KeypointExtractor, path: Path, *, edited: bool) -> LocalFeatures:
+    """Its features."""
     with Image.open(path) as opened:
         image: Image.Image = opened.convert("RGB")
     if edited:
@@ -100,14 +97,14 @@ def described(
         image.save(stream, "JPEG", quality=40)
         image = Image.open(stream)
     picture = from_pixels(np.asarray(image))
-    return extractor.extract_local([picture])[0], image.width
+    return extractor.extract_local([picture])[0]
 
 
 def measured(
     count: int,
     descriptors: list[npt.NDArray[np.float32]],
     asked: npt.NDArray[Any],
-    queries: list[tuple[LocalFeatures, int]],
+    queries: list[LocalFeatures],
 ) -> dict[str, Any]:
     """Build it, write it, open it mapped and ask it."""
     begun = time.perf_counter()
@@ -126,7 +123,7 @@ def measured(
         del inverted, made
         before = resident()
         inverted = InvertedFile.load(place)
-        found = timed(lambda query: both(inverted, query), asked, queries)
+        found = timed(lambda query: inverted.votes(query.descriptors, COUNT)[0], asked, queries)
         return {
             "pictures": count,
             "words": len(vocabulary),
@@ -172,20 +169,10 @@ class MadeUp:
         return np.asarray((a & b) | (~a & b & c & ~d), np.uint64)
 
 
-def both(inverted: InvertedFile, query: tuple[LocalFeatures, int]) -> npt.NDArray[np.int64]:
-    """The best by the picture as it is or by its mirror image, whichever has more votes."""
-    features, width = query
-    rows, votes = inverted.votes(features.descriptors, COUNT)
-    other_rows, other_votes = inverted.votes(mirrored(features, width).descriptors, COUNT)
-    every, given = np.append(rows, other_rows), np.append(votes, other_votes)
-    every = every[np.argsort(-given, kind="stable")]
-    return every[np.sort(np.unique(every, return_index=True)[1])]
-
-
 def timed(
-    ask: Callable[[tuple[LocalFeatures, int]], npt.NDArray[np.int64]],
+    ask: Callable[[LocalFeatures], npt.NDArray[np.int64]],
     asked: npt.NDArray[Any],
-    queries: list[tuple[LocalFeatures, int]],
+    queries: list[LocalFeatures],
 ) -> dict[str, float]:
     """Each query once to warm up and once for the clock."""
     for query in queries:
@@ -210,9 +197,9 @@ def timed(
 def yardstick_measured(
     descriptors: list[npt.NDArray[np.float32]],
     asked: npt.NDArray[Any],
-    queries: list[tuple[LocalFeatures, int]],
+    queries: list[LocalFeatures],
 ) -> dict[str, float]:
-    """An IVF of all descriptors of the real pictures; the query and its mirror image as well."""
+    """An IVF of all descriptors of the real pictures."""
     values = np.concatenate(descriptors)
     owners = np.repeat(np.arange(REAL), [len(each) for each in descriptors])
     index = faiss.index_factory(values.shape[1], "IVF1024,SQ8")
@@ -227,13 +214,10 @@ def yardstick_measured(
         given = np.bincount(owners[positions.ravel()], weights.ravel(), minlength=REAL)
         return np.asarray(given, np.float64)
 
-    def ask(query: tuple[LocalFeatures, int]) -> npt.NDArray[np.int64]:
-        features, width = query
-        if len(features.xy) == 0:
+    def ask(query: LocalFeatures) -> npt.NDArray[np.int64]:
+        if len(query.xy) == 0:
             return np.empty(0, np.int64)
-        straight = votes(features.descriptors)
-        either = np.maximum(straight, votes(mirrored(features, width).descriptors))
-        return np.argsort(-either).astype(np.int64)
+        return np.argsort(-votes(query.descriptors)).astype(np.int64)
 
     return timed(ask, asked, queries)
 

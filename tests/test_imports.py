@@ -53,6 +53,7 @@ LAYERS: list[set[str]] = [
         "options",
         "quantities",
         "machine",
+        "sealed",
         "calibration",
         "client",
     },

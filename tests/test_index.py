@@ -17,6 +17,7 @@ from lookalike.index.auto import Auto, AutoOptions, graph_bytes
 from lookalike.index.compressed import Compressed
 from lookalike.index.hnsw import HNSWOptions
 from lookalike.index.segments import SegmentedIndex
+from lookalike.sealed import Unusable
 from lookalike.types import Effort, Vectors
 
 DIM = 6
@@ -210,17 +211,17 @@ def test_a_truncated_lengthened_or_missing_file_makes_a_cache_unusable(
     for cut in (0, 1, 10, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:cut])
         for look in (lambda: read(path.parent, kind), lambda: cache.verify(path.parent)):
-            with pytest.raises(cache.CacheUnusable):
+            with pytest.raises(Unusable):
                 look()
     path.write_bytes(content + b"x")
-    with pytest.raises(cache.CacheUnusable):
+    with pytest.raises(Unusable):
         read(path.parent, kind)
-    with pytest.raises(cache.CacheUnusable):
+    with pytest.raises(Unusable):
         cache.verify(path.parent)
     path.unlink()
-    with pytest.raises(cache.CacheUnusable):
+    with pytest.raises(Unusable):
         read(path.parent, kind)
-    with pytest.raises(cache.CacheUnusable):
+    with pytest.raises(Unusable):
         cache.verify(path.parent)
 
 
@@ -231,10 +232,10 @@ def test_any_flipped_bit_is_found_by_verifying(tmp_path: Path, kind: str, name: 
     content = path.read_bytes()
     for at in np.linspace(0, len(content) - 1, 60, dtype=int).tolist():
         path.write_bytes(content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :])
-        with pytest.raises(cache.CacheUnusable, match="damaged in block"):
+        with pytest.raises(Unusable, match="damaged in block"):
             cache.verify(path.parent)
         if name == "rows.npy":
-            with pytest.raises(cache.CacheUnusable):
+            with pytest.raises(Unusable):
                 read(path.parent, kind)
 
 
@@ -246,7 +247,7 @@ def test_any_flipped_bit_in_the_header_makes_a_cache_unusable(tmp_path: Path) ->
         path.write_bytes(content[:at] + bytes([content[at] ^ 0x01]) + content[at + 1 :])
         try:
             header, _, rows, _ = read(path.parent, "flat")
-        except cache.CacheUnusable:
+        except Unusable:
             continue
         # Only white space between two values may differ.
         assert (header.last_row, header.last_removal, len(rows)) == (500, 7, 500), content[at:]
@@ -259,7 +260,7 @@ def test_any_flipped_bit_in_the_header_makes_a_cache_unusable(tmp_path: Path) ->
 def test_any_other_header_makes_a_cache_unusable(tmp_path: Path, header: str) -> None:
     folder = written(tmp_path, "flat")
     (folder / "header.json").write_text(header)
-    with pytest.raises(cache.CacheUnusable):
+    with pytest.raises(Unusable):
         read(folder, "flat")
 
 
@@ -267,7 +268,7 @@ def test_a_cache_of_another_version_is_unusable(tmp_path: Path) -> None:
     folder = written(tmp_path, "flat")
     content = json.loads((folder / "header.json").read_text())
     (folder / "header.json").write_text(json.dumps({**content, "version": 99}))
-    with pytest.raises(cache.CacheUnusable, match="format 99"):
+    with pytest.raises(Unusable, match="format 99"):
         read(folder, "flat")
 
 
@@ -282,7 +283,7 @@ def test_rows_of_another_number_or_out_of_order_make_a_cache_unusable(
     ):
         folder = tmp_path / str(number)
         cache.write(folder, cache.Cached(header, structure, np.array(rows, np.int64), None))
-        with pytest.raises(cache.CacheUnusable, match="do not match"):
+        with pytest.raises(Unusable, match="do not match"):
             read(folder, kind)
 
 

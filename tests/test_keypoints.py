@@ -12,7 +12,7 @@ import pytest
 from samples import photographs
 
 from lookalike.errors import MissingPackage
-from lookalike.extract.keypoints import WIDTHS, Detector, Keypoints, mirrored, root_sift
+from lookalike.extract.keypoints import WIDTHS, Detector, Keypoints, root_sift
 from lookalike.picture import from_pixels
 from lookalike.types import LocalFeatures, Picture
 
@@ -155,36 +155,6 @@ def test_root_sift_is_the_root_of_what_sums_to_one() -> None:
     for line, root in zip(raw.astype(float), roots, strict=True):
         np.testing.assert_allclose(root, np.sqrt(line / (line.sum() or 1)), rtol=1e-6)
     assert raw[0].any()  # not in place
-
-
-def test_mirrored_features_are_those_of_the_mirrored_picture() -> None:
-    """Most keypoints have their like at the same place and angle, and that is described alike.
-
-    Not all: OpenCV doubles a picture before it looks, a quarter of a pixel to one side.
-    """
-    for picture in photographs()[:3]:
-        width = picture.original_size[0]
-        keypoints = Keypoints("sift", 500, 0)
-        found = mirrored(keypoints.of(picture), width)
-        wanted = keypoints.of(from_pixels(np.ascontiguousarray(picture.pixels[:, ::-1])))
-        apart = np.linalg.norm(found.xy[:, np.newaxis] - wanted.xy, axis=2)
-        turned = np.abs((found.angle[:, np.newaxis] - wanted.angle + 180) % 360 - 180)
-        apart += turned / 5  # two angles at one place
-        nearest = apart.argmin(axis=1)
-        met = apart.min(axis=1) < 2
-        assert met.mean() > 0.8
-        differences = found.descriptors.astype(float) - wanted.descriptors[nearest]
-        assert np.median(np.linalg.norm(differences[met], axis=1)) < 10  # of lengths of 512
-
-
-def test_twice_mirrored_is_as_before(picture: Picture) -> None:
-    found = Keypoints("sift", 300, 0).of(picture)
-    again = mirrored(mirrored(found, 512), 512)
-    np.testing.assert_array_equal(again.descriptors, found.descriptors)
-    np.testing.assert_allclose(again.xy, found.xy, atol=1e-3)
-    np.testing.assert_allclose(again.angle % 360, found.angle % 360, atol=1e-3)
-    with pytest.raises(ValueError, match="128 values"):
-        mirrored(Keypoints("orb", 10, 0).of(picture), 512)
 
 
 def test_a_missing_akaze_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,10 @@ from samples import PHOTOGRAPHS, photographs
 from lookalike.errors import TooLittleToLearnFrom
 from lookalike.extract.local import KeypointExtractor, KeypointOptions
 from lookalike.local import voting
-from lookalike.local.inverted_file import InvertedFile, InvertedFileUnusable
+from lookalike.local.inverted_file import InvertedFile
 from lookalike.local.vocabulary import Vocabulary
 from lookalike.picture import from_pixels
+from lookalike.sealed import Unusable
 
 Described = list[np.ndarray]
 
@@ -281,15 +282,15 @@ def test_damaged_files_are_refused(
         whole = path.read_bytes()
         for damaged in (whole[:-1], b"", whole + b"x"):
             path.write_bytes(damaged)
-            with pytest.raises(InvertedFileUnusable):
+            with pytest.raises(Unusable):
                 InvertedFile.load(folder)
         changed = bytearray(whole)
         changed[len(whole) // 2] ^= 1
         path.write_bytes(changed)
-        with pytest.raises(InvertedFileUnusable, match=r"damaged|cannot be read"):
+        with pytest.raises(Unusable, match=r"damaged|cannot be read"):
             InvertedFile.verify(folder)
         path.unlink()
-        with pytest.raises(InvertedFileUnusable):
+        with pytest.raises(Unusable):
             InvertedFile.load(folder)
         path.write_bytes(whole)
     InvertedFile.load(folder)
@@ -301,7 +302,7 @@ def test_a_newer_format_is_refused(
     filled(vocabulary, described).save(tmp_path / "saved")
     header = tmp_path / "saved" / "header.json"
     header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 99}))
-    with pytest.raises(InvertedFileUnusable, match="format 99"):
+    with pytest.raises(Unusable, match="format 99"):
         InvertedFile.load(tmp_path / "saved")
 
 

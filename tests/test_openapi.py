@@ -124,6 +124,7 @@ def test_another_method_is_told_those_that_there_are(client: httpx.Client) -> No
         assert answer.status_code == 405
         return set(answer.headers["allow"].split(", "))
 
+    assert client.get("/v1/collections/photos/search").status_code == 405
     assert allowed("/v1/collections") == {"GET", "POST"}
     assert allowed("/v1/collections/photos") == {"GET", "DELETE"}
     assert allowed("/v1/collections/photos/pictures/x") == {"GET", "PATCH", "DELETE"}

@@ -479,7 +479,7 @@ def test_what_an_index_learns_from_is_in_memory_once(
     distance: str,
 ) -> None:
     monkeypatch.setattr("lookalike.store.building._BLOCK", 256)
-    monkeypatch.setattr("lookalike.index.cache._BLOCK", 1 << 20)
+    monkeypatch.setattr("lookalike.sealed._BLOCK", 1 << 20)
     wanted = plan("ivfsq", distance, dim=128)
     store = open_store(folder, wanted)
     vectors = random_vectors(12_000, 128)  # 438 clusters learn from all of them

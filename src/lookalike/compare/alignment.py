@@ -63,7 +63,8 @@ def aligned(query: Pixels, candidate: Pixels, homography: _Array) -> Alignment |
     corners = _corners(ours, theirs, both)
     if len(corners) < _LEAST_BLOCKS:
         return None
-    responses = np.stack([_response(ours, theirs, corner) for corner in corners])
+    around = np.pad(theirs, _REACH, mode="edge")
+    responses = np.stack([_response(ours, around, corner) for corner in corners])
     return _judged(corners, responses)
 
 
@@ -108,24 +109,24 @@ def _corners(ours: _Grey, theirs: _Grey, both: npt.NDArray[np.bool_]) -> npt.NDA
         for top in range(0, height - _BLOCK + 1, _BLOCK)
         for left in range(0, width - _BLOCK + 1, _BLOCK)
         if both[block := _block(left, top)].all()
-        and max(ours[block].std(), theirs[block].std()) > _PLAIN
+        and max(_contrast(ours[block]), _contrast(theirs[block])) > _PLAIN
     ]
     return np.array(found, np.int64).reshape(-1, 2)
 
 
-def _response(ours: _Grey, theirs: _Grey, corner: npt.NDArray[np.int64]) -> _Grey:
-    """Correlations of our block with theirs, float32 [11, 11]; where it belongs is the middle."""
+def _response(ours: _Grey, around: _Grey, corner: npt.NDArray[np.int64]) -> _Grey:
+    """Correlations of our block with theirs, float32 [11, 11]; where it belongs is the middle.
+
+    `around`: theirs, with `_REACH` pixels more on every side.
+    """
     left, top = corner
     side = _BLOCK + 2 * _REACH
-    height, width = theirs.shape
-    rows = np.clip(np.arange(top - _REACH, top - _REACH + side), 0, height - 1)
-    columns = np.clip(np.arange(left - _REACH, left - _REACH + side), 0, width - 1)
-    window = theirs[np.ix_(rows, columns)]
+    window = around[top : top + side, left : left + side]
     block = ours[_block(left, top)]
-    if min(block.std(), window.std()) < 0.1:  # a correlation with nothing is none
+    if min(_contrast(block), _contrast(window)) < 0.1:  # a correlation with nothing is none
         return np.zeros((2 * _REACH + 1,) * 2, np.float32)
     response = cv2.matchTemplate(window, block, cv2.TM_CCOEFF_NORMED)
-    return np.nan_to_num(np.asarray(response, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.where(np.isfinite(response), response, np.float32(0))
 
 
 def _judged(corners: npt.NDArray[np.int64], responses: _Grey) -> Alignment:
@@ -168,6 +169,11 @@ def _smooth(middles: _Array, beside: _Array, found: npt.NDArray[np.bool_]) -> _A
         return nowhere
     belongs = middles @ mapped[:, :2].T + mapped[:, 2] - middles
     return belongs if np.abs(belongs).max() <= _REACH - 1 else nowhere
+
+
+def _contrast(grey: _Grey) -> float:
+    """The standard deviation."""
+    return float(cv2.meanStdDev(grey)[1][0, 0])
 
 
 def _growth(homography: _Array, place: _Array) -> float:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from ..errors import PictureError
 from ..types import LocalFeatures
 from . import Comparison, Subject
 from .matching import Descriptors
-
-_WORTH_A_THREAD = 8
-"""Candidates, some milliseconds of work."""
 
 
 class Described(NamedTuple):
@@ -39,22 +34,8 @@ def with_features(
         return [Comparison(None, unavailable=why)] * len(candidates)
     described = [_of_kind(_described(candidate), ours) for candidate in candidates]
     there = [each for each in described if isinstance(each, Described)]
-    compared = iter(_on_all_cores(compare, ours, there))
+    compared = iter(compare(ours, there))
     return [each if isinstance(each, Comparison) else next(compared) for each in described]
-
-
-def _on_all_cores(
-    compare: Callable[[Described, list[Described]], list[Comparison]],
-    query: Described,
-    candidates: list[Described],
-) -> list[Comparison]:
-    lanes = min(os.cpu_count() or 1, len(candidates) // _WORTH_A_THREAD)
-    if lanes < 2:
-        return compare(query, candidates)
-    with ThreadPoolExecutor(lanes) as threads:
-        parts = [candidates[lane::lanes] for lane in range(lanes)]
-        done = list(threads.map(compare, [query] * lanes, parts))
-    return [done[number % lanes][number // lanes] for number in range(len(candidates))]
 
 
 def _described(subject: Subject) -> Described | Comparison:

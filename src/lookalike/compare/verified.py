@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..types import Evidence
+from ..types import Evidence, LocalFeatures
 from . import Comparison, Subject
 from .geometry import located, unmirrored
 from .matching import Matches, is_sift, mirrored_places, mutual, mutual_mirrored
 from .subjects import Described, with_features
+
+_ENOUGH = 256
+"""Keypoints of a query in which a candidate that shares anything with it shows; of more, every
+second is looked at first. Of 400 edited copies none was lost by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,20 @@ class Verified:
         return with_features(query, candidates, self._compare)
 
     def _compare(self, query: Described, candidates: list[Described]) -> list[Comparison]:
+        """By a part of the query first, and by all of it where that agrees on anything."""
+        if len(query.features.xy) <= _ENOUGH:
+            return self._compare_all(query, candidates)
+        part = query._replace(features=_every_second(query.features))
+        found = self._compare_all(part, candidates)
+        promising = [
+            candidate
+            for candidate, comparison in zip(candidates, found, strict=True)
+            if comparison.evidence
+        ]
+        whole = iter(self._compare_all(query, promising))
+        return [next(whole) if each.evidence else each for each in found]
+
+    def _compare_all(self, query: Described, candidates: list[Described]) -> list[Comparison]:
         descriptors = [candidate.features.descriptors for candidate in candidates]
         if self._options.mirrored and is_sift(query.features):
             both = mutual_mirrored(query.features.descriptors, descriptors)
@@ -66,6 +84,12 @@ class Verified:
     def _located(self, query: Described, candidate: Described, matches: Matches) -> Evidence | None:
         passing = matches.passing(self._options.ratio)
         return located(query.features, query.size, candidate.features, candidate.size, passing)
+
+
+def _every_second(features: LocalFeatures) -> LocalFeatures:
+    return LocalFeatures(
+        features.xy[::2], features.scale[::2], features.angle[::2], features.descriptors[::2]
+    )
 
 
 def _best(as_is: Evidence | None, mirrored: Evidence | None, size: tuple[int, int]) -> Comparison:

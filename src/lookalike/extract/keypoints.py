@@ -7,7 +7,7 @@ should know to improve object retrieval", 2012.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,9 +24,6 @@ WIDTHS: dict[Detector, int] = {"sift": 128, "orb": 32, "akaze": 61}
 # No detector finds anything in less, and some of OpenCV's fail on it: ORB's smallest level of a
 # line of pixels is empty, AKAZE asks for 2^64 bytes.
 _SMALLEST_SIDE = 8
-
-# Four rows of four cells of eight directions: rows in reverse order, directions turned back.
-_MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1, :, -np.arange(8) % 8].ravel()
 
 _INSTALL_AKAZE = (
     "`pip uninstall -y opencv-python-headless` and "
@@ -123,25 +120,6 @@ def root_sift(descriptors: npt.NDArray[np.uint8]) -> Vectors:
     values = descriptors.astype(np.float32)
     values /= np.maximum(values.sum(axis=1, keepdims=True), 1)
     return np.asarray(np.sqrt(values, out=values), np.float32)
-
-
-def mirrored(features: LocalFeatures, width: int) -> LocalFeatures:
-    """What SIFT finds in the mirror image of a picture, left and right exchanged.
-
-    `features`: SIFT's or RootSIFT's, [n, 128], of a picture `width` pixels wide. No pixels are
-    needed: a mirrored patch has its cells in reverse order across its own direction, and every
-    gradient turned the other way. That is exact but for keypoints of which one of two is found.
-    """
-    if features.descriptors.shape[1] != WIDTHS["sift"]:
-        raise ValueError("only descriptors of SIFT can be mirrored: 128 values each")
-    xy = features.xy.copy()
-    xy[:, 0] = width - 1 - xy[:, 0]
-    return replace(
-        features,
-        xy=xy,
-        angle=(180 - features.angle) % 360,
-        descriptors=np.ascontiguousarray(features.descriptors[:, _MIRRORED]),
-    )
 
 
 def _new_akaze() -> Any:

@@ -6,32 +6,25 @@ Signatures of 64 bits beside each posting tell apart what is one word: Jégou, D
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import threading
-import zlib
-from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import sealed
+from ..sealed import Unusable
 from ..types import Rows
 from . import voting
 from .postings import Mask, Segment, merged
 from .vocabulary import Vocabulary
 
-_VERSION = 1
-_BLOCK = 1 << 24
+_VERSION = 2
+_POSTINGS = ("pictures.npy", "signatures.npy")
 _WORDS_ASKED = 3
 """How many words of each descriptor of a query are looked at."""
-
-
-class InvertedFileUnusable(Exception):
-    """The files are missing or damaged, and are to be made again; the text says which."""
 
 
 class _State(NamedTuple):
@@ -136,42 +129,25 @@ class InvertedFile:
         whole = Segment.empty(len(self.vocabulary))
         if state.segments:
             whole = merged(state.segments, state.alive)
-        temporary = folder.with_name(folder.name + ".tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        try:
-            temporary.mkdir(parents=True)
-            whole.save(temporary)
+
+        def fill(into: Path) -> None:
+            whole.save(into)
             for name, array in self.vocabulary.to_arrays().items():
-                np.save(temporary / f"vocabulary-{name}.npy", array)
-            files = {file.name: _checksums(file) for file in sorted(temporary.iterdir())}
-            content: dict[str, Any] = {"version": _VERSION, "files": files}
-            content["crc32"] = _checksum_of(content)
-            (temporary / "header.json").write_text(json.dumps(content))
-            for path in (*temporary.iterdir(), temporary):
-                _fsync(path)
-            temporary.rename(folder)
-            _fsync(folder.parent)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+                np.save(into / f"vocabulary-{name}.npy", array)
+
+        sealed.write(folder, _VERSION, fill, {})
 
     @classmethod
     def load(cls, folder: Path, *, mapped: bool = True) -> Self:
-        """What `save` wrote; `InvertedFileUnusable` if it is missing, or visibly damaged.
+        """What `save` wrote; `Unusable` if it is missing, or visibly damaged.
 
         Lengths and the small files are checked at once, the postings by `verify`. If `mapped`,
         postings stay in their files and are read as they are needed.
         """
-        files = _header(folder)
+        files = sealed.read(folder, _VERSION).files
         try:
-            for name, expected in files.items():
-                size = (folder / name).stat().st_size
-                if size != expected["bytes"]:
-                    raise InvertedFileUnusable(
-                        f"{name} has {size} bytes instead of {expected['bytes']}"
-                    )
-                if name not in ("pictures.npy", "signatures.npy"):
-                    _compare(folder / name, expected)
+            sealed.check_lengths(folder, files)
+            sealed.check(folder, {name: files[name] for name in files if name not in _POSTINGS})
             arrays = {
                 path.stem.removeprefix("vocabulary-"): np.load(path, allow_pickle=False)
                 for path in folder.glob("vocabulary-*.npy")
@@ -179,17 +155,16 @@ class InvertedFile:
             opened = cls(Vocabulary.from_arrays(arrays))
             segment = Segment.load(folder, mapped=mapped)
         except (OSError, ValueError, EOFError) as error:
-            raise InvertedFileUnusable(f"it cannot be read ({error})") from error
+            raise Unusable(f"it cannot be read ({error})") from error
         if len(segment.offsets) != len(opened.vocabulary) + 1:
-            raise InvertedFileUnusable("postings and words do not match")
+            raise Unusable("postings and words do not match")
         opened._state = _State((segment,), (np.ones(len(segment.rows), bool),))
         return opened
 
     @staticmethod
     def verify(folder: Path) -> None:
-        """Read every block and compare its checksum; `InvertedFileUnusable` names what differs."""
-        for name, expected in _header(folder).items():
-            _compare(folder / name, expected)
+        """Read every block and compare its checksum; `Unusable` names what differs."""
+        sealed.check(folder, sealed.read(folder, _VERSION).files)
 
 
 def _settled(segments: list[Segment], alive: list[Mask]) -> _State:
@@ -206,50 +181,3 @@ def _usable(segment: Segment, alive: Mask, allowed: Rows | None) -> Mask | None:
     if allowed is not None:
         return alive & np.isin(segment.rows, allowed)
     return None if alive.all() else alive
-
-
-def _header(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / "header.json").read_text())
-        if content["version"] != _VERSION:
-            raise InvertedFileUnusable(f"it has format {content['version']}")
-        if content.pop("crc32") != _checksum_of(content):
-            raise InvertedFileUnusable("its header is damaged")
-        files: dict[str, Any] = content["files"]
-    except FileNotFoundError as error:
-        raise InvertedFileUnusable("it is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvertedFileUnusable("its header cannot be read") from error
-    return files
-
-
-def _checksums(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "crc32": list(_block_checksums(path))}
-
-
-def _checksum_of(content: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
-
-
-def _compare(path: Path, expected: dict[str, Any]) -> None:
-    try:
-        pairs = zip_longest(_block_checksums(path), expected["crc32"])
-        for number, (found, wanted) in enumerate(pairs):
-            if found != wanted:
-                raise InvertedFileUnusable(f"{path.name} is damaged in block {number}")
-    except OSError as error:
-        raise InvertedFileUnusable(f"{path.name} cannot be read ({error})") from error
-
-
-def _block_checksums(path: Path) -> Iterable[int]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield zlib.crc32(block)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -68,13 +68,12 @@ def create_app(
         is_ending,
     )
     openapi.install(app)
-    for router in routes.ROUTERS:
+    for router in (*routes.ROUTERS, access.router):
         app.include_router(router)
     if settings.compat or settings.k is not None:
         app.openapi_tags = [compat.DESCRIPTION]
         app.include_router(compat.router)
     app.state.sessions = sessions
-    app.include_router(access.router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
 

@@ -158,6 +158,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "sizes": [{"least": 0, "below": 512, "count": 12}],
     },
     "Mapped": {"points": [{"id": _ID, "x": 0.12, "y": -0.5, "label": "cats"}], "total": 9000},
+    "Session": {"name": "page", "scope": "read"},
     "Recipes": {
         "recipes": [
             {

@@ -31,6 +31,10 @@ Give it pictures, ask with a picture, get what looks alike.
 Every error is a problem of RFC 9457 (`application/problem+json`), whose `type` names it for a
 program and whose `detail` tells a person what happened. Ids are the SHA-256 of a picture's bytes.
 """
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _EVERYWHERE = (400, 401, 403, 421, 429, 500, 503)
 _OF_COLLECTIONS = (404, 409)
 _OF_VALUES = (422,)
@@ -66,6 +70,11 @@ def _described(app: FastAPI) -> dict[str, Any]:
         [(model, "validation") for model in _MODELS],
         ref_template="#/components/schemas/{model}",
     )
+    said["components"]["securitySchemes"] = _KEYS
+    said["security"] = [
+        {},
+        *({name: []} for name in _KEYS),
+    ]  # none, where the service asks for none
     schemas = said["components"]["schemas"]
     schemas.update(models["$defs"])
     for name in ("HTTPValidationError", "ValidationError"):

@@ -181,11 +181,14 @@ def _detail(error: LookalikeError) -> str:
 
 def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    kind = error.kind if isinstance(error, Refused) else None
-    headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # each route knows its own alone
-        headers["Allow"] = ", ".join(_methods(request)) or "GET, HEAD"
-    return problem(error.status_code, error.detail, kind=kind, headers=headers)
+    if isinstance(error, Refused):
+        return problem(error.status_code, error.detail, kind=error.kind, headers=error.headers)
+    # A route knows its own methods alone, and what no route answers is looked for among the files.
+    methods = _methods(request) if error.status_code in (404, 405) else []
+    if methods:
+        allow = {"Allow": ", ".join(methods)}
+        return problem(405, f"this address takes {allow['Allow']}", headers=allow)
+    return problem(error.status_code, error.detail, headers=error.headers)
 
 
 def _methods(request: Request) -> list[str]:

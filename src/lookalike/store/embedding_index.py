@@ -22,6 +22,7 @@ from ..errors import CollectionClosed, LookalikeError, RecipeChanged, RecipeErro
 from ..index import Coding, Kind, cache
 from ..index.flat import Flat, FlatOptions
 from ..index.segments import SegmentedIndex
+from ..sealed import Unusable
 from ..types import Effort, Finding, Trial, Tuning
 from . import EmbeddingPlan, embeddings, measuring
 from .building import LEARN_FROM, Building
@@ -300,7 +301,7 @@ class EmbeddingIndex:
             if small:
                 cache.verify(folder)
             cached = self._cached(folder, mapped=True)
-        except cache.CacheUnusable as why:
+        except Unusable as why:
             self._unusable = f"{folder}: {why}"
             return
         self._unusable = None
@@ -340,14 +341,14 @@ class EmbeddingIndex:
         header, plan = cache.header_of(folder), self._plan
         made_for = (header.collection, header.index, header.distance, header.dim, header.pca)
         if made_for != (self._building.collection, plan.index, plan.distance, plan.dim, plan.pca):
-            raise cache.CacheUnusable("it belongs to another collection or recipe")
+            raise Unusable("it belongs to another collection or recipe")
         return cache.read(folder, plan.index_options, mapped=mapped)
 
     def _verify(self, token: str) -> None:
         folder = self._folder / token
         try:
             cache.verify(folder, lambda: not self._stop.is_set())
-        except cache.CacheUnusable as why:
+        except Unusable as why:
             self._abandon(token, f"{folder}: {why}")
 
     def _abandon(self, token: str, why: str) -> None:
@@ -391,7 +392,7 @@ class EmbeddingIndex:
 
         token = self._token
         if token is not None and not self._must_rebuild():
-            with contextlib.suppress(cache.CacheUnusable):
+            with contextlib.suppress(Unusable):
                 return self._building.onto(self._cached(self._folder / token, mapped=False), go_on)
         return self._building.anew(go_on)
 

@@ -40,6 +40,13 @@ def numbers(connection: Connection, fingerprint: str) -> list[int]:
     return [number for (number,) in found]
 
 
+def count(connection: Connection, fingerprint: str) -> int:
+    """How many pictures have features of this extractor."""
+    if not _are_of(connection, fingerprint):
+        return 0
+    return int(connection.execute("SELECT count(*) FROM local_features").fetchone()[0])
+
+
 def last_number(connection: Connection, fingerprint: str) -> int:
     """The highest that any has had; 0 for none."""
     if not _are_of(connection, fingerprint):

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from ..errors import TooLittleToLearnFrom
 from ..local import exhaustive
-from ..local.inverted_file import InvertedFile, InvertedFileUnusable
+from ..local.inverted_file import InvertedFile
 from ..local.packing import unpacked
 from ..local.vocabulary import Vocabulary
+from ..sealed import Unusable
 from ..types import LocalFeatures, Rows
 from . import local_features
 from .catalogue import Catalogue
@@ -70,13 +71,12 @@ class LocalIndex:
 
     def settle(self) -> None:
         """Take in what there is, and save it, if there is much that has not been saved."""
-        if self._followed() is None:
-            return
         with self._following:
-            assert self._file is not None
-            if len(self._file) > _OUTGROWN * self._learned_for:
+            if self._file is None:
+                self._open()
+            if self._has_outgrown_its_words():
                 self._file = None
-                self._take_in()
+            self._take_in()
             file = self._file
             if file is not None and len(file) - self._saved > _WORTH_SAVING * len(file):
                 self._save(file)
@@ -100,6 +100,12 @@ class LocalIndex:
                 self._open()
             self._take_in()
             return self._file
+
+    def _has_outgrown_its_words(self) -> bool:
+        """Told before pictures are taken in: under other words all of them are taken in again."""
+        with self._catalogue.reading() as connection:
+            there_are = local_features.count(connection, self._fingerprint)
+        return there_are > _OUTGROWN * self._learned_for
 
     def _take_in(self) -> None:
         if self._file is None:
@@ -159,7 +165,7 @@ class LocalIndex:
                 continue
             try:
                 file = InvertedFile.load(saved.path, mapped=True)
-            except InvertedFileUnusable as why:
+            except Unusable as why:
                 _log.warning("%s is not used, it is made anew: %s", saved.path, why)
                 continue
             self._file = file
