@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +17,11 @@ import skimage
 from PIL import Image
 from samples import called
 from scipy.spatial import distance as scipy_distance
+from serving import service
 
 import lookalike
 from lookalike import Collection
 from lookalike import recipe as recipes
-from lookalike.serve.server import Server
-from lookalike.serve.settings import Settings
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
@@ -35,23 +33,11 @@ SCOPES = ("read", "write")
 
 @contextmanager
 def serving(
-    collections: Mapping[str, Collection], *roots: Path, compat: bool = True
+    collections: Mapping[str, Collection], *roots: Path, compat: bool = True, **more: Any
 ) -> Iterator[str]:
     """The address of a service that clients may name files in `roots` to."""
-    settings = Settings.read(port=0, root=roots, compat=compat)
-    with answering(Server(collections, settings)) as url:
-        yield url
-
-
-@contextmanager
-def answering(server: Server) -> Iterator[str]:
-    thread = threading.Thread(target=server.answer)
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
-        thread.join()
+    with service(given=collections, root=roots, compat=compat, **more) as (client, _):
+        yield str(client.base_url).rstrip("/")
 
 
 def curl(*arguments: str | Path) -> tuple[int, Any]:
@@ -396,6 +382,8 @@ class TestImageFinder:
         assert curl("-F", f"image=@{root}/notes.txt", call)[0] == 415
         assert_refused(curl("-F", f"image={root}/page.png", call), 422, "image")
         assert_refused(curl("-F", f"file=@{root}/page.png", call), 422, "file")
+        more = ("-F", f"image=@{root}/page.png", "-F", "n=5")
+        assert_refused(curl(*more, call), 422, "n: ")
         assert_refused(curl("-X", "POST", call), 415, "form")
 
     def test_says_what_is_lacking_where_nothing_answers(self, root: Path, tmp_path: Path) -> None:
@@ -429,8 +417,7 @@ def test_a_key_that_may_only_read_searches_and_adds_nothing(
     keys = tmp_path / "keys"
     ring = [called("keys", "add", scope, "--file", keys, "--scope", scope) for scope in SCOPES]
     may = {scope: done.stdout.split()[-1] for scope, done in zip(SCOPES, ring, strict=True)}
-    settings = Settings.read(port=0, root=(root,), compat=True, api_key_file=keys)
-    with answering(Server({"words": bag_of_words}, settings)) as url:
+    with serving({"words": bag_of_words}, root, api_key_file=keys) as url:
         search = ("-d", f"image={root}/page.png", "-d", "n=1", f"{url}/search")
         add = f"{url}/add?image={root}/page.png"
         for call in (search, (add,), (f"{url}/stats",)):

@@ -47,6 +47,9 @@ _FORM = {
 
 async def _upload(request: Request, collection: asked.First) -> bytes:
     async with asked.form_of(request) as form:
+        for name in form:
+            if name != "image":
+                asked.invalid(name, "there is no such field")
         data = await asked.picture_in(form, collection.limits.upload_bytes)
     if data is None:
         asked.invalid("image", "expected a file")
