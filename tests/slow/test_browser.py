@@ -781,7 +781,11 @@ def test_duplicates_are_shown_once_the_service_has_found_them(page: Page, shoot:
         for n, id in enumerate(ids)
     ]
     group = {"kind": "copy", "bytes": 17_997, "others": pictures[1:]}
-    found = {"groups": [{**group, "keep": {**pictures[0], "why": "largest"}}], "bytes": 17_997, "total": 1}
+    found = {
+        "groups": [{**group, "keep": {**pictures[0], "why": "largest"}}],
+        "bytes": 17_997,
+        "total": 1,
+    }
     waited: list[Route] = []
 
     def answer(route: Route) -> None:

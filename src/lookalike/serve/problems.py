@@ -72,7 +72,7 @@ class Refused(HTTPException):
     """What the service itself refuses: `kind` names the problem for a program."""
 
     def __init__(self, status: int, kind: str, detail: str) -> None:
-        super().__init__(status, detail)
+        super().__init__(status, detail, _later(status))
         self.kind = kind
 
 
@@ -167,7 +167,14 @@ def status_of(error: LookalikeError) -> int:
 
 def _of_ours(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LookalikeError)
-    return problem(status_of(error), _detail(error), kind=_dashed(type(error).__name__))
+    status = status_of(error)
+    kind = _dashed(type(error).__name__)
+    return problem(status, _detail(error), kind=kind, headers=_later(status))
+
+
+def _later(status: int) -> dict[str, str] | None:
+    """When to ask again, in seconds, where that may help."""
+    return {"Retry-After": "2"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
 
 
 def _detail(error: LookalikeError) -> str:

@@ -195,6 +195,7 @@ def ingested(shelved: Shelved, asked: Mapping[str, Any], tell: Tell) -> Mapping[
         path,
         prune=bool(asked["prune"]),
         retry=bool(asked["retry"]),
+        within=[Path(path)],
         on_progress=on_progress,
         on_learning=on_learning,
     )
