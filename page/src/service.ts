@@ -1,5 +1,7 @@
 // What the page asks the service. Every refusal is thrown as a Problem, in the service's own words.
 
+import { admitted } from "./admission";
+
 export interface Collection {
   name: string;
   pictures: number;
@@ -192,6 +194,11 @@ async function answered<Answer>(response: Response): Promise<Answer> {
 }
 
 async function fetched(address: string, options?: RequestInit): Promise<Response> {
+  const response = await sent(address, options);
+  return response.status === 401 && (await admitted()) ? sent(address, options) : response;
+}
+
+async function sent(address: string, options?: RequestInit): Promise<Response> {
   try {
     return await fetch(address, options);
   } catch (error) {

@@ -30,6 +30,7 @@ from ..errors import (
     NotTrained,
     OtherRecipe,
     PictureError,
+    PictureTooSlow,
     RecipeChanged,
     RemoteRefused,
     TooLittleToLearnFrom,
@@ -158,6 +159,8 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
 
 def status_of(error: LookalikeError) -> int:
     """The status that an error of ours is answered with."""
+    if isinstance(error, PictureTooSlow):  # whoever sent it would send it again
+        return 422
     if isinstance(error, PictureError) and error.retry:
         return 503
     if isinstance(error, PictureError) and not error.recognised:
