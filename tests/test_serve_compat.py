@@ -288,6 +288,14 @@ class TestClipServer:
         assert_refused(curl("--path-as-is", f"{url}/{asked.format(root=root)}"), status, said)
         assert curl(f"{url}/stats")[1] == {"images": 0}
 
+    def test_a_link_in_a_folder_leads_nothing_in_from_outside(
+        self, url: str, root: Path, collection: Collection
+    ) -> None:
+        assert curl(f"{url}/add?image={root}")[0] == 200
+        within = [record.path for record in collection]
+        assert str(root / "page.png") in within
+        assert not any("way-out" in path or "secret" in path for path in within)
+
     def test_a_broken_picture_counts_as_failed(self, url: str, root: Path) -> None:
         assert curl(f"{url}/add?image={root}/broken.png")[1]["failed"] == 1
 

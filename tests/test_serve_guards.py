@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import socket
 import tempfile
@@ -25,6 +26,7 @@ from lookalike.serve.access import ChangesState
 from lookalike.serve.rate import Buckets
 from lookalike.serve.server import Server
 from lookalike.serve.settings import Settings
+from lookalike.types import Limits
 
 V1 = "/v1/collections/few"
 STATS = f"{V1}/stats"
@@ -227,6 +229,36 @@ class TestGate:
                 assert client.get(STATS).status_code == 200
             # The second has gone: its place is free again.
             wait_for(lambda: client.post(f"{V1}/search", json={"text": "x"}), 200)
+
+
+def many_scans() -> bytes:
+    """A JPEG of 19 MB that takes far longer than ten seconds to decode: its last scan, repeated."""
+    out = io.BytesIO()
+    Image.new("L", (7000, 7000), 128).save(out, "JPEG", progressive=True)
+    jpeg = out.getvalue()
+    last = jpeg.rfind(b"\xff\xc4", 0, jpeg.rfind(b"\xff\xda"))
+    scan = jpeg[last:-2]
+    return jpeg[:-2] + scan * ((19 * MEGABYTE - len(jpeg)) // len(scan)) + b"\xff\xd9"
+
+
+class TestHostilePictures:
+    def test_that_take_too_long_cost_their_decoder_and_nobody_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        limits = Limits(seconds=1)
+        with lookalike.open(tmp_path / "few", limits=limits) as collection:
+            Image.new("RGB", (200, 120), "red").save(tmp_path / "red.png")
+            collection.add(tmp_path / "red.png")
+            with serving(collection) as client:
+                files = {"image": many_scans()}
+                refused = client.post(f"{V1}/search", files=files)
+                assert refused.status_code == 422
+                assert "longer than 1 s" in refused.json()["detail"]
+                added = client.post(f"{V1}/pictures", files={"images": files["image"]})
+                assert "longer than 1 s" in added.json()["results"][0]["problem"]
+                files = {"image": (tmp_path / "red.png").read_bytes()}
+                assert client.post(f"{V1}/search", files=files).status_code == 200
 
 
 class TestConnections:

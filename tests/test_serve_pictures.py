@@ -251,6 +251,25 @@ def test_a_file_that_is_no_picture_is_not_read(client: httpx.Client, root: Path,
     (root / name).unlink()
 
 
+def test_links_lead_no_picture_in_from_outside(
+    client: httpx.Client, root: Path, tmp_path: Path
+) -> None:
+    secret = samples.write(tmp_path / "secret.png", 71)
+    folder = samples.write(root / "linked" / "own.png", 72).parent
+    (folder / "out.png").symlink_to(secret)
+    (folder / "in.png").symlink_to(folder / "own.png")
+    (folder / "all").symlink_to(tmp_path)
+    report = client.post(f"{V1}/pictures", json={"path": str(folder)}).json()
+    assert (report["stored"], report["copies"]) == (1, 1)
+    found = client.get(f"{V1}/pictures").json()["pictures"]
+    assert hashlib.sha256(secret.read_bytes()).hexdigest() not in {each["id"] for each in found}
+    assert_problem(client.post(f"{V1}/pictures", json={"path": str(folder / "out.png")}), 403)
+    job = client.post(f"{V1}/jobs", json={"path": str(folder)}).headers["location"]
+    with client.stream("GET", f"{job}/events") as events:
+        assert events.read()
+    assert client.get(job).json()["progress"]["stored"] == 0
+
+
 @pytest.mark.parametrize(
     "body",
     [

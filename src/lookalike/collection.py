@@ -35,6 +35,7 @@ from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
 from .queries import Asking, Described, Question, described, text_encoder, upload
+from .sources import Item
 from .store import Arrival, LedgerEntry, Outcome
 from .store.embedded import EmbeddedStore
 from .store.facets import Facets
@@ -123,21 +124,28 @@ class Collection:
         *given: str | os.PathLike[str],
         prune: bool = False,
         retry: bool = False,
+        within: Sequence[Path] | None = None,
         on_progress: ingest.OnProgress | None = None,
         on_learning: OnLearning | None = None,
     ) -> ingest.Report:
         """Take in folders, pictures, globs, lists (CSV, JSONL) and archives (zip, tar).
 
         What did not change since is passed over. `prune` also forgets what is no longer there;
-        `retry` tries again what was refused before. `on_progress` is called after each commit.
+        `retry` tries again what was refused before. `within`: folders, by their real paths, out of
+        which no link may lead. `on_progress` is called after each commit.
         A recipe that learns from the collection's pictures does so first, from a sample of these;
         `on_learning` is told what, and the share that is done. Raises `BadSource` for a source
         that does not exist, before anything is stored.
         """
         texts = [os.fspath(each) for each in given]
-        items = ingest.found(texts)
+
+        def found() -> Iterator[Item]:
+            items = ingest.found(texts)
+            return items if within is None else sources.held_within(items, within)
+
+        items = found()
         engine = self._engine
-        engine.learn(lambda: ingest.found(texts), on_learning)
+        engine.learn(found, on_learning)
         report = ingest.ingest(
             items, engine.store, engine.pipeline, retry=retry, on_progress=on_progress
         )

@@ -27,7 +27,7 @@ import numpy as np
 
 from . import decode_worker as wire
 from . import picture as decoder
-from .errors import CollectionClosed, PictureError
+from .errors import CollectionClosed, PictureError, PictureTooSlow
 from .types import Limits, Picture
 
 _DEFAULT_LIMITS = Limits()
@@ -104,7 +104,7 @@ class DecodePool:
                     # Who closes the pool meanwhile gets the rest of the batch refused.
                     upto = len(batch) if self._crew.ended else len(results) + 1
                     results += [
-                        PictureError(encoded.source, lost.reason, retry=lost.retry)
+                        lost.kind(encoded.source, lost.reason, retry=lost.retry)
                         for encoded in batch[len(results) : upto]
                     ]
                 finally:
@@ -119,10 +119,13 @@ class DecodePool:
 class _LostError(Exception):
     """The worker is gone, because of the picture it was decoding."""
 
-    def __init__(self, reason: str, *, retry: bool) -> None:
+    def __init__(
+        self, reason: str, *, retry: bool, kind: type[PictureError] = PictureError
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry = retry
+        self.kind = kind
 
 
 class _Crew:
@@ -327,7 +330,7 @@ class _Worker:
             events = (self._both if self._outgoing else self._replies).poll(left * 1000)
             if not events:
                 took = f"it took longer than {self._limits.seconds:g} s to decode"
-                raise _LostError(took, retry=True)
+                raise _LostError(took, retry=True, kind=PictureTooSlow)
             if self._outgoing:
                 self._send()
             if any(descriptor == self._output for descriptor, _ in events):

@@ -33,6 +33,10 @@ class PictureError(LookalikeError):
         self.recognised = recognised
 
 
+class PictureTooSlow(PictureError):
+    """A picture that was not decoded in time; a less busy machine may do it, so `retry` is true."""
+
+
 class NotACollection(LookalikeError):
     """The path is not a collection of ours."""
 

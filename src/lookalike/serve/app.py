@@ -44,7 +44,8 @@ def create_app(
     upload_bytes = max(limits, default=settings.limits.upload_bytes)
     keyring = keyring_of(settings)
     sessions = Sessions(keyring) if keyring else None
-    roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
+    given = [*settings.root, *([Path(settings.data)] if settings.data else [])]
+    roots = [root.expanduser().resolve() for root in given]
     app = FastAPI(
         title="lookalike",
         summary="Give it pictures, ask with a picture, get what looks alike.",
@@ -62,8 +63,8 @@ def create_app(
     shelf = Shelf(collections, settings.collections, device=settings.device, limits=settings.limits)
     app.state.served = Served(
         shelf,
-        Jobs(shelf, routes.WORKS, is_ending),
-        [root.expanduser().resolve() for root in roots],
+        Jobs(shelf, routes.works(roots), is_ending),
+        roots,
         partial(remote.fetch, max_bytes=upload_bytes) if settings.fetch_urls else None,
         is_ending,
     )

@@ -30,6 +30,7 @@ from ..errors import (
     NotTrained,
     OtherRecipe,
     PictureError,
+    PictureTooSlow,
     RecipeChanged,
     RemoteRefused,
     TooLittleToLearnFrom,
@@ -72,7 +73,7 @@ class Refused(HTTPException):
     """What the service itself refuses: `kind` names the problem for a program."""
 
     def __init__(self, status: int, kind: str, detail: str) -> None:
-        super().__init__(status, detail)
+        super().__init__(status, detail, _later(status))
         self.kind = kind
 
 
@@ -158,6 +159,8 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
 
 def status_of(error: LookalikeError) -> int:
     """The status that an error of ours is answered with."""
+    if isinstance(error, PictureTooSlow):  # whoever sent it would send it again
+        return 422
     if isinstance(error, PictureError) and error.retry:
         return 503
     if isinstance(error, PictureError) and not error.recognised:
@@ -167,7 +170,14 @@ def status_of(error: LookalikeError) -> int:
 
 def _of_ours(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LookalikeError)
-    return problem(status_of(error), _detail(error), kind=_dashed(type(error).__name__))
+    status = status_of(error)
+    kind = _dashed(type(error).__name__)
+    return problem(status, _detail(error), kind=kind, headers=_later(status))
+
+
+def _later(status: int) -> dict[str, str] | None:
+    """When to ask again, in seconds, where that may help."""
+    return {"Retry-After": "2"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
 
 
 def _detail(error: LookalikeError) -> str:

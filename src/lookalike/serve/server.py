@@ -69,6 +69,10 @@ class Server(uvicorn.Server):
             self._app.state.served.close()
             self._socket.close()
 
+    def warm(self) -> None:
+        """Have every collection start and load what its first search would wait for."""
+        self._app.state.served.shelf.warm()
+
     def stop(self) -> None:
         """End, from any thread; what was asked is answered first, within a few seconds."""
         self._ending.set()
@@ -92,9 +96,8 @@ def run(
     """
     server = Server(collections, settings, listening=listening)
     on_start(server.url)
-    for collection in collections.values():
-        # Not a daemon: one that is at work in C++ when the interpreter ends would abort it.
-        threading.Thread(target=collection.warm).start()
+    # Not a daemon: one that is at work in C++ when the interpreter ends would abort it.
+    threading.Thread(target=server.warm).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -83,7 +83,7 @@ def add_as_clip_server(
         if served.is_ending():
             raise shutting_down()
 
-    report = collection.add(path, on_progress=stop_when_ending)
+    report = collection.add(path, within=served.roots, on_progress=stop_when_ending)
     return Added(
         added=report.stored + report.replaced,
         skipped=report.unchanged + report.copies,

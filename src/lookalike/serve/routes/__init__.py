@@ -4,6 +4,10 @@ What blocks (decoding, the network, SQLite) runs in plain functions. Starlette r
 threads, so clients are served side by side. What only waits (for a job, for events) is async.
 """
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
 from . import collections, duplicates, files, jobs, machine, match, overview, pictures, search
 
 ROUTERS = (
@@ -17,5 +21,8 @@ ROUTERS = (
     overview.router,
     machine.router,
 )
-WORKS: dict[jobs.Kind, jobs.Work] = {"ingest": jobs.ingested, "duplicates": duplicates.looked_for}
-"""What each kind of job does."""
+
+
+def works(roots: Sequence[Path]) -> dict[jobs.Kind, jobs.Work]:
+    """What each kind of job does; `roots`: out of which no link may lead."""
+    return {"ingest": partial(jobs.ingested, roots), "duplicates": duplicates.looked_for}

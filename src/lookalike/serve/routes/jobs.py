@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -178,7 +178,9 @@ def failures(
     )
 
 
-def ingested(shelved: Shelved, asked: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
+def ingested(
+    roots: Sequence[Path], shelved: Shelved, asked: Mapping[str, Any], tell: Tell
+) -> Mapping[str, Any]:
     """The work of a job: a folder, or a picture, into a collection."""
     path = str(asked["path"])
     if Path(path).resolve() != Path(path):
@@ -195,6 +197,7 @@ def ingested(shelved: Shelved, asked: Mapping[str, Any], tell: Tell) -> Mapping[
         path,
         prune=bool(asked["prune"]),
         retry=bool(asked["retry"]),
+        within=roots,
         on_progress=on_progress,
         on_learning=on_learning,
     )

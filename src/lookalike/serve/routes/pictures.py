@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -84,7 +84,7 @@ def add_pictures(
         )
     if given.path is not None:
         path = path_within(given.path, served.roots)
-        return _ingested(collection, path, served.is_ending, prune=given.prune)
+        return _ingested(collection, path, served, prune=given.prune)
     return answers.KeptAll(results=[_fetched(collection, url, given, served) for url in given.urls])
 
 
@@ -149,13 +149,13 @@ def _kept(
 
 
 def _ingested(
-    collection: Collection, path: Path, is_ending: Callable[[], bool], *, prune: bool
+    collection: Collection, path: Path, served: Served, *, prune: bool
 ) -> answers.Ingested:
     def stop_when_ending(_: ingest.Report) -> None:
-        if is_ending():
+        if served.is_ending():
             raise shutting_down()
 
-    report = collection.add(path, prune=prune, on_progress=stop_when_ending)
+    report = collection.add(path, prune=prune, within=served.roots, on_progress=stop_when_ending)
     return answers.Ingested(**report.to_json())
 
 
