@@ -107,7 +107,7 @@ def serve(
     rate: Annotated[
         int | None,
         typer.Option(
-            help="Requests a second of one client; 0: any number.",
+            help="Searches and uploads a second of one client; 0: any number.",
             show_default="50, on loopback any number",
         ),
     ] = None,

@@ -129,8 +129,12 @@ def listen(settings: Settings) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         # Python adds the address to the system's own words, and we name it already.
         number = error.errno if isinstance(error, OSError) else None
-        known = number is not None and not isinstance(error, socket.gaierror)
-        reason = os.strerror(number) if known and number else str(error).rstrip(".")
+        if (
+            number is not None and number < 0
+        ):  # the resolver's, which Python passes on as an OSError
+            reason = "no such host"
+        else:
+            reason = os.strerror(number) if number else str(error).rstrip(".")
         raise CannotServe(
             f"cannot listen on {host}, port {port}: {reason.lower()}. "
             "Choose another with --port (PORT= for make)."

@@ -109,8 +109,9 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=1_000_000,
-        description="Requests a second of one key, or one address without a key; 0: any number. "
-        "By default 50, and any number on loopback.",
+        description="Searches and uploads a second of one key, or one address without a key; "
+        "what computes nothing counts a tenth. 0: any number. By default 50, and any number "
+        "on loopback.",
     )
     at_once: int = Field(
         32, ge=1, le=10_000, description="Searches and uploads at once; a further one gets 503."
@@ -165,13 +166,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _one_way_or_the_other(self) -> Self:
         if self.no_auth and self.asks_for_keys:
-            raise ValueError("no_auth, and a key that would be asked for: leave one of them away")
+            raise ValueError("--no-auth, and a key that would be asked for: leave one of them away")
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
             raise ValueError(
-                "api_key has fewer than 16 characters: `openssl rand -hex 32` makes one"
+                "--api-key has fewer than 16 characters: `openssl rand -hex 32` makes one"
             )
         if "*" in self.allow_origin:
-            raise ValueError("allow_origin takes the names of sites, not *")
+            raise ValueError("--allow-origin takes the names of sites, not *")
         return self
 
 
