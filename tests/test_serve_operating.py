@@ -25,6 +25,7 @@ from lookalike.serve import logs
 from lookalike.serve.ending import Ending
 from lookalike.serve.health import Readiness
 from lookalike.serve.server import Server
+from lookalike.serve.shelf import Shelf
 
 V1 = "/v1/collections/samples"
 
@@ -246,7 +247,7 @@ class TestMetrics:
 
 class TestHealth:
     def test_is_ready_once_the_models_are_loaded(self, collection: Collection) -> None:
-        readiness = Readiness({"samples": collection}, Ending())
+        readiness = Readiness(Shelf({"samples": collection}), Ending())
         assert readiness.reasons() == ["samples: its model is being loaded"]
         readiness.warm()
         assert readiness.reasons() == []
@@ -258,7 +259,7 @@ class TestHealth:
             raise WeightsMissing("the weights of /home/me/model are not there")
 
         monkeypatch.setattr(collection, "warm", missing)
-        readiness = Readiness({"samples": collection}, Ending())
+        readiness = Readiness(Shelf({"samples": collection}), Ending())
         readiness.warm()
         (reason,) = readiness.reasons()
         assert reason == "samples: its model cannot be used, the log says why"
@@ -270,7 +271,7 @@ class TestHealth:
             raise NotTrained("the vocabulary")
 
         monkeypatch.setattr(collection, "warm", untrained)
-        readiness = Readiness({"samples": collection}, Ending())
+        readiness = Readiness(Shelf({"samples": collection}), Ending())
         readiness.warm()
         assert readiness.reasons() == []
 
@@ -296,6 +297,6 @@ class TestHealth:
     ) -> None:
         collection = lookalike.open(tmp_path / "c")
         collection.close()
-        readiness = Readiness({"c": collection}, Ending())
+        readiness = Readiness(Shelf({"c": collection}), Ending())
         assert "c: it cannot be read (CollectionClosed)" in readiness.reasons()
         assert str(tmp_path) not in " ".join(readiness.reasons())

@@ -18,7 +18,7 @@ from .extract.pooling import unit
 from .features import FeaturePipeline, Features
 from .places import place_of
 from .stages import stage
-from .types import Box, Effort, Limits, LocalFeatures, Picture, Vectors
+from .types import Box, Effort, Limits, LocalFeatures, Picture, Record, Vectors
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         | memoryview
         | np.ndarray[Any, Any]
         | PIL.Image.Image
+        | Record
     )
-    """A file; encoded bytes; uint8 pixels [h, w, 3]; a float vector [dim]; a PIL image."""
+    """A file, bytes of one, uint8 pixels [h, w, 3], a float vector [dim], a PIL image, a record."""
 
 _UNLIKE_WEIGHT = 0.5
 """How much of what hits are to be unlike is taken away from what they are to be like."""
@@ -63,6 +64,7 @@ class Asking(TypedDict, total=False):
     expand: int | None
     rerank: int | None
     confident: bool
+    weights: Sequence[float] | None
 
 
 @dataclass(slots=True)
@@ -111,6 +113,8 @@ class Question:
     """How many of the best are ranked again by the neighbours that they share with the query."""
     confident: bool = False
     """Whether only hits are wanted that are as good as a copy is, by what `calibrate` found."""
+    weights: Sequence[float] | None = None
+    """What each of several pictures counts; all the same unless given."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k
@@ -126,6 +130,8 @@ class Question:
             raise BadQuery(f"text_weight must be from 0 to 1, not {self.text_weight}")
         if self.text == "" or self.text or self.unlike_text:
             self._check_texts()
+        if self.weights is not None and not all(0 < each < math.inf for each in self.weights):
+            raise BadQuery(f"weights must be numbers above 0, not {list(self.weights)}")
         if self.order not in (None, "last", "fused"):
             raise BadQuery(f"order must be last or fused, not {self.order!r}")
         _check_number("expand", self.expand, expansion.MOST)
@@ -204,6 +210,8 @@ class Described:
     """None for a vector that came ready."""
     size: tuple[int, int] = (0, 0)
     """Width and height of the original in pixels."""
+    record: Record | None = None
+    """Of a stored picture that is asked with as it is."""
 
     def decoded(self, pipeline: FeaturePipeline, shortest_side: int) -> Picture:
         """The picture, of at least so many pixels; `BadQuery` where there is none."""
@@ -232,12 +240,7 @@ def described(
     source = _source(query, limits)
     if crop is not None:
         source = _cropped(source, crop, pipeline)
-    if isinstance(source, Picture):
-        return of_features(pipeline.of_pictures([source])[0], source)
-    (features,) = pipeline.of_batch([source])
-    if isinstance(features, PictureError):
-        raise features
-    return of_features(features, source)
+    return of_features(pipeline.of_one(source), source)
 
 
 def of_features(features: Features, source: Encoded | Picture) -> Described:
@@ -255,7 +258,7 @@ def _source(query: Query | Encoded, limits: Limits) -> Encoded | Picture:
         return sources.encoded_at(place_of(os.fspath(query)))
     if isinstance(query, np.ndarray):
         return picture.from_pixels(query)
-    if hasattr(query, "convert") and hasattr(query, "size"):
+    if not isinstance(query, Record) and hasattr(query, "convert") and hasattr(query, "size"):
         return picture.from_pil(query)
     raise BadQuery(
         f"cannot search with {type(query).__name__}: give a path, the bytes of a picture, "
@@ -284,11 +287,12 @@ def upload(data: bytes, name: str, limits: Limits) -> Encoded:
     return Encoded(name, data=data)
 
 
-def mean(every: Sequence[Vectors]) -> Vectors:
+def mean(every: Sequence[Vectors], weights: Sequence[float] | None = None) -> Vectors:
     """Several float32 [1, dim] as one: the mean of their directions, float32 [1, dim]."""
     if len(every) == 1:
         return every[0]
-    return np.asarray(unit(np.concatenate(every)).mean(axis=0, keepdims=True), np.float32)
+    directions = unit(np.concatenate(every))
+    return np.average(directions, axis=0, weights=weights).astype(np.float32)[np.newaxis]
 
 
 def combined(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +12,7 @@ import typer
 
 from .. import terminal
 from ..tables.ingest import show_report
-from .opened import opened, served_name
+from .opened import collection_path, opened, served_name
 
 app = typer.Typer()
 
@@ -28,6 +30,14 @@ def serve(
             readable=False,  # opening it tells better why it cannot be read
         ),
     ] = None,
+    collections: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="A folder of collections: all are served, and clients make others in it.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option("-d", "--data", help="A folder to index first, and a root.")
     ] = None,
@@ -38,6 +48,34 @@ def serve(
     root: Annotated[
         list[Path] | None,
         typer.Option(exists=True, file_okay=False, help="A folder that clients may have indexed."),
+    ] = None,
+    compat: Annotated[
+        bool | None,
+        typer.Option("--compat", help="Also answer the calls of the services that this replaces."),
+    ] = None,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", "--k", help="Index --data with so many visual words and LSH tables."),
+    ] = None,
+    hash_size: Annotated[
+        int | None,
+        typer.Option(
+            "--hash-size", "--hash_size", help="Bits of a key; with -k.", show_default="10"
+        ),
+    ] = None,
+    num_hashtables: Annotated[
+        int | None,
+        typer.Option(
+            "--num-hashtables", "--num_hashtables", help="Tables; with -k.", show_default="8"
+        ),
+    ] = None,
+    store_file: Annotated[
+        Path | None,
+        typer.Option("-s", "--store-file", "--store_file", help="A .npz of the planes; with -k."),
+    ] = None,
+    overwrite: Annotated[
+        str | None,
+        typer.Option("-o", "--overwrite", help="true: draw the planes anew; with -k."),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
@@ -100,17 +138,12 @@ def serve(
 
     settings = Settings.read(**context.params)
     logs.configure(settings.log)
-    given = None if settings.data is None else [settings.data]
     with (
         listen(settings) as listening,  # a port that is taken is said before the work
-        opened(
-            settings.collection, device=settings.device, given=given, limits=settings.limits
-        ) as c,
+        _given(settings) as given,
     ):
-        if settings.data is not None:
-            _index(c, settings.data)
         run(
-            {served_name(c.path): c},
+            given,
             listening,
             settings,
             _say_where,
@@ -124,6 +157,27 @@ def _say_where(url: str) -> None:
         terminal.note(f"{url}  (Ctrl-C ends it)")
     else:
         logs.say("listening", url=url)
+
+
+@contextlib.contextmanager
+def _given(settings: Any) -> Iterator[dict[str, Any]]:
+    """The collection that is named, or the usual one; none where a folder of them is served."""
+    if settings.collections and not settings.collection and settings.data is None:
+        yield {}
+        return
+    from . import lshash
+
+    given = None if settings.data is None else [settings.data]
+    folder, recipe = settings.collection, None
+    if settings.k is not None and settings.data is not None:
+        recipe = lshash.recipe_of(settings)
+        folder = folder or lshash.folder_of(settings.data, settings.k, collection_path(None).parent)
+    with opened(
+        folder, recipe=recipe, device=settings.device, given=given, limits=settings.limits
+    ) as c:
+        if settings.data is not None:
+            _index(c, settings.data)
+        yield {served_name(c.path): c}
 
 
 def _index(collection: Any, data: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,20 +12,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from .. import __version__
+from .. import __version__, remote
 from ..collection import Collection
-from ..picture_map import Cartographer
-from ..types import Limits
-from . import access, health, logs, metrics, overview, problems, routes
+from . import access, compat, health, logs, metrics, openapi, problems, routes
 from .access import Authentication, Sessions
 from .ending import Drained, Ending
 from .gate import Gate
+from .jobs import Jobs
 from .keys import Keyring, keyring_of
 from .observed import Observed
 from .rate import Buckets, RateLimit
 from .rate import refusal as too_often
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
+from .served import Served
 from .settings import Settings
+from .shelf import Shelf
 from .tracing import Traced
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
 _PAGE = Path(__file__).parent / "page"
 _USUAL_RATE = 50
-MOST_HITS = 100_000
-"""Of an answer to a search for all of them: some 50 MB of JSON."""
 
 
 def create_app(
@@ -49,14 +49,14 @@ def create_app(
     `tracing`: where spans of requests go, if anywhere.
     """
     ending = ending or Ending()
-    counted = metrics.Metrics(collections)
-    for collection in collections.values():
-        collection.most_hits = MOST_HITS
+    shelf = Shelf(collections, settings.collections, device=settings.device, limits=settings.limits)
+    counted = metrics.Metrics(shelf.open_now)
     limits = [collection.limits.upload_bytes for collection in collections.values()]
-    max_upload = max(limits, default=Limits().upload_bytes)
+    upload_bytes = max(limits, default=settings.limits.upload_bytes)
     keyring = keyring_of(settings)
     sessions = Sessions(keyring) if keyring else None
-    roots = [*settings.root, *([Path(settings.data)] if settings.data else [])]
+    given = [*settings.root, *([Path(settings.data)] if settings.data else [])]
+    roots = [root.expanduser().resolve() for root in given]
     app = FastAPI(
         title="lookalike",
         summary="Give it pictures, ask with a picture, get what looks alike.",
@@ -64,31 +64,34 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
         middleware=[
             Middleware(Observed, listeners=[logs.access, counted.answered]),
             *([Middleware(Traced, provider=tracing)] if tracing else []),
             Middleware(OwnHeaders),
             Middleware(Drained, ending=ending),
-            *_guards(settings, keyring, sessions, max_upload),
+            *_guards(settings, keyring, sessions, upload_bytes),
         ],
     )
     problems.install(app, HEADERS)
     running = "Requests and jobs that are being worked on."
     counted.gauge("lookalike_requests_running", running, lambda: ending.running)
     app.state.metrics = counted
-    app.state.readiness = health.Readiness(collections, ending)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
-    app.state.served = routes.Served(
-        collections,
-        [root.expanduser().resolve() for root in roots],
+    app.state.readiness = health.Readiness(shelf, ending)
+    app.state.served = Served(
+        shelf,
+        Jobs(shelf, routes.works(roots), ending),
+        roots,
+        partial(remote.fetch, max_bytes=upload_bytes) if settings.fetch_urls else None,
         ending.is_set,
     )
-    app.state.maps = {name: Cartographer(each) for name, each in collections.items()}
-    app.include_router(routes.router)
-    app.include_router(overview.router)
+    openapi.install(app)
+    for router in (*routes.ROUTERS, access.router, health.router, metrics.router):
+        app.include_router(router)
+    if settings.compat or settings.k is not None:
+        app.openapi_tags = [compat.DESCRIPTION]
+        app.include_router(compat.router)
     app.state.sessions = sessions
-    app.include_router(access.router)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import anyio.to_thread
@@ -17,7 +17,8 @@ from ..collection import Collection
 from ..errors import LookalikeError, NotTrained
 from . import answers
 from .ending import Ending
-from .problems import problem
+from .problems import Refused, problem
+from .shelf import Shelf
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -39,17 +40,20 @@ class NotReady(answers.Problem):
 class Readiness:
     """Why the service cannot be sent requests yet, or any more."""
 
-    def __init__(self, collections: Mapping[str, Collection], ending: Ending) -> None:
-        self._collections = collections
+    def __init__(self, shelf: Shelf, ending: Ending) -> None:
+        self._shelf = shelf
         self._ending = ending
-        self._models = dict.fromkeys(collections, "its model is being loaded")
+        self._models = dict.fromkeys(shelf.names(), "its model is being loaded")
         """By collection, why its model cannot be used now."""
 
     def warm(self) -> None:
         """Load every model, for as long as that takes; not ready before they are."""
-        for name, collection in self._collections.items():
+        for name in list(self._models):
             try:
-                collection.warm()
+                with self._shelf.lent(name) as shelved:
+                    shelved.collection.warm()
+            except Refused:  # it has been deleted
+                pass
             except NotTrained:  # it learns when pictures come
                 pass
             except (LookalikeError, RuntimeError) as error:
@@ -63,7 +67,7 @@ class Readiness:
         if self._ending.is_set():
             return ["the service is shutting down"]
         found = [f"{name}: {why}" for name, why in list(self._models.items())]
-        for name, collection in self._collections.items():
+        for name, collection in self._shelf.open_now().items():
             try:
                 len(collection)
             except LookalikeError as error:

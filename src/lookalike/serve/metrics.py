@@ -36,7 +36,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 class Metrics:
     """What has been counted since the service began."""
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
+    def __init__(self, collections: Callable[[], Mapping[str, Collection]]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # series that nobody reads
         self._registry = CollectorRegistry()
         self._stages = Histogram(
@@ -87,7 +87,7 @@ class Metrics:
 class _Gauges(Collector):
     """What is not counted but looked at."""
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
+    def __init__(self, collections: Callable[[], Mapping[str, Collection]]) -> None:
         self._collections = collections
         self.others: dict[str, tuple[str, Callable[[], float]]] = {}
 
@@ -108,7 +108,7 @@ class _Gauges(Collector):
             "The files of a collection, without uploads and thumbnails.",
             labels=["collection"],
         )
-        for name, collection in self._collections.items():
+        for name, collection in self._collections().items():
             # One that cannot be read has no number; /readyz tells of it.
             with contextlib.suppress(LookalikeError, OSError):
                 pictures.add_metric([name], len(collection))

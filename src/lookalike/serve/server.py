@@ -78,6 +78,7 @@ class Server(uvicorn.Server):
         """Answer requests until told to end."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.closing(self._socket))
+            stack.enter_context(contextlib.closing(self.application.state.served))
             stack.enter_context(stages.listening(self.application.state.metrics.stage))
             if self._provider is not None:
                 stack.enter_context(stages.listening(tracing.StageSpans(self._provider)))
@@ -122,7 +123,8 @@ def run(
     """
     server = Server(collections, settings, listening=listening)
     on_start(server.url)
-    threading.Thread(target=server.warm, daemon=True).start()
+    # Not a daemon: one that is at work in C++ when the interpreter ends would abort it.
+    threading.Thread(target=server.warm).start()
     limits = (server.ending, settings.shutdown_seconds)
     threading.Thread(target=_end_for_sure, args=limits, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.

@@ -52,16 +52,39 @@ class Settings(BaseSettings):
     collection: Path | None = Field(
         None, description="The collection that is served, a folder; by default one of your own."
     )
+    collections: Path | None = Field(
+        None, description="A folder of collections: all in it are served, and clients make others."
+    )
     data: str | None = Field(None, description="A folder to index first; it becomes a root.")
     host: str = Field("127.0.0.1", description="The address to listen at.")
     port: int = Field(8000, ge=0, le=65_535, description="The port; 0 takes a free one.")
     root: _Folders = Field((), description="Folders in which clients may have pictures indexed.")
+    compat: bool = Field(
+        False, description="Also answer the calls of the services that lookalike replaces."
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     max_megapixels: int = Field(
         _USUAL.pixels // _MEGA, ge=1, le=1000, description="The largest picture to decode."
     )
     max_upload_mb: int = Field(
         _USUAL.upload_bytes // _MEGA, ge=1, le=500, description="The largest picture that is sent."
+    )
+    k: int | None = Field(
+        None,
+        ge=2,
+        le=100_000,
+        description="Index `data` with so many visual words and LSH tables (recipe sift-bovw-lsh), "
+        "and answer as the service of lshash did.",
+    )
+    hash_size: int | None = Field(None, ge=1, le=62, description="Bits of a key, with `k`.")
+    num_hashtables: int | None = Field(
+        None, ge=1, le=1_000, description="Tables of keys, with `k`."
+    )
+    store_file: Path | None = Field(
+        None, description="The .npz that keeps the planes as lshash writes it, with `k`."
+    )
+    overwrite: bool | None = Field(
+        None, description="Whether planes are drawn anew though `store_file` is there, with `k`."
     )
     allow_host: _Names = Field(
         (), description="Further names that it answers to, without ports, such as nas.example."
@@ -138,6 +161,16 @@ class Settings(BaseSettings):
     def asks_for_keys(self) -> bool:
         """Whether nobody is answered without a key."""
         return self.api_key is not None or self.api_key_file is not None
+
+    @model_validator(mode="after")
+    def _all_of_lshash(self) -> Self:
+        others = ("hash_size", "num_hashtables", "store_file", "overwrite")
+        for name in others:
+            if self.k is None and getattr(self, name) is not None:
+                raise ValueError(f"{name} goes with k, the number of visual words")
+        if self.k is not None and self.data is None:
+            raise ValueError("k goes with data, the folder of pictures")
+        return self
 
     @model_validator(mode="after")
     def _one_way_or_the_other(self) -> Self:
