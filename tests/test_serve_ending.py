@@ -154,7 +154,7 @@ def test_a_process_under_load_ends_in_time_and_loses_nothing(tmp_path: Path) -> 
                 kept.extend(each["id"] for each in response.json().get("results", ()))
 
     def ingest() -> None:
-        body = {"folder": str(pictures)}
+        body = {"path": str(pictures)}
         ingests.append(httpx.post(f"{url}{V1}/pictures", json=body, timeout=60))
 
     threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]

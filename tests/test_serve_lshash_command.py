@@ -58,7 +58,7 @@ def serving(*options: str | Path) -> Iterator[tuple[str, list[str]]]:
             said.append(line.rstrip())
             if "://" in line:
                 break
-        url = said[-1].split()[0]
+        url = json.loads(said[-1])["url"]
         assert httpx.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
         yield url, said
     finally:

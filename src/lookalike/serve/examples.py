@@ -73,6 +73,7 @@ _CURSOR = "WyI4ZDc0YmUwZjNhMTI5YzU2IiwyNCwiNWM1YyIsOTAwMF0"
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Health": {"status": "ok"},
+    "Ready": {"status": "ready"},
     "CollectionSummary": _COLLECTION,
     "Collections": {"collections": [_COLLECTION]},
     "Stats": {

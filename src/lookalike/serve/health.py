@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from ..collection import Collection
 from ..errors import LookalikeError, NotTrained
 from . import answers
+from .describing import refusals
 from .ending import Ending
 from .problems import Refused, problem
 from .shelf import Shelf
@@ -29,12 +30,6 @@ class Ready(BaseModel):
     """Requests are welcome."""
 
     status: str = "ready"
-
-
-class NotReady(answers.Problem):
-    """They are not, for these reasons."""
-
-    reasons: list[str]
 
 
 class Readiness:
@@ -106,7 +101,7 @@ async def health() -> answers.Health:
     "/readyz",
     summary="Whether the service is to be sent requests",
     response_model=Ready,
-    responses={503: {"model": NotReady, "description": "Not yet, or not any more."}},
+    responses=refusals(503),
 )
 async def ready(request: Request) -> Ready | JSONResponse:
     """Whether collections are open, models loaded and disks writable, and it is not ending."""

@@ -83,7 +83,7 @@ class Shelf:
             return [name for name, each in self._every.items() if not each.is_going]
 
     def open_now(self) -> dict[str, Collection]:
-        """By name, those that can be borrowed, only to be looked at: any may be closed meanwhile."""
+        """By name, those that can be borrowed; to be looked at, as any may be closed meanwhile."""
         with self._changing:
             return {
                 name: each.collection for name, each in self._every.items() if not each.is_going
