@@ -479,15 +479,21 @@ class TestServe:
             text=True,
         )
         assert process.stderr is not None
-        url = process.stderr.readline().split()[0]
+        url = json.loads(process.stderr.readline())["url"]
         head = {"Content-Type": "multipart/form-data; boundary=b"}
         form = b'--b\r\nContent-Disposition: form-data; name="k"\r\n\r\n1\r\n--b--\r\nrubbish'
         address = f"{url}/v1/collections/c/search"
+        answered = []
         for body in (form, b"rubbish"):
             answer = httpx.post(address, content=body, headers=head, trust_env=False)
             assert answer.status_code in (400, 422)
+            answered.append(answer)
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == ""
+        said = [json.loads(line) for line in process.stderr]
+        assert {line["level"] for line in said} == {"info"}
+        assert [line["status"] for line in said if line["message"] == "request"] == [
+            answer.status_code for answer in answered
+        ]
         process.stderr.close()
         assert process.wait(timeout=30) == 0
 

@@ -182,14 +182,20 @@ class TestRate:
 
     def test_who_asks_too_often_is_told_when_to_come_back(self, collection: Collection) -> None:
         with serving(collection, rate=1) as client:
-            answers = [client.get("/v1/collections") for _ in range(25)]
+            answers = [client.post(f"{V1}/search", json={"text": "red"}) for _ in range(60)]
             statuses = [each.status_code for each in answers]
             assert statuses[:20] == [200] * 20
-            assert 429 in statuses[20:23]
+            assert 429 in statuses
             refused = next(each for each in answers if each.status_code == 429)
             assert refused.headers["retry-after"] == "1"
             assert refused.json()["type"].endswith(":too-many")
             assert client.get("/healthz").status_code == 200
+
+    def test_what_computes_nothing_takes_a_tenth(self, collection: Collection) -> None:
+        with serving(collection, rate=1) as client:
+            statuses = [client.get(STATS).status_code for _ in range(300)]
+            assert statuses[:200] == [200] * 200
+            assert 429 in statuses
 
     def test_wrong_keys_are_counted_by_address(self, collection: Collection) -> None:
         with serving(collection, rate=1, api_key="k" * 16) as client:
@@ -203,17 +209,15 @@ class TestRate:
         self, collection: Collection
     ) -> None:
         with serving(collection, rate=1) as client:
-            statuses = {
-                client.get(STATS, headers={"X-Forwarded-For": f"8.8.8.{n}"}).status_code
-                for n in range(25)
-            }
-            assert 429 in statuses
+            assert 429 in self.from_many(client)
         with serving(collection, rate=1, trust_proxy=["127.0.0.1"]) as client:
-            statuses = {
-                client.get(STATS, headers={"X-Forwarded-For": f"8.8.8.{n}"}).status_code
-                for n in range(25)
-            }
-            assert statuses == {200}
+            assert self.from_many(client) == {200}
+
+    def from_many(self, client: httpx.Client) -> set[int]:
+        return {
+            client.get(STATS, headers={"X-Forwarded-For": f"8.8.{n}.8"}).status_code
+            for n in range(255)
+        }
 
 
 class TestGate:
@@ -273,6 +277,15 @@ class TestConnections:
             assert is_closed(connection, drip=b"x" if head else b"")
             assert client.get(STATS).status_code == 200
 
+    def test_that_are_too_many_are_closed(
+        self, collection: Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connections, "_MOST", 2)
+        with serving(collection) as client:
+            with raw(client) as first, raw(client) as second, raw(client) as third:
+                assert [is_open(each) for each in (first, second, third)] == [True, True, False]
+            wait_for(lambda: httpx.get(f"{client.base_url}{STATS}", trust_env=False), 200)
+
     def test_that_are_at_work_are_not(
         self, collection: Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -287,6 +300,14 @@ class TestConnections:
                 time.sleep(1)
                 connection.sendall(body[1:])
                 assert answered(connection)[0] == 200
+
+
+def is_open(connection: socket.socket) -> bool:
+    try:
+        connection.sendall(f"GET {STATS} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return connection.recv(100).startswith(b"HTTP/1.1 200")
+    except ConnectionError:
+        return False
 
 
 def is_closed(connection: socket.socket, drip: bytes) -> bool:

@@ -13,6 +13,7 @@ import pytest
 import samples
 from serving import assert_problem, service
 
+from lookalike.serve.ending import Ending
 from lookalike.serve.jobs import Jobs
 from lookalike.serve.shelf import Shelf
 
@@ -155,7 +156,7 @@ class Watched:
 def test_cancelled_ones_stop_and_go_on_when_they_are_resumed(tmp_path: Path) -> None:
     shelf, work = Shelf({}, tmp_path), Watched()
     shelf.create("c", "default")
-    jobs = Jobs(shelf, {"ingest": work}, lambda: False)
+    jobs = Jobs(shelf, {"ingest": work}, Ending())
     with shelf.lent("c") as shelved:
         job = jobs.start(shelved, "ingest", {"path": "a"})
         assert jobs.start(shelved, "ingest", {"path": "a"}) is job
@@ -172,9 +173,9 @@ def test_cancelled_ones_stop_and_go_on_when_they_are_resumed(tmp_path: Path) -> 
 
 
 def test_they_stop_when_the_service_ends_and_say_that_they_were_interrupted(tmp_path: Path) -> None:
-    shelf, work, ending = Shelf({}, tmp_path), Watched(), threading.Event()
+    shelf, work, ending = Shelf({}, tmp_path), Watched(), Ending()
     shelf.create("c", "default")
-    jobs = Jobs(shelf, {"ingest": work}, ending.is_set)
+    jobs = Jobs(shelf, {"ingest": work}, ending)
     with shelf.lent("c") as shelved:
         job = jobs.start(shelved, "ingest", {"path": "a"})
         work.began.wait(5)
@@ -192,7 +193,7 @@ def test_one_that_breaks_fails_alone_and_hides_what_broke(tmp_path: Path) -> Non
 
     shelf = Shelf({}, tmp_path)
     shelf.create("c", "default")
-    jobs = Jobs(shelf, {"ingest": broken, "duplicates": lambda *_: {}}, lambda: False)
+    jobs = Jobs(shelf, {"ingest": broken, "duplicates": lambda *_: {}}, Ending())
     with shelf.lent("c") as shelved:
         job = jobs.start(shelved, "ingest", {})
         _until_ended(job)

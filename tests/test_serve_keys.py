@@ -258,6 +258,10 @@ class TestAddress:
             with pytest.raises(BadKeys, match=why):
                 Server({}, Settings.read(port=0, api_key_file=path))
 
+    def test_that_nobody_has_is_told(self) -> None:
+        with pytest.raises(CannotServe, match=r"nobody\.invalid, port 0: no such host"):
+            listen(Settings.read(host="nobody.invalid", port=0, no_auth=True))
+
 
 class TestFile:
     def test_has_no_key_in_it_and_is_its_owners_alone(self, ring: Path, writer: str) -> None:

@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from . import __version__, terminal
 from .commands import (
+    backup,
     confidence,
     duplicates,
     evaluation,
@@ -51,6 +52,7 @@ for each in (
     keys,
     recipes,
     exchange,
+    backup,
     state,
     evaluation,
 ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import getpass
 import itertools
@@ -22,10 +21,9 @@ from . import recipe as recipes
 from .answering import Answering, described_files
 from .calibration import Calibration
 from .decoding import Encoded
-from .engine import Engine, OnLearning
+from .engine import LOCAL, Engine, OnLearning
 from .errors import (
     BadQuery,
-    LookalikeError,
     PictureError,
     RecipeChanged,
     UnknownPicture,
@@ -456,6 +454,36 @@ class Collection:
         self._engine.dims(name)
         return self.store.vectors(name, self[id].id)
 
+    @_under_the_current_recipe
+    def vector_of(self, query: Query, embedding: str | None = None) -> Vectors:
+        """The vector of a picture in any form that `search` takes, float32 [1, dim].
+
+        `embedding`: which of several, the recipe's first unless given.
+        """
+        engine, name = self._engine, embedding or self._first
+        return described(query, engine.pipeline, engine.dims(name), self.limits).vectors[name]
+
+    @_under_the_current_recipe
+    def matching(self, query: Query, *, k: int = 10) -> list[Hit]:
+        """The `k` pictures whose local features match those of a picture best, by these alone.
+
+        A score is what the recipe goes by: votes, or mutual matches; pictures without any are left
+        out. Raises `BadQuery` if the recipe finds nothing by local features.
+        """
+        engine = self._engine
+        use = engine.recipe.local.use.matching
+        if use == "none":
+            raise BadQuery(
+                f"the recipe {engine.recipe.name} finds nothing by local features: sift-mutual and "
+                "copies do"
+            )
+        question = Question(k=k)
+        asked = described(query, engine.pipeline, engine.dims(None), self.limits)
+        if asked.local is None:
+            raise BadQuery("a vector has no local features: give the picture")
+        (found,) = engine.store.voted([asked.local], question.k, exactly=use == "exhaustive")
+        return [Hit(record, score, -score, {LOCAL: score}) for record, score in found]
+
     def __getitem__(self, id: str) -> Record:
         """The record of an id, or of the only one that begins so; `UnknownPicture` if none is."""
         record = self.store.get(id)
@@ -557,10 +585,9 @@ class Collection:
         return self.store.check()
 
     def warm(self) -> None:
-        """Start and load now what the first search would wait for."""
-        with contextlib.suppress(LookalikeError, RuntimeError):  # the first search says it better
-            self._pipeline.warm()
-            self.store.settle()
+        """Start and load now what the first search would wait for. Raises what that would."""
+        self._pipeline.warm()
+        self.store.settle()
 
     def settle(self) -> None:
         """Make what is lacking and bring the index into its best shape; `add` ends with this.

@@ -28,6 +28,7 @@ import numpy as np
 from . import decode_worker as wire
 from . import picture as decoder
 from .errors import CollectionClosed, PictureError, PictureTooSlow
+from .stages import stage
 from .types import Limits, Picture
 
 _DEFAULT_LIMITS = Limits()
@@ -95,7 +96,7 @@ class DecodePool:
     ) -> list[Picture | PictureError]:
         """One result for each, in order, all from one worker. Waits until a worker is free."""
         results: list[Picture | PictureError] = []
-        with self._free:
+        with self._place(), stage("decode"):
             while len(results) < len(batch):
                 worker = self._crew.take(self._limits)
                 try:
@@ -110,6 +111,16 @@ class DecodePool:
                 finally:
                     self._crew.give_back(worker)
         return results
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of those that decode at once."""
+        with stage("queue"):
+            self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
 
     def close(self) -> None:
         """Ends all workers, also those at work: what they were decoding is refused."""

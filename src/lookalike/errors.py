@@ -224,6 +224,24 @@ class CannotServe(LookalikeError):
     """The address is not one that the service may use, or somebody else has it."""
 
 
+class ServiceUnreachable(LookalikeError):
+    """A client has no answer from a service: none is there, or something else is."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"no answer from {url}: {why}. See that `lookalike serve` runs there, and its log."
+        )
+
+
+class ServiceRefused(LookalikeError):
+    """A service answered a client with a problem: its status, its tag, and its words."""
+
+    def __init__(self, status: int, type: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.type = type
+
+
 class BadSetting(LookalikeError):
     """A setting of the service that cannot be: an option, a variable, or a line of `.env`."""
 
@@ -299,6 +317,13 @@ class UnknownPicture(LookalikeError):
 
 class BadFeatures(LookalikeError):
     """A file of features that cannot be taken in, or cannot be written."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
+class BadBackup(LookalikeError):
+    """A backup that cannot be written there, or one that cannot be restored."""
 
     def __init__(self, file: Path, why: str) -> None:
         super().__init__(f"{file}: {why}")

@@ -17,6 +17,7 @@ from .extract import Extractor, TextEncoder
 from .extract.pooling import unit
 from .features import FeaturePipeline, Features
 from .places import place_of
+from .stages import stage
 from .types import Box, Effort, Limits, LocalFeatures, Picture, Record, Vectors
 
 if TYPE_CHECKING:
@@ -239,12 +240,7 @@ def described(
     source = _source(query, limits)
     if crop is not None:
         source = _cropped(source, crop, pipeline)
-    if isinstance(source, Picture):
-        return of_features(pipeline.of_pictures([source])[0], source)
-    (features,) = pipeline.of_batch([source])
-    if isinstance(features, PictureError):
-        raise features
-    return of_features(features, source)
+    return of_features(pipeline.of_one(source), source)
 
 
 def of_features(features: Features, source: Encoded | Picture) -> Described:
@@ -316,7 +312,8 @@ def combined(
     encode = text_encoder(extractor)
     like = None if pictures is None else unit(pictures)
     if question.texts and encode is not None:
-        words = unit(mean([encode([each]) for each in question.texts]))
+        with stage("extract"):
+            words = unit(mean([encode([each]) for each in question.texts]))
         weight = question.text_weight
         like = words if like is None else (1 - weight) * like + weight * words
     if like is None:

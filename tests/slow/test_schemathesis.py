@@ -32,7 +32,7 @@ def test_every_answer_is_as_described(tmp_path: Path) -> None:
     id = hashlib.sha256(samples.encoded(0)).hexdigest()
     config = tmp_path / "schemathesis.toml"
     config.write_text(f'[parameters]\nname = "photos"\nid = "{id}"\n{_OF_FORMS}')
-    with service(tmp_path / "collections", root=(root,)) as (client, _):
+    with service(tmp_path / "collections", root=(root,), compat=True) as (client, _):
         client.post("/v1/collections", json={"name": "photos"})
         client.post("/v1/collections/photos/pictures", json={"path": str(root)})
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]

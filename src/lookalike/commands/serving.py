@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from .. import terminal
 from ..tables.ingest import show_report
-from .opened import opened, served_name
+from .opened import collection_path, opened, served_name
 
 app = typer.Typer()
 
@@ -48,6 +49,34 @@ def serve(
         list[Path] | None,
         typer.Option(exists=True, file_okay=False, help="A folder that clients may have indexed."),
     ] = None,
+    compat: Annotated[
+        bool | None,
+        typer.Option("--compat", help="Also answer the calls of the services that this replaces."),
+    ] = None,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", "--k", help="Index --data with so many visual words and LSH tables."),
+    ] = None,
+    hash_size: Annotated[
+        int | None,
+        typer.Option(
+            "--hash-size", "--hash_size", help="Bits of a key; with -k.", show_default="10"
+        ),
+    ] = None,
+    num_hashtables: Annotated[
+        int | None,
+        typer.Option(
+            "--num-hashtables", "--num_hashtables", help="Tables; with -k.", show_default="8"
+        ),
+    ] = None,
+    store_file: Annotated[
+        Path | None,
+        typer.Option("-s", "--store-file", "--store_file", help="A .npz of the planes; with -k."),
+    ] = None,
+    overwrite: Annotated[
+        str | None,
+        typer.Option("-o", "--overwrite", help="true: draw the planes anew; with -k."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
     ] = None,
@@ -79,7 +108,7 @@ def serve(
     rate: Annotated[
         int | None,
         typer.Option(
-            help="Requests a second of one client; 0: any number.",
+            help="Searches and uploads a second of one client; 0: any number.",
             show_default="50, on loopback any number",
         ),
     ] = None,
@@ -92,15 +121,23 @@ def serve(
     fetch_urls: Annotated[
         bool | None, typer.Option("--fetch-urls", help="Fetch pictures that clients name by URL.")
     ] = None,
+    shutdown_seconds: Annotated[
+        float | None, typer.Option(help="For what runs when it is told to end.", show_default="8")
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(help="auto, json or text.", show_default="auto")
+    ] = None,
 ) -> None:
     """Answer over HTTP, with a web page to search from.
 
     Every option can also be set as LOOKALIKE_… in the environment, or in the file .env here.
     """
+    from ..serve import logs
     from ..serve.server import listen, run
     from ..serve.settings import Settings
 
     settings = Settings.read(**context.params)
+    logs.configure(settings.log)
     with (
         listen(settings) as listening,  # a port that is taken is said before the work
         _given(settings) as given,
@@ -109,8 +146,17 @@ def serve(
             given,
             listening,
             settings,
-            lambda url: terminal.note(f"{url}  (Ctrl-C ends it)"),
+            _say_where,
         )
+
+
+def _say_where(url: str) -> None:
+    from ..serve import logs
+
+    if sys.stderr.isatty():
+        terminal.note(f"{url}  (Ctrl-C ends it)")
+    else:
+        logs.say("listening", url=url)
 
 
 @contextlib.contextmanager
@@ -119,9 +165,15 @@ def _given(settings: Any) -> Iterator[dict[str, Any]]:
     if settings.collections and not settings.collection and settings.data is None:
         yield {}
         return
+    from . import lshash
+
     given = None if settings.data is None else [settings.data]
+    folder, recipe = settings.collection, None
+    if settings.k is not None and settings.data is not None:
+        recipe = lshash.recipe_of(settings)
+        folder = folder or lshash.folder_of(settings.data, settings.k, collection_path(None).parent)
     with opened(
-        settings.collection, device=settings.device, given=given, limits=settings.limits
+        folder, recipe=recipe, device=settings.device, given=given, limits=settings.limits
     ) as c:
         if settings.data is not None:
             _index(c, settings.data)

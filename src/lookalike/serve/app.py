@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -14,17 +14,23 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__, remote
 from ..collection import Collection
-from . import access, answers, openapi, problems, routes
+from . import access, compat, health, logs, metrics, openapi, problems, routes
 from .access import Authentication, Sessions
+from .ending import Drained, Ending
 from .gate import Gate
 from .jobs import Jobs
 from .keys import Keyring, keyring_of
+from .observed import Observed
 from .rate import Buckets, RateLimit
 from .rate import refusal as too_often
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
 from .served import Served
 from .settings import Settings
 from .shelf import Shelf
+from .tracing import Traced
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _PAGE = Path(__file__).parent / "page"
 _USUAL_RATE = 50
@@ -34,12 +40,17 @@ def create_app(
     collections: Mapping[str, Collection],
     settings: Settings,
     *,
-    ending: threading.Event | None = None,
+    ending: Ending | None = None,
+    tracing: TracerProvider | None = None,
 ) -> FastAPI:
     """Serve these collections, by name.
 
-    `ending`: once set, long work stops where it can be resumed.
+    `ending`: once set, nothing new is begun, and long work stops where it can be resumed.
+    `tracing`: where spans of requests go, if anywhere.
     """
+    ending = ending or Ending()
+    shelf = Shelf(collections, settings.collections, device=settings.device, limits=settings.limits)
+    counted = metrics.Metrics(shelf.open_now)
     limits = [collection.limits.upload_bytes for collection in collections.values()]
     upload_bytes = max(limits, default=settings.limits.upload_bytes)
     keyring = keyring_of(settings)
@@ -54,23 +65,32 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
-        middleware=_guards(settings, keyring, sessions, upload_bytes),
+        middleware=[
+            Middleware(Observed, listeners=[logs.access, counted.answered]),
+            *([Middleware(Traced, provider=tracing)] if tracing else []),
+            Middleware(OwnHeaders),
+            Middleware(Drained, ending=ending),
+            *_guards(settings, keyring, sessions, upload_bytes),
+        ],
     )
     problems.install(app, HEADERS)
-    app.add_api_route("/healthz", _health, summary="Whether the service is up")
-    app.add_api_route("/healthz", _health, methods=["HEAD"], include_in_schema=False)
-    is_ending = (ending or threading.Event()).is_set
-    shelf = Shelf(collections, settings.collections, device=settings.device, limits=settings.limits)
+    running = "Requests and jobs that are being worked on."
+    counted.gauge("lookalike_requests_running", running, lambda: ending.running)
+    app.state.metrics = counted
+    app.state.readiness = health.Readiness(shelf, ending)
     app.state.served = Served(
         shelf,
-        Jobs(shelf, routes.works(roots), is_ending),
+        Jobs(shelf, routes.works(roots), ending),
         roots,
         partial(remote.fetch, max_bytes=upload_bytes) if settings.fetch_urls else None,
-        is_ending,
+        ending.is_set,
     )
     openapi.install(app)
-    for router in (*routes.ROUTERS, access.router):
+    for router in (*routes.ROUTERS, access.router, health.router, metrics.router):
         app.include_router(router)
+    if settings.compat or settings.k is not None:
+        app.openapi_tags = [compat.DESCRIPTION]
+        app.include_router(compat.router)
     app.state.sessions = sessions
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app
@@ -81,7 +101,6 @@ def _guards(
 ) -> list[Middleware]:
     """What stands before the routes, the outermost first."""
     guards = [
-        Middleware(OwnHeaders),
         Middleware(SameOrigin, hosts=settings.allow_host, origins=settings.allow_origin),
     ]
     if settings.allow_origin:
@@ -116,7 +135,3 @@ def _guards(
 def _page_paths() -> frozenset[str]:
     files = (path for path in _PAGE.rglob("*") if path.is_file())
     return frozenset(["/", *(f"/{path.relative_to(_PAGE).as_posix()}" for path in files)])
-
-
-async def _health() -> answers.Health:
-    return answers.Health()

@@ -1,5 +1,7 @@
 """One client's connection: given up if its request's head does not come, or its body does not end.
 
+One too many is closed at once.
+
 A body that was refused is still read for a while, and forgotten, since who is cut off while sending
 does not get to see the answer.
 """
@@ -12,6 +14,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 _SECONDS = 20.0
+_MOST = 512
+"""Connections at once: a process may usually have 1,024 files open, and needs some for itself."""
 _MOST_FORGOTTEN = 64_000_000
 
 
@@ -21,6 +25,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As asyncio has it."""
         super().connection_made(transport)
+        if len(self.connections) > _MOST:
+            transport.abort()
         self._forgotten = 0
         self._waited: RequestResponseCycle | bool = False
         self._next_look = self.loop.call_later(_SECONDS, self._look)

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .problems import problem
 
-_WORKING_GETS = re.compile(r"/search|/add|/v1/collections/[^/]+/(pictures/[^/]+/similar|map)")
+_WORKING_GETS = re.compile(
+    r"/search|/add|/v1/doctor|/v1/collections/[^/]+/(pictures/[^/]+/similar|map|check|duplicates)"
+)
 _EASY = re.compile(r"/v1/session")
 _RETRY_SECONDS = 1
 
@@ -27,7 +29,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
-        if scope["type"] != "http" or not _computes(scope["method"], scope["path"]):
+        if scope["type"] != "http" or not computes(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
         elif self._inside >= self._most:
             after = {"Retry-After": str(_RETRY_SECONDS)}
@@ -41,7 +43,8 @@ class Gate:
                 self._inside -= 1
 
 
-def _computes(method: str, path: str) -> bool:
+def computes(method: str, path: str) -> bool:
+    """Whether a request has pictures decoded, vectors made or compared: the others are quick."""
     if method in ("GET", "HEAD"):
         return _WORKING_GETS.fullmatch(path) is not None
     return method in ("POST", "PUT", "PATCH") and not _EASY.fullmatch(path)

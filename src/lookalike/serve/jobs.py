@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from ..errors import CannotWrite, LookalikeError
 from ..uploads import write_whole
+from .ending import Ending
 from .problems import Refused, of_error
 from .shelf import Shelf, Shelved
 
@@ -85,12 +86,10 @@ Work = Callable[[Shelved, Mapping[str, Any], Tell], Mapping[str, Any]]
 class Jobs:
     """The jobs of all collections; two run at once, others wait in a line of bounded length."""
 
-    def __init__(
-        self, shelf: Shelf, works: Mapping[Kind, Work], is_ending: Callable[[], bool]
-    ) -> None:
+    def __init__(self, shelf: Shelf, works: Mapping[Kind, Work], ending: Ending) -> None:
         self._shelf = shelf
         self._works = works
-        self._is_ending = is_ending
+        self._ending = ending
         self._changing = threading.Lock()
         self._every: dict[str, Job] = {}
         self._line: queue.Queue[Job | None] = queue.Queue()
@@ -178,7 +177,8 @@ class Jobs:
     def _work(self) -> None:
         while (job := self._line.get()) is not None:
             if job.state == "queued":
-                self._run(job)
+                with self._ending.working():
+                    self._run(job)
 
     def _run(self, job: Job) -> None:
         try:
@@ -193,7 +193,7 @@ class Jobs:
 
         def tell(progress: Mapping[str, Any]) -> None:
             nonlocal kept
-            if job.stop.is_set() or self._is_ending():
+            if job.stop.is_set() or self._ending.is_set():
                 raise Stopped
             job.progress = progress
             job.version += 1

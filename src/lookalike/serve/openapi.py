@@ -64,6 +64,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         description=_DESCRIPTION,
         version=app.version,
         routes=app.routes,
+        tags=app.openapi_tags,
     )
     _, models = models_json_schema(
         [(model, "validation") for model in _MODELS],

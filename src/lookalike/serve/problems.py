@@ -39,6 +39,7 @@ from ..errors import (
     WeightsMissing,
     WeightsUnusable,
 )
+from .observed import REQUEST_ID, request_id
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_TOLD = 20
@@ -149,7 +150,8 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
 
     def unexpected(_: Request, __: Exception) -> JSONResponse:
         # The server closes the connection after it has logged the error: clients should know.
-        return problem(500, UNEXPECTED, headers={**headers, "Connection": "close"})
+        more = {"Connection": "close", REQUEST_ID: request_id.get() or ""}
+        return problem(500, UNEXPECTED, headers={**headers, **more})
 
     app.add_exception_handler(LookalikeError, _of_ours)
     app.add_exception_handler(HTTPException, _of_http)

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .gate import computes
 from .problems import problem
 
 _BURST_SECONDS = 4
 """A page that is opened asks for a screenful of thumbnails at once."""
 _MOST_CLIENTS = 10_000
 _HEALTH = ("/healthz", "/readyz")
+_QUICK = 0.1
+"""What a request takes that computes nothing: a page asks for hundreds of thumbnails."""
 
 
 class Buckets:
@@ -32,16 +35,16 @@ class Buckets:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, client: str) -> float:
-        """0.0 where there was a token, which is taken; otherwise in how many seconds there is."""
+    def wait(self, client: str, cost: float = 1.0) -> float:
+        """0.0 where there were `cost` tokens, which are taken; else the seconds until there are."""
         now = self._clock()
         tokens, then = self._buckets.pop(client, (self._burst, now))
         tokens = min(self._burst, tokens + (now - then) * self._rate)
-        allowed = tokens >= 1
-        self._buckets[client] = (tokens - 1 if allowed else tokens, now)
+        allowed = tokens >= cost
+        self._buckets[client] = (tokens - cost if allowed else tokens, now)
         if len(self._buckets) > _MOST_CLIENTS:
             self._buckets.popitem(last=False)
-        return 0.0 if allowed else (1 - tokens) / self._rate
+        return 0.0 if allowed else (cost - tokens) / self._rate
 
 
 class RateLimit:
@@ -55,14 +58,15 @@ class RateLimit:
         """As ASGI has it."""
         respond = self._app
         if scope["type"] == "http" and scope["path"] not in _HEALTH:
-            respond = refusal(scope, self._buckets) or self._app
+            cost = 1.0 if computes(scope["method"], scope["path"]) else _QUICK
+            respond = refusal(scope, self._buckets, cost) or self._app
         await respond(scope, receive, send)
 
 
-def refusal(scope: Scope, buckets: Buckets) -> Response | None:
-    """The 429 for a client that has no token left; else one is taken."""
+def refusal(scope: Scope, buckets: Buckets, cost: float = 1.0) -> Response | None:
+    """The 429 for a client that has too few tokens left; else they are taken."""
     key = scope.get("state", {}).get("key")
-    wait = buckets.wait(f"key {key.name}" if key is not None else _address(scope))
+    wait = buckets.wait(f"key {key.name}" if key is not None else _address(scope), cost)
     if not wait:
         return None
     after = {"Retry-After": str(math.ceil(wait))}

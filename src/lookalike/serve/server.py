@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from .. import stages
 from ..collection import Collection
 from ..errors import CannotServe
+from . import logs, tracing
 from .app import create_app
 from .connections import Connection
+from .ending import Ending
 from .keys import keyring_of
 from .settings import Settings
 
-_GRACE_SECONDS = 5
+_MARGIN_SECONDS = 1
+"""For what does not end even so, and is then left where it is."""
+_log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -40,16 +48,21 @@ class Server(uvicorn.Server):
         Raises `CannotServe`.
         """
         settings = settings or Settings.read(host=host, port=port, root=tuple(roots))
-        self._ending = threading.Event()
+        self.ending = Ending()
+        self._grace = settings.shutdown_seconds
+        self._deadline: float | None = None
+        self._provider = tracing.configured()
         self._socket = listening or listen(settings)
         host, port = self._socket.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}"
-        self._app = app = create_app(collections, settings, ending=self._ending)
+        self.application = create_app(
+            collections, settings, ending=self.ending, tracing=self._provider
+        )
         super().__init__(
             uvicorn.Config(
-                app,
-                log_level="warning",
+                self.application,
+                log_config=None,
                 access_log=False,
                 server_header=False,
                 http=Connection,
@@ -57,31 +70,44 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 proxy_headers=bool(settings.trust_proxy),
                 forwarded_allow_ips=list(settings.trust_proxy),
-                timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_graceful_shutdown=_MARGIN_SECONDS,
             )
         )
 
     def answer(self) -> None:
         """Answer requests until told to end."""
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(self._socket))
+            stack.enter_context(contextlib.closing(self.application.state.served))
+            stack.enter_context(stages.listening(self.application.state.metrics.stage))
+            if self._provider is not None:
+                stack.enter_context(stages.listening(tracing.StageSpans(self._provider)))
+                stack.callback(self._provider.shutdown)
             self.run(sockets=[self._socket])
-        finally:
-            self._app.state.served.close()
-            self._socket.close()
 
     def warm(self) -> None:
-        """Have every collection start and load what its first search would wait for."""
-        self._app.state.served.shelf.warm()
+        """Load the models; until then it answers, though not as ready."""
+        self.application.state.readiness.warm()
 
     def stop(self) -> None:
-        """End, from any thread; what was asked is answered first, within a few seconds."""
-        self._ending.set()
-        self.should_exit = True
+        """End, from any thread, when what runs has ended or the time is up; nothing new begins."""
+        self.ending.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came: also end the work that would hold up the end."""
-        self._ending.set()
-        super().handle_exit(sig, frame)
+        """A signal came: the first is heeded as `stop` is, a further one ends it at once."""
+        if self.ending.is_set():
+            super().handle_exit(sig, frame)
+        self.stop()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether it is time to go."""
+        if self.ending.is_set():
+            if self._deadline is None:
+                self._deadline = time.monotonic() + self._grace
+                logs.say("shutting down", running=self.ending.running)
+            if not self.ending.running or time.monotonic() >= self._deadline:
+                self.should_exit = True
+        return await super().on_tick(counter)
 
 
 def run(
@@ -90,13 +116,17 @@ def run(
     settings: Settings,
     on_start: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Answer at a socket of `listen` until Ctrl-C or SIGTERM, then return.
+    """Answer at a socket of `listen` until Ctrl-C or SIGTERM, then return, for the process to end.
 
-    `on_start` is told the address.
+    `on_start` is told the address. Should the process still be there long after it was to end, it
+    is ended.
     """
     server = Server(collections, settings, listening=listening)
     on_start(server.url)
-    threading.Thread(target=server.warm, daemon=True).start()
+    # Not a daemon: one that is at work in C++ when the interpreter ends would abort it.
+    threading.Thread(target=server.warm).start()
+    limits = (server.ending, settings.shutdown_seconds)
+    threading.Thread(target=_end_for_sure, args=limits, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -105,6 +135,18 @@ def run(
         pass
     finally:
         signal.signal(signal.SIGTERM, before)
+    logs.say("ended")
+
+
+def _end_for_sure(ending: Ending, seconds: float) -> None:
+    """Threads cannot be stopped: what still computes after all is left, as a crash would leave it.
+
+    What was stored is kept, as every commit is whole.
+    """
+    ending.wait()
+    time.sleep(seconds + 2 * _MARGIN_SECONDS)
+    _log.warning("something did not end in %g s and was left", seconds)
+    os._exit(1)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -128,8 +170,12 @@ def listen(settings: Settings) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         # Python adds the address to the system's own words, and we name it already.
         number = error.errno if isinstance(error, OSError) else None
-        known = number is not None and not isinstance(error, socket.gaierror)
-        reason = os.strerror(number) if known and number else str(error).rstrip(".")
+        if (
+            number is not None and number < 0
+        ):  # the resolver's, which Python passes on as an OSError
+            reason = "no such host"
+        else:
+            reason = os.strerror(number) if number else str(error).rstrip(".")
         raise CannotServe(
             f"cannot listen on {host}, port {port}: {reason.lower()}. "
             "Choose another with --port (PORT= for make)."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -59,12 +59,32 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="The address to listen at.")
     port: int = Field(8000, ge=0, le=65_535, description="The port; 0 takes a free one.")
     root: _Folders = Field((), description="Folders in which clients may have pictures indexed.")
+    compat: bool = Field(
+        False, description="Also answer the calls of the services that lookalike replaces."
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     max_megapixels: int = Field(
         _USUAL.pixels // _MEGA, ge=1, le=1000, description="The largest picture to decode."
     )
     max_upload_mb: int = Field(
         _USUAL.upload_bytes // _MEGA, ge=1, le=500, description="The largest picture that is sent."
+    )
+    k: int | None = Field(
+        None,
+        ge=2,
+        le=100_000,
+        description="Index `data` with so many visual words and LSH tables (recipe sift-bovw-lsh), "
+        "and answer as the service of lshash did.",
+    )
+    hash_size: int | None = Field(None, ge=1, le=62, description="Bits of a key, with `k`.")
+    num_hashtables: int | None = Field(
+        None, ge=1, le=1_000, description="Tables of keys, with `k`."
+    )
+    store_file: Path | None = Field(
+        None, description="The .npz that keeps the planes as lshash writes it, with `k`."
+    )
+    overwrite: bool | None = Field(
+        None, description="Whether planes are drawn anew though `store_file` is there, with `k`."
     )
     allow_host: _Names = Field(
         (), description="Further names that it answers to, without ports, such as nas.example."
@@ -89,8 +109,9 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=1_000_000,
-        description="Requests a second of one key, or one address without a key; 0: any number. "
-        "By default 50, and any number on loopback.",
+        description="Searches and uploads a second of one key, or one address without a key; "
+        "what computes nothing counts a tenth. 0: any number. By default 50, and any number "
+        "on loopback.",
     )
     at_once: int = Field(
         32, ge=1, le=10_000, description="Searches and uploads at once; a further one gets 503."
@@ -100,6 +121,15 @@ class Settings(BaseSettings):
     )
     fetch_urls: bool = Field(
         False, description="Fetch pictures from addresses that clients name (http and https)."
+    )
+    shutdown_seconds: float = Field(
+        8.0,
+        ge=0,
+        le=3600,
+        description="How long what runs may take to end, once the service is told to.",
+    )
+    log: Literal["auto", "json", "text"] = Field(
+        "auto", description="How it logs: json lines, plain text, or auto: text on a terminal."
     )
 
     @classmethod
@@ -133,15 +163,25 @@ class Settings(BaseSettings):
         return self.api_key is not None or self.api_key_file is not None
 
     @model_validator(mode="after")
+    def _all_of_lshash(self) -> Self:
+        others = ("hash_size", "num_hashtables", "store_file", "overwrite")
+        for name in others:
+            if self.k is None and getattr(self, name) is not None:
+                raise ValueError(f"{name} goes with k, the number of visual words")
+        if self.k is not None and self.data is None:
+            raise ValueError("k goes with data, the folder of pictures")
+        return self
+
+    @model_validator(mode="after")
     def _one_way_or_the_other(self) -> Self:
         if self.no_auth and self.asks_for_keys:
-            raise ValueError("no_auth, and a key that would be asked for: leave one of them away")
+            raise ValueError("--no-auth, and a key that would be asked for: leave one of them away")
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
             raise ValueError(
-                "api_key has fewer than 16 characters: `openssl rand -hex 32` makes one"
+                "--api-key has fewer than 16 characters: `openssl rand -hex 32` makes one"
             )
         if "*" in self.allow_origin:
-            raise ValueError("allow_origin takes the names of sites, not *")
+            raise ValueError("--allow-origin takes the names of sites, not *")
         return self
 
 

@@ -82,6 +82,13 @@ class Shelf:
         with self._changing:
             return [name for name, each in self._every.items() if not each.is_going]
 
+    def open_now(self) -> dict[str, Collection]:
+        """By name, those that can be borrowed, only to be looked at: any may be closed meanwhile."""
+        with self._changing:
+            return {
+                name: each.collection for name, each in self._every.items() if not each.is_going
+            }
+
     @contextlib.contextmanager
     def lent(self, name: str) -> Iterator[Shelved]:
         """The collection of this name, which is not closed meanwhile. Never waits.
@@ -101,12 +108,6 @@ class Shelf:
             with self._changing:
                 shelved.borrowers -= 1
                 self._changing.notify_all()
-
-    def warm(self) -> None:
-        """Have each start and load what its first search would wait for, one after the other."""
-        for name in self.names():
-            with contextlib.suppress(Refused), self.lent(name) as shelved:
-                shelved.collection.warm()
 
     def create(self, name: str, recipe: str) -> None:
         """Make an empty collection by a ready recipe; refused if it cannot be."""
