@@ -95,7 +95,12 @@ def _as_text(said: Mapping[str, Any]) -> dict[str, Any]:
         how = "Numbers with commas between them." if _is_numbers(kinds) else "As JSON."
         text = f"{said.get('description', '')} {how}".strip()
         return {"type": "string", "description": text}
-    return dict(said)
+    # A form has no null: what is not said is left out.
+    others = [each for each in said.get("anyOf", ()) if each.get("type") != "null"]
+    shown = {name: value for name, value in said.items() if name not in ("anyOf", "default")}
+    if not others:
+        return dict(said)
+    return {**shown, **others[0]} if len(others) == 1 else {**shown, "anyOf": others}
 
 
 def _is_numbers(kinds: list[Any]) -> bool:
