@@ -23,6 +23,7 @@ WITH_DATA = (
     "ingest",
     "batch_search",
     "one_query",
+    "concurrent_queries",
     "words",
     "visual_words",
     "recipes",

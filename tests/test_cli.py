@@ -459,7 +459,7 @@ class TestServe:
         assert (done.returncode, done.stdout) == (2, "")
         assert not (tmp_path / "c").exists()
         (line,) = done.stderr.splitlines()
-        assert ("HOST=" if "--host" in wrong else "PORT=") in line
+        assert ("loopback" if "--host" in wrong else "--port") in line
         if "PORT" in wrong:
             assert line == (
                 f"lookalike: cannot listen on 127.0.0.1, port {port}: address already in use. "
@@ -479,21 +479,28 @@ class TestServe:
             text=True,
         )
         assert process.stderr is not None
-        url = process.stderr.readline().split()[0]
+        url = json.loads(process.stderr.readline())["url"]
         head = {"Content-Type": "multipart/form-data; boundary=b"}
         form = b'--b\r\nContent-Disposition: form-data; name="k"\r\n\r\n1\r\n--b--\r\nrubbish'
         address = f"{url}/v1/collections/c/search"
+        answered = []
         for body in (form, b"rubbish"):
             answer = httpx.post(address, content=body, headers=head, trust_env=False)
             assert answer.status_code in (400, 422)
+            answered.append(answer)
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == ""
+        said = [json.loads(line) for line in process.stderr]
+        assert {line["level"] for line in said} == {"info"}
+        assert [line["status"] for line in said if line["message"] == "request"] == [
+            answer.status_code for answer in answered
+        ]
         process.stderr.close()
         assert process.wait(timeout=30) == 0
 
 
 def test_the_reference_names_every_command_and_option() -> None:
-    reference = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
+    docs = Path(__file__).parents[1] / "docs"
+    reference = "".join((docs / name).read_text("utf-8") for name in ("reference.md", "serving.md"))
     program: Any = get_command(app)
     for name, each in program.commands.items():
         assert f"`lookalike {name}" in reference

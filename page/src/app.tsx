@@ -12,6 +12,7 @@ import { Ask } from "./search/ask";
 import { QueryBar } from "./search/query-bar";
 import { Refine } from "./search/refine";
 import { Results } from "./search/results";
+import { KeyDialog } from "./key-dialog";
 import { type Page, dismiss } from "./session";
 import { Statistics } from "./statistics/statistics";
 import { sentence } from "./wording";
@@ -28,6 +29,7 @@ export function App(page: Page) {
       </main>
       <DropCover adding={page.view?.wanted.view === "add"} />
       <FileInputs />
+      <KeyDialog />
     </>
   );
 }

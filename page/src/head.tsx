@@ -1,10 +1,8 @@
 // The head of the page: its name, the collection, and the ways to its views.
 
-import { useEffect, useState } from "preact/hooks";
-
 import { type ViewName, type Wanted, start } from "./address";
 import { Icon } from "./icons";
-import { type Collection, hasRoute } from "./service";
+import type { Collection } from "./service";
 import { addressOf, navigate } from "./session";
 import { counted } from "./wording";
 
@@ -31,14 +29,9 @@ export function Head({ every, wanted }: { every: Collection[]; wanted?: Wanted }
 }
 
 function Ways({ name, shown }: { name: string; shown?: ViewName }) {
-  const [withDuplicates, setWithDuplicates] = useState(false);
-  useEffect(() => {
-    hasRoute("/v1/collections/{name}/duplicates").then(setWithDuplicates, () => undefined);
-  }, []);
-  const ways = WAYS.filter(({ view }) => view !== "duplicates" || withDuplicates);
   return (
     <nav class="ways" aria-label="Views">
-      {ways.map(({ view, text, icon }) => (
+      {WAYS.map(({ view, text, icon }) => (
         <a
           key={view}
           href={addressOf({ ...start(name), view })}

@@ -1,5 +1,7 @@
 // What the page asks the service. Every refusal is thrown as a Problem, in the service's own words.
 
+import { admitted } from "./admission";
+
 export interface Collection {
   name: string;
   pictures: number;
@@ -117,6 +119,13 @@ export interface Duplicate {
   bytes: number;
 }
 
+export interface Duplicates {
+  /** Those that take most space, of all. */
+  groups: DuplicateGroup[];
+  total: number;
+  bytes: number;
+}
+
 export interface DuplicateGroup {
   kind: "exact" | "copy" | "near";
   bytes: number;
@@ -156,8 +165,13 @@ export const facets = (name: string, where: string, signal?: AbortSignal) =>
 export const map = (name: string, signal?: AbortSignal) =>
   ask<{ points: MapPoint[]; total: number }>(`${at(name)}/map`, { signal });
 
-export const duplicates = (name: string, signal?: AbortSignal) =>
-  ask<{ groups: DuplicateGroup[]; bytes: number }>(`${at(name)}/duplicates`, { signal });
+/** Groups of the same picture, once they are found: the service is asked until it knows. */
+export async function duplicates(name: string, signal?: AbortSignal) {
+  for (;;) {
+    const response = await fetched(`${at(name)}/duplicates?wait=30&limit=500`, { signal });
+    if (response.status !== 202) return answered<Duplicates>(response);
+  }
+}
 
 /** The bytes of a stored picture, as large as the service gives them. */
 export async function bytesOf(name: string, id: string, signal?: AbortSignal): Promise<Blob> {
@@ -169,21 +183,22 @@ export async function bytesOf(name: string, id: string, signal?: AbortSignal): P
 export const post = <Answer>(address: string, body: FormData, signal?: AbortSignal) =>
   ask<Answer>(address, { method: "POST", body, signal });
 
-/** Whether the service has a route, as its own description says. */
-export async function hasRoute(path: string): Promise<boolean> {
-  described ??= ask<{ paths: Record<string, unknown> }>("/openapi.json");
-  return path in (await described).paths;
-}
-let described: Promise<{ paths: Record<string, unknown> }> | undefined;
-
 export async function ask<Answer>(address: string, options?: RequestInit): Promise<Answer> {
-  const response = await fetched(address, options);
+  return answered(await fetched(address, options));
+}
+
+async function answered<Answer>(response: Response): Promise<Answer> {
   const answer: unknown = await response.json().catch(() => ({}));
   if (!response.ok) throw new Problem(answer as { type?: string; detail?: string });
   return answer as Answer;
 }
 
 async function fetched(address: string, options?: RequestInit): Promise<Response> {
+  const response = await sent(address, options);
+  return response.status === 401 && (await admitted()) ? sent(address, options) : response;
+}
+
+async function sent(address: string, options?: RequestInit): Promise<Response> {
   try {
     return await fetch(address, options);
   } catch (error) {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,12 +42,16 @@ class Answering:
 
     def together(self, question: Question, pictures: Sequence[Described]) -> list[Hit]:
         """The hits of one query: of some pictures, whose mean counts, or of words alone."""
+        weights = question.weights
+        if weights is not None and len(weights) != len(pictures):
+            raise BadQuery(f"{len(weights)} weights, and {len(pictures)} pictures to weigh")
         if len(pictures) == 1:
             return self.each(question, pictures)[0]
         names = self._engine.dims(question.embedding) if pictures else ()
-        means = {name: mean([each.vectors[name] for each in pictures]) for name in names}
+        means = {name: mean([each.vectors[name] for each in pictures], weights) for name in names}
         local = [each.local for each in pictures if each.local is not None]
-        return self._hits(question, means, [_joined(local)] if local else None, [None])[0]
+        joined = [_joined(local)] if local else None
+        return self._hits(question, means, joined, [None], _stored_among(pictures))[0]
 
     def each(self, question: Question, pictures: Sequence[Described]) -> list[list[Hit]]:
         """The hits of each picture, as a query of its own."""
@@ -57,22 +62,30 @@ class Answering:
             for name, first in pictures[0].vectors.items()
         }
         local = [each.local for each in pictures if each.local is not None]
-        asked = [subjects.asked(self._engine, each) for each in pictures]
-        return self._hits(question, vectors, local if len(local) == len(pictures) else None, asked)
+        asked = [self._subjects(each) for each in pictures]
+        every_local = local if len(local) == len(pictures) else None
+        return self._hits(question, vectors, every_local, asked, _stored_among(pictures))
 
-    def like_stored(self, question: Question, record: Record) -> list[Hit]:
-        """The hits of a stored picture, itself excepted."""
+    def stored(self, record: Record, embedding: str | None) -> Described:
+        """A stored picture to ask with, which is not among its own hits.
+
+        `embedding`: one of several to ask by alone.
+        """
         engine = self._engine
-        names = engine.dims(question.embedding)
+        names = engine.dims(embedding)
         vectors = {name: engine.store.vectors(name, record.id) for name in names}
-        itself = subjects.stored(engine, [record], self._original)
         local = None
         if engine.makes_local_features:
-            try:
-                local = [itself[0].local_features]
-            except PictureError:  # it has none, and cannot get any
-                local = None
-        return self._hits(question, vectors, local, [itself], but=record.id)[0]
+            with contextlib.suppress(PictureError):  # it has none, and cannot get any
+                (itself,) = subjects.stored(engine, [record], self._original)
+                local = itself.local_features
+        return Described(vectors, local, size=(record.width, record.height), record=record)
+
+    def _subjects(self, picture: Described) -> Subjects:
+        """What comparators see of a picture that is asked with."""
+        if picture.record is not None:
+            return subjects.stored(self._engine, [picture.record], self._original)
+        return subjects.asked(self._engine, picture)
 
     def _hits(
         self,
@@ -80,12 +93,12 @@ class Answering:
         pictures: Mapping[str, Vectors],
         local: Sequence[LocalFeatures] | None,
         queries: Sequence[Subjects | None],
-        but: str | None = None,
+        but: Collection[str] = (),
     ) -> list[list[Hit]]:
         """`pictures`: by embedding, float32 [q, dim]; empty where only words are asked with.
 
         `local`: the features of each; `queries`: what comparators see of each, None where that is
-        no one picture; `but`: the id of a picture that is left out.
+        no one picture; `but`: the ids of pictures that are left out.
         """
         engine = self._engine
         vectors = self._vectors(question, pictures)
@@ -103,8 +116,8 @@ class Answering:
                 raise BadQuery("confident answers are of one picture: not of several, nor of words")
         wide = question
         looked_at = max(second.candidates, question.rerank or 0)
-        if looked_at or question.collapse or question.confident or but is not None:
-            wide = _widened(question, looked_at, 1 if but else 0)
+        if looked_at or question.collapse or question.confident or but:
+            wide = _widened(question, looked_at, len(but))
         if self._most_hits is not None:
             engine.check_number(vectors, wide, self._most_hits)
         found = engine.hits(vectors, wide, _page(question), local)
@@ -116,7 +129,7 @@ class Answering:
         upto = None if question.k is None else question.k + question.offset
         finished = []
         for number, (hits, query) in enumerate(zip(found, queries, strict=True)):
-            others = [hit for hit in hits if hit.id != but]
+            others = [hit for hit in hits if hit.id not in but]
             if question.rerank:
                 one = {name: each[number : number + 1] for name, each in vectors.items()}
                 others = reranked(engine, one, others, question.rerank)
@@ -154,7 +167,9 @@ class Answering:
         extractors = {name: engine.extractors[name] for name in names}
         check_text(question, extractors, engine.recipe.name)
         away = [
-            described(each, engine.pipeline, names, self._limits).vectors
+            self.stored(each, question.embedding).vectors
+            if isinstance(each, Record)
+            else described(each, engine.pipeline, names, self._limits).vectors
             for each in question.unlike
         ]
         vectors = {
@@ -162,6 +177,11 @@ class Answering:
             for name, extractor in extractors.items()
         }
         return {name: each for name, each in vectors.items() if each is not None}
+
+
+def _stored_among(pictures: Sequence[Described]) -> frozenset[str]:
+    """The ids of those that are asked with as they are stored."""
+    return frozenset(each.record.id for each in pictures if each.record is not None)
 
 
 def _widened(question: Question, candidates: int, more: int) -> Question:

@@ -16,10 +16,12 @@ from typer.main import get_command
 
 from . import __version__, terminal
 from .commands import (
+    backup,
     confidence,
     duplicates,
     evaluation,
     exchange,
+    keys,
     matching,
     pictures,
     recipes,
@@ -47,8 +49,10 @@ for each in (
     confidence,
     duplicates,
     serving,
+    keys,
     recipes,
     exchange,
+    backup,
     state,
     evaluation,
 ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import getpass
 import itertools
@@ -11,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
@@ -21,10 +21,9 @@ from . import recipe as recipes
 from .answering import Answering, described_files
 from .calibration import Calibration
 from .decoding import Encoded
-from .engine import Engine, OnLearning
+from .engine import LOCAL, Engine, OnLearning
 from .errors import (
     BadQuery,
-    LookalikeError,
     PictureError,
     RecipeChanged,
     UnknownPicture,
@@ -34,6 +33,7 @@ from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
 from .queries import Asking, Described, Question, described, text_encoder, upload
+from .sources import Item
 from .store import Arrival, Facets, Home, LedgerEntry, Outcome, Store
 from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
@@ -103,6 +103,8 @@ class Collection:
         self._device = device
         self._originals = Originals(home.folder)
         self._changing = threading.Lock()
+        self._keeping = threading.Lock()
+        """Held while an upload's bytes and its record are kept, or forgotten, together."""
         self._former: list[Engine] = []
         self._engine = Engine(home, named, device, limits, for_records=for_records)
 
@@ -128,21 +130,28 @@ class Collection:
         *given: str | os.PathLike[str],
         prune: bool = False,
         retry: bool = False,
+        within: Sequence[Path] | None = None,
         on_progress: ingest.OnProgress | None = None,
         on_learning: OnLearning | None = None,
     ) -> ingest.Report:
         """Take in folders, pictures, globs, lists (CSV, JSONL) and archives (zip, tar).
 
         What did not change since is passed over. `prune` also forgets what is no longer there;
-        `retry` tries again what was refused before. `on_progress` is called after each commit.
+        `retry` tries again what was refused before. `within`: folders, by their real paths, out of
+        which no link may lead. `on_progress` is called after each commit.
         A recipe that learns from the collection's pictures does so first, from a sample of these;
         `on_learning` is told what, and the share that is done. Raises `BadSource` for a source
         that does not exist, before anything is stored.
         """
         texts = [os.fspath(each) for each in given]
-        items = ingest.found(texts)
+
+        def found() -> Iterator[Item]:
+            items = ingest.found(texts)
+            return items if within is None else sources.held_within(items, within)
+
+        items = found()
         engine = self._engine
-        engine.learn(lambda: ingest.found(texts), on_learning)
+        engine.learn(found, on_learning)
         report = ingest.ingest(
             items, engine.store, engine.pipeline, retry=retry, on_progress=on_progress
         )
@@ -177,13 +186,34 @@ class Collection:
             label = before.label if label is None else label
             metadata = before.metadata if metadata is None else metadata
         place = Place(path, label, metadata or {}, features.byte_size, 0)
-        self._originals.keep(features.sha256, data)
         arrival = ingest.arrival_of(features, place)
-        (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
-        record = self.store.get(features.sha256.hex())
-        if record is None:
+        with self._keeping:
+            self._originals.keep(features.sha256, data)
+            (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
+            record = self.store.get(features.sha256.hex())
+        if record is None:  # another process has removed it again
             raise UnknownPicture(features.sha256.hex())
         return record, outcome
+
+    def describe(
+        self,
+        id: str,
+        change: Callable[[Place], Place],
+        *,
+        at: str | None = None,
+    ) -> Record:
+        """Give a picture another label or other metadata at each of its places, or `at` one.
+
+        `change`: a place as it is -> as it is to be. Raises `UnknownPicture` for an id that is not
+        stored, `BadQuery` for a place where it does not lie.
+        """
+        with self._keeping:
+            record = self[id]
+            if at is not None and record.place_at(at) is None:
+                raise BadQuery(f"this picture does not lie at {at!r}")
+            here = [place for place in record.places if at in (None, place.path)]
+            self.store.describe([change(place) for place in here])
+            return self[id]
 
     @_under_the_current_recipe
     def add_vectors(
@@ -211,8 +241,9 @@ class Collection:
         for id in ids:
             record = self.store.get(id)
             if record is not None:
-                removed += self.store.forget([place.path for place in record.places])
-                self._originals.drop(record.id)
+                with self._keeping:
+                    removed += self.store.forget([place.path for place in record.places])
+                    self._originals.drop(record.id)
         return removed
 
     def forget(self, *places: str) -> int:
@@ -279,12 +310,14 @@ class Collection:
         expand: int | None = None,
         rerank: int | None = None,
         confident: bool = False,
+        weights: Sequence[float] | None = None,
         words: str | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
         Without `k`, every picture that the index reaches, in time linear in their number. Several
-        pictures are one query: their mean. `text` is words to search by, alone or beside pictures,
+        pictures are one query: their mean, by their `weights` if given. A stored one, a record, is
+        not among the hits. `text` is words to search by, alone or beside pictures,
         of which it then is `text_weight` (0 to 1); `unlike` and `unlike_text` are what the hits
         are not to be like. `where` is a filter (see `filters`); `threshold` keeps hits whose score
         is at least this, `radius` those whose distance is at most that. `embedding` searches by
@@ -324,14 +357,23 @@ class Collection:
             expand,
             rerank,
             confident,
+            weights,
             words,
         )
         if not (query or question.texts or words):
             raise BadQuery("a search needs at least one picture, or text")
         engine = self._engine
-        names = engine.dims(embedding)
-        given = [described(each, engine.pipeline, names, self.limits, crop) for each in query]
-        return self._answering(engine).together(question, given)
+        answering, names = self._answering(engine), engine.dims(embedding)
+        given = [
+            answering.stored(each, embedding)
+            if isinstance(each, Record) and crop is None
+            else described(self._to_ask(each), engine.pipeline, names, self.limits, crop)
+            for each in query
+        ]
+        return answering.together(question, given)
+
+    def _to_ask(self, query: Query) -> Query | Encoded:
+        return self.original_of(query) if isinstance(query, Record) else query
 
     def search_many(self, queries: Iterable[Query], **asking: Unpack[Asking]) -> Iterator[Answer]:
         """Answer each file (or each picture of each folder, list, archive) on its own, in order.
@@ -395,12 +437,11 @@ class Collection:
         question = Question(**asking)
         if not question.only_pictures or question.crop is not None:
             raise BadQuery("a stored picture is asked with as it is: no text, no crop")
-        return self._answering(self._engine).like_stored(question, self[id])
+        answering = self._answering(self._engine)
+        return answering.together(question, [answering.stored(self[id], question.embedding)])
 
     @_under_the_current_recipe
-    def match(
-        self, first: Query | Record, second: Query | Record, *, compare: str | Sequence[str] = USUAL
-    ) -> Pair:
+    def match(self, first: Query, second: Query, *, compare: str | Sequence[str] = USUAL) -> Pair:
         """Compare two pictures, each stored or in any form that `search` takes, with each other.
 
         `first` is taken as the query. `PictureError` if one of them cannot be decoded.
@@ -408,7 +449,7 @@ class Collection:
         engine = self._engine
         return compared(engine, self._one(first, engine), self._one(second, engine), compare)
 
-    def _one(self, given: Query | Record, engine: Engine) -> One:
+    def _one(self, given: Query, engine: Engine) -> One:
         """A picture as comparators see it."""
         if isinstance(given, Record):
             return subjects.stored(engine, [given], self.original_of)[0]
@@ -424,6 +465,36 @@ class Collection:
         name = embedding or self._first
         self._engine.dims(name)
         return self.store.vectors(name, self[id].id)
+
+    @_under_the_current_recipe
+    def vector_of(self, query: Query, embedding: str | None = None) -> Vectors:
+        """The vector of a picture in any form that `search` takes, float32 [1, dim].
+
+        `embedding`: which of several, the recipe's first unless given.
+        """
+        engine, name = self._engine, embedding or self._first
+        return described(query, engine.pipeline, engine.dims(name), self.limits).vectors[name]
+
+    @_under_the_current_recipe
+    def matching(self, query: Query, *, k: int = 10) -> list[Hit]:
+        """The `k` pictures whose local features match those of a picture best, by these alone.
+
+        A score is what the recipe goes by: votes, or mutual matches; pictures without any are left
+        out. Raises `BadQuery` if the recipe finds nothing by local features.
+        """
+        engine = self._engine
+        use = engine.recipe.local.use.matching
+        if use == "none":
+            raise BadQuery(
+                f"the recipe {engine.recipe.name} finds nothing by local features: sift-mutual and "
+                "copies do"
+            )
+        question = Question(k=k)
+        asked = described(query, engine.pipeline, engine.dims(None), self.limits)
+        if asked.local is None:
+            raise BadQuery("a vector has no local features: give the picture")
+        (found,) = engine.store.voted([asked.local], question.k, exactly=use == "exhaustive")
+        return [Hit(record, score, -score, {LOCAL: score}) for record, score in found]
 
     def __getitem__(self, id: str) -> Record:
         """The record of an id, or of the only one that begins so; `UnknownPicture` if none is."""
@@ -450,6 +521,13 @@ class Collection:
     def newest(self, *, offset: int = 0, limit: int = 50) -> list[Record]:
         """Records, the last added first."""
         return self.store.scan(offset, limit)
+
+    def page(self, after: str | None = None, limit: int = 50) -> tuple[list[Record], str | None]:
+        """The same page by page, and where the next begins; None after the last.
+
+        Nothing is left out or told twice, whoever adds or removes pictures meanwhile.
+        """
+        return self.store.page(after, limit)
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""
@@ -519,10 +597,9 @@ class Collection:
         return self.store.check()
 
     def warm(self) -> None:
-        """Start and load now what the first search would wait for."""
-        with contextlib.suppress(LookalikeError, RuntimeError):  # the first search says it better
-            self._pipeline.warm()
-            self.store.settle()
+        """Start and load now what the first search would wait for. Raises what that would."""
+        self._pipeline.warm()
+        self.store.settle()
 
     def settle(self) -> None:
         """Make what is lacking and bring the index into its best shape; `add` ends with this.

@@ -27,7 +27,8 @@ import numpy as np
 
 from . import decode_worker as wire
 from . import picture as decoder
-from .errors import CollectionClosed, PictureError
+from .errors import CollectionClosed, PictureError, PictureTooSlow
+from .stages import stage
 from .types import Limits, Picture
 
 _DEFAULT_LIMITS = Limits()
@@ -95,7 +96,7 @@ class DecodePool:
     ) -> list[Picture | PictureError]:
         """One result for each, in order, all from one worker. Waits until a worker is free."""
         results: list[Picture | PictureError] = []
-        with self._free:
+        with self._place(), stage("decode"):
             while len(results) < len(batch):
                 worker = self._crew.take(self._limits)
                 try:
@@ -104,12 +105,22 @@ class DecodePool:
                     # Who closes the pool meanwhile gets the rest of the batch refused.
                     upto = len(batch) if self._crew.ended else len(results) + 1
                     results += [
-                        PictureError(encoded.source, lost.reason, retry=lost.retry)
+                        lost.kind(encoded.source, lost.reason, retry=lost.retry)
                         for encoded in batch[len(results) : upto]
                     ]
                 finally:
                     self._crew.give_back(worker)
         return results
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of those that decode at once."""
+        with stage("queue"):
+            self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
 
     def close(self) -> None:
         """Ends all workers, also those at work: what they were decoding is refused."""
@@ -119,10 +130,13 @@ class DecodePool:
 class _LostError(Exception):
     """The worker is gone, because of the picture it was decoding."""
 
-    def __init__(self, reason: str, *, retry: bool) -> None:
+    def __init__(
+        self, reason: str, *, retry: bool, kind: type[PictureError] = PictureError
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry = retry
+        self.kind = kind
 
 
 class _Crew:
@@ -327,7 +341,7 @@ class _Worker:
             events = (self._both if self._outgoing else self._replies).poll(left * 1000)
             if not events:
                 took = f"it took longer than {self._limits.seconds:g} s to decode"
-                raise _LostError(took, retry=True)
+                raise _LostError(took, retry=True, kind=PictureTooSlow)
             if self._outgoing:
                 self._send()
             if any(descriptor == self._output for descriptor, _ in events):

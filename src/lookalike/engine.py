@@ -22,6 +22,7 @@ from .extract import Extractor, LocalExtractor, Trainable
 from .features import FeaturePipeline
 from .queries import Question
 from .sources import Item
+from .stages import stage
 from .store import ANYWHERE, EmbeddingPlan, Home, LocalPlan, Look, Store
 from .types import Effort, Hit, Limits, LocalFeatures, Record, Vectors
 
@@ -208,14 +209,15 @@ class Engine:
         upto = None if question.k is None else int(question.k) + int(question.offset)
         if self.recipe.local.use.matching == "none" or question.embedding is not None:
             local = None
-        if len(vectors) == 1 and local is None and not question.words:
-            ((name, matrix),) = vectors.items()
-            hits = self._nearest(name, matrix, upto, look)
-        else:
-            depth = page or question.k
-            if depth is not None:
-                depth = max(int(depth), self.recipe.fusion.candidates)
-            hits = self._fused(vectors, local, question.words, depth, upto, look)
+        with stage("search"):
+            if len(vectors) == 1 and local is None and not question.words:
+                ((name, matrix),) = vectors.items()
+                hits = self._nearest(name, matrix, upto, look)
+            else:
+                depth = page or question.k
+                if depth is not None:
+                    depth = max(int(depth), self.recipe.fusion.candidates)
+                hits = self._fused(vectors, local, question.words, depth, upto, look)
         if question.offset:
             hits = [each[question.offset :] for each in hits]
         if look.least is not None:

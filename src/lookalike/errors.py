@@ -33,6 +33,10 @@ class PictureError(LookalikeError):
         self.recognised = recognised
 
 
+class PictureTooSlow(PictureError):
+    """A picture that was not decoded in time; a less busy machine may do it, so `retry` is true."""
+
+
 class NotACollection(LookalikeError):
     """The path is not a collection of ours."""
 
@@ -267,6 +271,42 @@ class CannotServe(LookalikeError):
     """The address is not one that the service may use, or somebody else has it."""
 
 
+class ServiceUnreachable(LookalikeError):
+    """A client has no answer from a service: none is there, or something else is."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"no answer from {url}: {why}. See that `lookalike serve` runs there, and its log."
+        )
+
+
+class ServiceRefused(LookalikeError):
+    """A service answered a client with a problem: its status, its tag, and its words."""
+
+    def __init__(self, status: int, type: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.type = type
+
+
+class BadSetting(LookalikeError):
+    """A setting of the service that cannot be: an option, a variable, or a line of `.env`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+
+
+class BadKeys(LookalikeError):
+    """A file of API keys that cannot be used, or cannot be changed so."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
+class RemoteRefused(LookalikeError):
+    """A picture that was named by its address is not fetched; the message says why."""
+
+
 class BadFilter(LookalikeError):
     """A filter (`--where`) that does not follow the grammar."""
 
@@ -324,6 +364,13 @@ class UnknownPicture(LookalikeError):
 
 class BadFeatures(LookalikeError):
     """A file of features that cannot be taken in, or cannot be written."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
+class BadBackup(LookalikeError):
+    """A backup that cannot be written there, or one that cannot be restored."""
 
     def __init__(self, file: Path, why: str) -> None:
         super().__init__(f"{file}: {why}")

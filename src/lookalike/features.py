@@ -18,11 +18,15 @@ import numpy as np
 from .decoding import DecodePool, Encoded
 from .errors import PictureError
 from .extract import Descriptors, Extractor, LocalExtractor, Trainable
+from .joining import Joined, is_faster
 from .picture import from_pixels
+from .stages import stage
 from .types import Limits, LocalFeatures, Picture, Vectors
 
 _BATCH = 16
 _BATCH_BYTES = 64_000_000
+_TRIED_WITH = (320, 480, 3)
+"""The shape of a picture, of noise."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -59,11 +63,14 @@ class FeaturePipeline:
         self._shortest_side = max([*sides, local.shortest_side] if local else sides)
         self._lanes = (os.cpu_count() or 1) + 1
         self.decoder = DecodePool(self._lanes, limits)
+        self.joined: Joined[Picture, Features] | None = None
+        """Takes pictures of several threads at once, once `warm` has found that to be faster."""
 
     def of_pictures(self, pictures: Sequence[Picture]) -> list[Features]:
         """Decoded pictures -> their features, in order."""
-        vectors = {name: each.extract(pictures) for name, each in self._extractors.items()}
-        local = self._local.extract_local(pictures) if self._local else None
+        with stage("extract"):
+            vectors = {name: each.extract(pictures) for name, each in self._extractors.items()}
+            local = self._local.extract_local(pictures) if self._local else None
         return [
             Features(
                 picture.sha256,
@@ -75,6 +82,14 @@ class FeaturePipeline:
             )
             for i, picture in enumerate(pictures)
         ]
+
+    def of_one(self, given: Encoded | Picture) -> Features:
+        """One picture's; `PictureError` if it cannot be decoded."""
+        picture = given
+        if isinstance(picture, Encoded):
+            picture = self.decoder.decode(picture, self._shortest_side)
+        joined = self.joined
+        return joined(picture) if joined is not None else self.of_pictures([picture])[0]
 
     def of_batch(self, batch: Sequence[Encoded | PictureError]) -> list[Features | PictureError]:
         """Encoded pictures -> their features, or why there are none, in order; on one lane."""
@@ -110,13 +125,24 @@ class FeaturePipeline:
                     yield sample
 
     def warm(self) -> None:
-        """Start what the first picture would wait for: a decoding process, and the networks."""
+        """Start what the first picture would wait for: a decoding process, and the networks.
+
+        Also finds out whether pictures of several threads are described faster together.
+        """
         self.decoder.warm()
-        self.of_pictures([from_pixels(np.zeros((8, 8, 3), np.uint8))])
+        noise = np.random.default_rng(0).integers(0, 256, _TRIED_WITH, np.uint8)
+        if is_faster(self.of_pictures, from_pixels(noise)):
+            self.joined = Joined(self.of_pictures, self._calls_at_once, _BATCH)
 
     def close(self) -> None:
         """End the decoding processes."""
         self.decoder.close()
+
+    @property
+    def _calls_at_once(self) -> int:
+        """Of the networks: one a core, or on a GPU one that computes and one that prepares."""
+        devices = {getattr(each, "device", "cpu") for each in self._extractors.values()}
+        return 2 if devices - {"cpu"} else os.cpu_count() or 1
 
     def _described(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,17 +23,17 @@ def expanded(
     question: Question,
     vectors: Mapping[str, Vectors],
     local: Sequence[LocalFeatures] | None,
-    but: str | None,
+    but: Collection[str],
 ) -> dict[str, Vectors]:
     """Each query in the midst of its first hits, those that the same question would have.
 
     `vectors`: by embedding, float32 [q, dim], as what comes back; the same hits count for each.
-    `but`: the id of a picture that is no neighbour.
+    `but`: the ids of pictures that are no neighbours.
     """
     wanted = question.expand or 0
-    first = replace(question, k=wanted + (but is not None), offset=0)
+    first = replace(question, k=wanted + len(but), offset=0)
     found = [
-        [hit.id for hit in hits if hit.id != but][:wanted]
+        [hit.id for hit in hits if hit.id not in but][:wanted]
         for hits in engine.hits(vectors, first, wanted, local)
     ]
     every = list({id for ids in found for id in ids})

@@ -17,7 +17,8 @@ from .extract import Extractor, TextEncoder
 from .extract.pooling import unit
 from .features import FeaturePipeline, Features
 from .places import place_of
-from .types import Box, Effort, Limits, LocalFeatures, Picture, Vectors
+from .stages import stage
+from .types import Box, Effort, Limits, LocalFeatures, Picture, Record, Vectors
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
         | memoryview
         | np.ndarray[Any, Any]
         | PIL.Image.Image
+        | Record
     )
-    """A file; encoded bytes; uint8 pixels [h, w, 3]; a float vector [dim]; a PIL image."""
+    """A file, bytes of one, uint8 pixels [h, w, 3], a float vector [dim], a PIL image, a record."""
 
 _UNLIKE_WEIGHT = 0.5
 """How much of what hits are to be unlike is taken away from what they are to be like."""
@@ -62,6 +64,7 @@ class Asking(TypedDict, total=False):
     expand: int | None
     rerank: int | None
     confident: bool
+    weights: Sequence[float] | None
     words: str | None
 
 
@@ -111,6 +114,8 @@ class Question:
     """How many of the best are ranked again by the neighbours that they share with the query."""
     confident: bool = False
     """Whether only hits are wanted that are as good as a copy is, by what `calibrate` found."""
+    weights: Sequence[float] | None = None
+    """What each of several pictures counts; all the same unless given."""
     words: str | None = None
     """Words of labels and metadata, whose pictures are fused with the others."""
 
@@ -128,6 +133,8 @@ class Question:
             raise BadQuery(f"text_weight must be from 0 to 1, not {self.text_weight}")
         if self.text == "" or self.text or self.unlike_text:
             self._check_texts()
+        if self.weights is not None and not all(0 < each < math.inf for each in self.weights):
+            raise BadQuery(f"weights must be numbers above 0, not {list(self.weights)}")
         if self.words is not None and not self.words.strip():
             raise BadQuery("the words to look for are empty")
         if self.order not in (None, "last", "fused"):
@@ -208,6 +215,8 @@ class Described:
     """None for a vector that came ready."""
     size: tuple[int, int] = (0, 0)
     """Width and height of the original in pixels."""
+    record: Record | None = None
+    """Of a stored picture that is asked with as it is."""
 
     def decoded(self, pipeline: FeaturePipeline, shortest_side: int) -> Picture:
         """The picture, of at least so many pixels; `BadQuery` where there is none."""
@@ -236,12 +245,7 @@ def described(
     source = _source(query, limits)
     if crop is not None:
         source = _cropped(source, crop, pipeline)
-    if isinstance(source, Picture):
-        return of_features(pipeline.of_pictures([source])[0], source)
-    (features,) = pipeline.of_batch([source])
-    if isinstance(features, PictureError):
-        raise features
-    return of_features(features, source)
+    return of_features(pipeline.of_one(source), source)
 
 
 def of_features(features: Features, source: Encoded | Picture) -> Described:
@@ -259,7 +263,7 @@ def _source(query: Query | Encoded, limits: Limits) -> Encoded | Picture:
         return sources.encoded_at(place_of(os.fspath(query)))
     if isinstance(query, np.ndarray):
         return picture.from_pixels(query)
-    if hasattr(query, "convert") and hasattr(query, "size"):
+    if not isinstance(query, Record) and hasattr(query, "convert") and hasattr(query, "size"):
         return picture.from_pil(query)
     raise BadQuery(
         f"cannot search with {type(query).__name__}: give a path, the bytes of a picture, "
@@ -288,11 +292,12 @@ def upload(data: bytes, name: str, limits: Limits) -> Encoded:
     return Encoded(name, data=data)
 
 
-def mean(every: Sequence[Vectors]) -> Vectors:
+def mean(every: Sequence[Vectors], weights: Sequence[float] | None = None) -> Vectors:
     """Several float32 [1, dim] as one: the mean of their directions, float32 [1, dim]."""
     if len(every) == 1:
         return every[0]
-    return np.asarray(unit(np.concatenate(every)).mean(axis=0, keepdims=True), np.float32)
+    directions = unit(np.concatenate(every))
+    return np.average(directions, axis=0, weights=weights).astype(np.float32)[np.newaxis]
 
 
 def combined(
@@ -312,7 +317,8 @@ def combined(
     encode = text_encoder(extractor)
     like = None if pictures is None else unit(pictures)
     if question.texts and encode is not None:
-        words = unit(mean([encode([each]) for each in question.texts]))
+        with stage("extract"):
+            words = unit(mean([encode([each]) for each in question.texts]))
         weight = question.text_weight
         like = words if like is None else (1 - weight) * like + weight * words
     if like is None:

@@ -9,6 +9,7 @@ from . import fusion
 from .compare import Comparator, Comparison
 from .engine import Engine
 from .queries import Question
+from .stages import stage
 from .subjects import Original, Subjects, stored
 from .types import Hit
 
@@ -37,10 +38,11 @@ class SecondLook:
         if not head:
             return list(hits)
         candidates = stored(self._engine, [hit.record for hit in head], self._original)
-        found = {
-            name: comparator.compare(query[0], list(candidates))
-            for name, comparator in self._comparators.items()
-        }
+        with stage("compare"):
+            found = {
+                name: comparator.compare(query[0], list(candidates))
+                for name, comparator in self._comparators.items()
+            }
         compared = [
             _with(hit, {name: each[i] for name, each in found.items()})
             for i, hit in enumerate(head)

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -121,6 +121,17 @@ def roots(source: str | os.PathLike[str]) -> Iterator[str]:
         )
     yield place_name(path)
     yield path.as_uri()  # what lies there under a name that is not valid UTF-8
+
+
+def held_within(items: Iterable[Item], folders: Sequence[Path]) -> Iterator[Item]:
+    """The same; what a link leads out of all these folders, by their real paths, is refused."""
+    for item in items:
+        path = disk_path(item.place.path)
+        real = Path(os.path.realpath(path))
+        if any(real.is_relative_to(folder) for folder in folders):
+            yield item
+        else:
+            yield _refused(path, "a link that leads out of the folder")
 
 
 def count(given: Iterable[str]) -> int | None:

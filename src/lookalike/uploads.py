@@ -15,7 +15,8 @@ from pathlib import Path
 from .decoding import Encoded
 from .errors import CannotWrite
 
-_SCHEME = "upload:"
+SCHEME = "upload:"
+"""What the place of an upload begins with."""
 _NAME_LENGTH = 120
 
 
@@ -30,15 +31,19 @@ class Uploads:
         last = name.replace("\\", "/").rpartition("/")[2]
         plain = "".join(letter for letter in last if letter.isprintable())
         plain = plain.encode("utf-8", "replace").decode()
-        return f"{_SCHEME}{sha256.hex()}/{plain[-_NAME_LENGTH:] or 'picture'}"
+        return f"{SCHEME}{sha256.hex()}/{plain[-_NAME_LENGTH:] or 'picture'}"
 
     def owns(self, place: str) -> bool:
         """Whether a place is one of ours."""
-        return place.startswith(_SCHEME)
+        return place.startswith(SCHEME)
 
     def encoded(self, place: str) -> Encoded:
         """The kept picture."""
-        return Encoded(place, path=self._path(place.removeprefix(_SCHEME).partition("/")[0]))
+        return Encoded(place, path=self._path(self.id_of(place)))
+
+    def id_of(self, place: str) -> str:
+        """The SHA-256 of the content at such a place, in hexadecimal."""
+        return place.removeprefix(SCHEME).partition("/")[0]
 
     def keep(self, sha256: bytes, data: bytes) -> None:
         """Make the bytes durable; `CannotWrite` if that fails."""

@@ -534,3 +534,24 @@ def test_vectors_of_many_are_those_that_came_and_of_the_unknown_none(store: Stor
     assert store.vectors_of("v", []) == {}
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(store.compared("v", vectors), unit, atol=1e-6)
+
+
+def test_pages_neither_repeat_nor_leave_out_a_record_whatever_changes(
+    store: Store, reopen: Callable[[], Store]
+) -> None:
+    put(store, range(10), random_vectors(10))
+    found, after = [], None
+    for turn in range(20):
+        records, after = store.page(after, 3)
+        found += [record.id for record in records]
+        store.forget([record.path for record in records])  # as who clears away what is listed
+        put(store, [100 + turn], random_vectors(1, seed=turn))
+        if after is None:
+            break
+    assert found == [sha(i).hex() for i in reversed(range(10))]
+    other = reopen()
+    assert other.page(None, 1)[1] == store.page(None, 1)[1]
+    other.close()
+    for wrong in ("x", "-1", "1.0", "", "9" * 40):
+        with pytest.raises(BadQuery, match="not where a page"):
+            store.page(wrong, 3)

@@ -774,19 +774,26 @@ def test_on_a_phone_a_photograph_can_be_taken_and_the_refinements_unfold(
     assert_accessible(page)
 
 
-def test_duplicates_are_shown_where_the_service_finds_them(page: Page, shoot: Shoot) -> None:
-    expect(page.get_by_role("link", name="Duplicates")).to_have_count(0)
+def test_duplicates_are_shown_once_the_service_has_found_them(page: Page, shoot: Shoot) -> None:
     ids = [tile.get_attribute("data-id") for tile in tiles(page).all()[:3]]
     pictures = [
         {"id": id, "path": f"/pictures/{n}.jpg", "width": 300, "height": 200, "bytes": 9_000 - n}
         for n, id in enumerate(ids)
     ]
     group = {"kind": "copy", "bytes": 17_997, "others": pictures[1:]}
-    found = {"groups": [{**group, "keep": {**pictures[0], "why": "largest"}}], "bytes": 17_997}
-    page.route("**/duplicates", lambda route: route.fulfill(json=found))
-    paths: dict[str, dict[str, object]] = {"paths": {"/v1/collections/{name}/duplicates": {}}}
-    page.route("**/openapi.json", lambda route: route.fulfill(json=paths))
-    page.reload()
+    found = {
+        "groups": [{**group, "keep": {**pictures[0], "why": "largest"}}],
+        "bytes": 17_997,
+        "total": 1,
+    }
+    waited: list[Route] = []
+
+    def answer(route: Route) -> None:
+        """First that they are still looked for, as of a large collection."""
+        waited.append(route)
+        route.fulfill(status=202 if len(waited) == 1 else 200, json=found if waited[1:] else {})
+
+    page.route("**/duplicates?*", answer)
     page.get_by_role("link", name="Duplicates").click()
     expect(page.locator(".duplicates [role=status]")).to_contain_text("1 group")
     expect(page.locator(".duplicates a.frame")).to_have_count(3)

@@ -30,10 +30,13 @@ from lookalike.errors import (
     ReindexUnderWay,
 )
 from lookalike.recipe import Part
-from lookalike.store import EmbeddingPlan, Look, Store, home_of
+from lookalike.store import EmbeddingPlan, Home, Look, Store, home_of
+from lookalike.store.elastic.home import ElasticHome
 from lookalike.tune import tune
 from lookalike.types import Effort, Judgement, LocalFeatures, Place, Vectors
 
+HOME: type[Home] = ElasticHome
+"""As the type checker sees it: all that a home, and its store, must have."""
 KINDS = ("flat", "hnsw", "int8_hnsw", "bbq_hnsw")
 Open = Callable[..., Store]
 

@@ -25,7 +25,7 @@ export function Duplicates({ collection: { name } }: { collection: Collection })
           </h1>
           <p role="status">
             {loaded
-              ? `${counted(loaded.groups.length, "group")}; ${bytes(loaded.bytes)} could be spared.`
+              ? `${counted(loaded.total, "group")}; ${bytes(loaded.bytes)} could be spared.`
               : "Looking …"}
           </p>
         </div>
@@ -33,6 +33,9 @@ export function Duplicates({ collection: { name } }: { collection: Collection })
       {loaded?.groups.map((group) => (
         <Group key={group.keep.path} group={group} name={name} />
       ))}
+      {loaded && loaded.total > loaded.groups.length && (
+        <p>These {loaded.groups.length} take most space.</p>
+      )}
     </section>
   );
 }

@@ -7,18 +7,21 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..places import absolute, plain_text
 from ..types import Limits
 from .options import USUAL
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
 
 
 @contextlib.contextmanager
 def opened(
     path: Path | None,
     *,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     device: str = "auto",
     given: Sequence[str] | None = None,
     limits: Limits = USUAL,

@@ -21,10 +21,6 @@ CollectionPath = Annotated[
         readable=False,  # opening it tells better why it cannot be read
     ),
 ]
-Roots = Annotated[
-    list[Path] | None,
-    typer.Option(exists=True, file_okay=False, help="A folder that clients may have indexed."),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 MaxMegapixels = Annotated[

@@ -234,7 +234,9 @@ def _truth_of(folder: Path, truth: str | None, queries: str | None) -> tuple[Pat
 
 
 def _absent(recipe: recipes.Recipe) -> str | None:
-    """Why a ready recipe that nobody named is not tried: its weights would have to be fetched."""
+    """Why a ready recipe that nobody named is not tried: it is not here, or would take too long."""
+    if recipe.local.use.matching == "exhaustive":
+        return f"it compares every pair of pictures: name it with --recipes {recipe.name}"
     for model in model_list.listed():
         if model.recipe == recipe.name and model.state == "missing":
             return (

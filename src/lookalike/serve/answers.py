@@ -85,6 +85,9 @@ class Pictures(BaseModel):
 
     pictures: list[StoredPicture]
     total: int
+    next: str | None = Field(
+        None, description="The `cursor` of the next page; null after the last."
+    )
 
 
 class Evidence(BaseModel):
@@ -174,7 +177,24 @@ class Found(BaseModel):
     """The pictures most alike, best first."""
 
     hits: list[FoundPicture]
+    next: str | None = Field(
+        None, description="The `cursor` of the next page; null after the last."
+    )
     took_ms: float
+
+
+class FoundOne(BaseModel):
+    """The answer to one of several queries: its hits, or its problem."""
+
+    hits: list[FoundPicture] | None = None
+    next: str | None = None
+    problem: Problem | None = None
+
+
+class FoundAll(BaseModel):
+    """The answers to several queries, in their order."""
+
+    results: list[FoundOne]
 
 
 class Kept(BaseModel):

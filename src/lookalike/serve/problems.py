@@ -21,13 +21,30 @@ from ..errors import (
     BadSource,
     CannotWrite,
     CollectionBusy,
+    CollectionClosed,
+    DeviceUnavailable,
     LookalikeError,
+    MissingPackage,
+    ModelMismatch,
     NoText,
     NotTrained,
+    OtherRecipe,
     PictureError,
+    PictureTooSlow,
+    RecipeChanged,
+    RemoteRefused,
+    TooLittleToLearnFrom,
     UnknownName,
     UnknownPicture,
+    WeightsMissing,
+    WeightsUnusable,
 )
+from .observed import REQUEST_ID, request_id
+
+MEDIA_TYPE = "application/problem+json"
+_MOST_TOLD = 20
+"""Of the values that are wrong in one request."""
+UNEXPECTED = "something went wrong in the service; its own log has the details"
 
 _STATUS: dict[type[LookalikeError], int] = {
     BadFilter: 400,
@@ -36,9 +53,19 @@ _STATUS: dict[type[LookalikeError], int] = {
     UnknownName: 400,
     UnknownPicture: 404,
     PictureError: 422,
+    RemoteRefused: 422,
     NoText: 400,
     NotTrained: 409,
+    OtherRecipe: 409,
+    ModelMismatch: 409,
+    TooLittleToLearnFrom: 409,
+    RecipeChanged: 409,
+    MissingPackage: 409,
+    WeightsMissing: 409,
+    WeightsUnusable: 409,
     CollectionBusy: 503,
+    CollectionClosed: 503,
+    DeviceUnavailable: 503,
     CannotWrite: 507,
 }
 
@@ -47,7 +74,7 @@ class Refused(HTTPException):
     """What the service itself refuses: `kind` names the problem for a program."""
 
     def __init__(self, status: int, kind: str, detail: str) -> None:
-        super().__init__(status, detail)
+        super().__init__(status, detail, _later(status))
         self.kind = kind
 
 
@@ -60,12 +87,12 @@ def unknown_collection(name: str) -> Refused:
     )
 
 
-def forbidden_folder(folder: str) -> Refused:
-    """403: a folder that is outside the roots, told in the same words whether it exists or not."""
+def forbidden_path(path: str) -> Refused:
+    """403: a path that is outside the roots, told in the same words whether it exists or not."""
     return Refused(
         403,
-        "forbidden-folder",
-        f"{folder!r} is not inside a folder that this service may index; "
+        "forbidden-path",
+        f"{path!r} is not inside a folder that this service may index; "
         "give it with `lookalike serve --root FOLDER`",
     )
 
@@ -73,6 +100,11 @@ def forbidden_folder(folder: str) -> Refused:
 def too_large(limit: int) -> Refused:
     """413: a body, or one picture in it, over the limit."""
     return Refused(413, "too-large", f"an upload may have at most {limit / 1e6:g} MB")
+
+
+def too_slow(seconds: float) -> Refused:
+    """408: a body that has not arrived in time."""
+    return Refused(408, "too-slow", f"the request's body did not arrive within {seconds:g} s")
 
 
 def shutting_down() -> Refused:
@@ -91,23 +123,35 @@ def problem(
     **more: Any,
 ) -> JSONResponse:
     """The answer that tells a problem."""
-    content = {
+    content = {**_content(status, detail, kind), **more}
+    return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def _content(status: int, detail: str, kind: str | None) -> dict[str, Any]:
+    return {
         "type": f"tag:lookalike,2026:{kind}" if kind else "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        **more,
     }
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def of_error(error: Exception) -> dict[str, Any]:
+    """An error as it is told inside an answer: of one query among many, of a job that failed."""
+    if isinstance(error, LookalikeError):
+        return _content(status_of(error), _detail(error), _dashed(type(error).__name__))
+    if isinstance(error, HTTPException):
+        return _content(error.status_code, error.detail, getattr(error, "kind", None))
+    return _content(500, UNEXPECTED, None)
 
 
 def install(app: FastAPI, headers: Mapping[str, str]) -> None:
     """Have every error of `app` told as a problem; `headers` go with those nobody expected."""
 
     def unexpected(_: Request, __: Exception) -> JSONResponse:
-        detail = "something went wrong in the service; its own log has the details"
         # The server closes the connection after it has logged the error: clients should know.
-        return problem(500, detail, headers={**headers, "Connection": "close"})
+        more = {"Connection": "close", REQUEST_ID: request_id.get() or ""}
+        return problem(500, UNEXPECTED, headers={**headers, **more})
 
     app.add_exception_handler(LookalikeError, _of_ours)
     app.add_exception_handler(HTTPException, _of_http)
@@ -117,6 +161,8 @@ def install(app: FastAPI, headers: Mapping[str, str]) -> None:
 
 def status_of(error: LookalikeError) -> int:
     """The status that an error of ours is answered with."""
+    if isinstance(error, PictureTooSlow):  # whoever sent it would send it again
+        return 422
     if isinstance(error, PictureError) and error.retry:
         return 503
     if isinstance(error, PictureError) and not error.recognised:
@@ -126,7 +172,14 @@ def status_of(error: LookalikeError) -> int:
 
 def _of_ours(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LookalikeError)
-    return problem(status_of(error), _detail(error), kind=_dashed(type(error).__name__))
+    status = status_of(error)
+    kind = _dashed(type(error).__name__)
+    return problem(status, _detail(error), kind=kind, headers=_later(status))
+
+
+def _later(status: int) -> dict[str, str] | None:
+    """When to ask again, in seconds, where that may help."""
+    return {"Retry-After": "2"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
 
 
 def _detail(error: LookalikeError) -> str:
@@ -138,19 +191,42 @@ def _detail(error: LookalikeError) -> str:
     return str(error)
 
 
-def _of_http(_: Request, error: Exception) -> JSONResponse:
+def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    kind = error.kind if isinstance(error, Refused) else None
-    return problem(error.status_code, error.detail, kind=kind, headers=error.headers)
+    if isinstance(error, Refused):
+        return problem(error.status_code, error.detail, kind=error.kind, headers=error.headers)
+    # A route knows its own methods alone, and what no route answers is looked for among the files.
+    methods = _methods(request) if error.status_code in (404, 405) else []
+    if methods:
+        allow = {"Allow": ", ".join(methods)}
+        return problem(405, f"this address takes {allow['Allow']}", headers=allow)
+    return problem(error.status_code, error.detail, headers=error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked at this address, by the description of the API."""
+    path = request.url.path
+    described: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    fitting = [
+        methods
+        for template, methods in described.items()
+        if re.fullmatch(re.sub(r"\\\{[^}]*\}", "[^/]+", re.escape(template)), path)
+    ]
+    return sorted({method.upper() for methods in fitting for method in methods})
 
 
 def _of_validation(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"where": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]}
-        for each in error.errors()
+        {
+            "where": ".".join(str(part) for part in each["loc"]),
+            "problem": each["msg"].removeprefix("Value error, "),
+        }
+        for each in error.errors()[:_MOST_TOLD]
     ]
-    detail = "; ".join(f"{_field(each['loc'])}: {each['msg']}" for each in error.errors())
+    fields = [_field(each["loc"]) for each in error.errors()]
+    told = zip(fields, errors, strict=False)
+    detail = "; ".join(": ".join(filter(None, (name, each["problem"]))) for name, each in told)
     return problem(422, detail, kind="invalid", errors=errors)
 
 

@@ -1,36 +1,38 @@
-"""What clients ask, read strictly: bodies, forms and the folders that may be indexed."""
+"""What clients ask, as the models that read it strictly."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from fastapi import Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    Json,
     JsonValue,
-    ValidationError,
+    model_validator,
 )
-from starlette.datastructures import FormData, UploadFile
+from pydantic_core import from_json
 
 from .. import expansion, reranking
-from ..collection import Collection
-from ..errors import BadSource
-from ..types import Box, Metadata
-from .problems import Refused, forbidden_folder, too_large
+from ..types import Box
+from .shelf import NAME
 
-_FORM = "multipart/form-data"
-_JSON = "application/json"
-_Model = TypeVar("_Model", bound=BaseModel)
+MOST_PICTURES = 16
+"""That are one query."""
+MOST_URLS = 4
+"""Of them, as each is held in memory until all have come."""
+MOST_AT_ONCE = 64
+"""Queries in one request, or addresses."""
+MOST_HITS_AT_ONCE = 10_000
+"""Of all queries in one request."""
+_LARGEST_FLOAT = 3.4e38
+_ID = "5c5c7b2f1d6f0c6d1a9b2a7b6c6f7a53c3ff6f2f83c2f8a53a7f9b0e2d6b1c44"
+
+Id = Annotated[str, Field(max_length=64)]
+Url = Annotated[str, Field(max_length=2000, description="http or https, if `--fetch-urls` is on.")]
 
 
 class _Strict(BaseModel):
@@ -46,7 +48,12 @@ class Wanted(_Strict):
         24,
         description="How many hits; `all` that the index reaches, refused if over 100,000.",
     )
+    limit: int | None = Field(None, ge=1, le=1000, description="The same as `k`.")
+    n: int | None = Field(None, ge=1, le=1000, description="The same as `k`.")
     offset: int = Field(0, ge=0, le=1_000_000, description="How many of the best to leave out.")
+    cursor: str | None = Field(
+        None, max_length=500, description="`next` of the page before, all else being the same."
+    )
     where: str | None = Field(
         None, max_length=2000, description="A filter, such as `label=cat and width >= 800`."
     )
@@ -93,12 +100,29 @@ class Wanted(_Strict):
         False, description="Only hits that pass for copies, by what `lookalike calibrate` found."
     )
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if len(self.model_fields_set & {"k", "limit", "n"}) > 1:
+            raise ValueError("k, limit and n are the same: give one of them")
+        if self.cursor is not None and (self.offset or self.k == "all"):
+            raise ValueError("a cursor goes without an offset, and with a number of hits")
+        return self
+
+    @property
+    def count(self) -> int | None:
+        """How many hits, None for all."""
+        return None if self.k == "all" else self.limit or self.n or self.k
+
     def keywords(self) -> dict[str, Any]:
         """As `Collection.search` takes them."""
-        given = self.model_dump(exclude_none=True)
+        given = self.model_dump(exclude_none=True, exclude={"k", "limit", "n", "cursor"})
         if self.compare is not None:
             given["compare"] = _names(self.compare)
-        return {**given, "k": None if self.k == "all" else self.k}
+        return {**given, "k": self.count}
+
+    def told_apart(self) -> str:
+        """What is asked, but for which page of it."""
+        return self.model_dump_json(exclude={"k", "limit", "n", "cursor", "offset"})
 
 
 def _names(given: str) -> list[str]:
@@ -110,13 +134,65 @@ def _numbers(given: Any) -> Any:
     return given.split(",") if isinstance(given, str) else given
 
 
-class Asked(Wanted):
-    """What a search says beside its pictures."""
+def _json(given: Any) -> Any:
+    """A form says what is no text as JSON."""
+    return from_json(given, allow_inf_nan=False) if isinstance(given, str) else given
 
+
+_Number = Annotated[float, Field(ge=-_LARGEST_FLOAT, le=_LARGEST_FLOAT)]
+_Weight = Annotated[float, Field(gt=0, le=1000)]
+
+
+class Example(_Strict):
+    """One thing to search by: of `id`, `url` and `vector` one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("id", "url", "vector")]}
+    )
+
+    id: Id | None = Field(None, description="A stored picture, which is not among the hits.")
+    url: Url | None = None
+    vector: Annotated[list[_Number], Field(min_length=1, max_length=65_536)] | None = Field(
+        None, description="Of the embedding that is searched, as long as its vectors are."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if sum(each is not None for each in (self.id, self.url, self.vector)) != 1:
+            raise ValueError("give one of id, url and vector")
+        return self
+
+
+class Weighted(Example):
+    """The same beside others."""
+
+    weight: _Weight = Field(1.0, description="What it counts among several, which are one query.")
+
+
+class Asked(Wanted):
+    """All that a search says, beside the pictures that are uploaded with it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": "a red car", "k": 10, "where": "width >= 800"},
+                {"like": [{"id": _ID, "weight": 2}, {"url": "https://example.org/a.jpg"}]},
+            ]
+        }
+    )
+    like: Annotated[list[Weighted], Field(max_length=MOST_PICTURES), BeforeValidator(_json)] = (
+        Field([], description="What the hits are to be like; several are one query, their mean.")
+    )
+    unlike: Annotated[list[Example], Field(max_length=MOST_PICTURES), BeforeValidator(_json)] = (
+        Field([], description="What the hits are not to be like.")
+    )
+    weights: (
+        Annotated[list[_Weight], Field(max_length=MOST_PICTURES), BeforeValidator(_numbers)] | None
+    ) = Field(None, description="What each uploaded picture counts.")
     text: str | None = Field(
         None,
         max_length=10_000,
-        description="Words that the hits are to fit; alone or with `image`.",
+        description="Words that the hits are to fit; alone or with pictures.",
     )
     text_weight: float = Field(
         0.5, ge=0, le=1, description="Of the words beside a picture, from 0 to 1."
@@ -128,17 +204,58 @@ class Asked(Wanted):
         None, description="x, y, width, height: the part of the picture to ask with, in pixels."
     )
 
+    @model_validator(mode="after")
+    def _few_addresses(self) -> Self:
+        if sum(each.url is not None for each in (*self.like, *self.unlike)) > MOST_URLS:
+            raise ValueError(f"one query fetches from at most {MOST_URLS} addresses")
+        return self
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether it asks with something, beside what is uploaded."""
+        return bool(self.like) or self.text is not None
+
     def keywords(self) -> dict[str, Any]:
         """As `Collection.search` takes them."""
         given = super().keywords()
+        for name in ("like", "unlike", "weights"):
+            given.pop(name, None)
         return {**given, "crop": Box(*self.crop)} if self.crop is not None else given
+
+
+class Batch(_Strict):
+    """Several searches, each answered on its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"queries": [{"like": [{"id": _ID}], "k": 5}, {"text": "a red car"}]}]
+        }
+    )
+    queries: list[Asked] = Field(min_length=1, max_length=MOST_AT_ONCE)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        for each in self.queries:
+            if not each.has_examples:
+                raise ValueError("each query needs like, or text")
+        check_together([each.count for each in self.queries])
+        return self
+
+
+def check_together(counts: list[int | None]) -> None:
+    """`ValueError` where the queries of one request want more hits than it may have."""
+    if None in counts or sum(each or 0 for each in counts) > MOST_HITS_AT_ONCE:
+        raise ValueError(f"all queries together have at most {MOST_HITS_AT_ONCE:,} hits")
 
 
 class Match(_Strict):
     """Which pictures are compared, and how."""
 
-    id_a: str | None = Field(None, max_length=64, description="A stored picture, if none is sent.")
-    id_b: str = Field(max_length=64, description="The stored picture that it is compared with.")
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id_a": _ID, "id_b": _ID, "compare": "verified"}]}
+    )
+    id_a: Id | None = Field(None, description="A stored picture, if none is sent.")
+    id_b: Id = Field(description="The stored picture that it is compared with.")
     compare: str = Field(
         "verified", max_length=1000, description="Comparators, with commas between them."
     )
@@ -149,161 +266,104 @@ class Match(_Strict):
         return _names(self.compare)
 
 
-class Folder(_Strict):
-    """A folder on the server that is to be indexed."""
-
-    folder: str = Field(min_length=1, description="An absolute path, inside one of the roots.")
-    prune: bool = Field(False, description="Also forget pictures that are no longer there.")
-
-
-def _finite(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _finite(metadata: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
     """NaN and infinity are read as numbers, but JSON has none: they could not be told again."""
     json.dumps(metadata, allow_nan=False)
     return metadata
 
 
-class _Description(_Strict):
-    label: str | None = Field(None, max_length=1000)
-    metadata: Annotated[Json[dict[str, JsonValue]], AfterValidator(_finite)] | None = None
+_Metadata = Annotated[
+    dict[str, JsonValue] | None, AfterValidator(_finite), Field(examples=[{"year": 1969}])
+]
+_Label = Annotated[str | None, Field(max_length=1000, examples=["cat"])]
+_Path = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=10_000,
+        description="Absolute, inside one of the roots: a folder, or one picture.",
+    ),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One uploaded picture, still encoded."""
+class Description(_Strict):
+    """What is said of pictures that are uploaded."""
 
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Uploaded pictures that are one query, and what else is asked."""
-
-    pictures: list[Upload]
-    unlike: list[Upload]
-    asked: Asked
+    label: _Label = None
+    metadata: Annotated[_Metadata, BeforeValidator(_json)] = None
 
 
-@dataclass(frozen=True, slots=True)
-class TwoPictures:
-    """An uploaded picture, if there is one, and what is said of both."""
+class Adding(_Strict):
+    """What is to be added that is not uploaded: of `path` and `urls` one."""
 
-    upload: Upload | None
-    said: Match
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["path"]}, {"required": ["urls"]}],
+            "examples": [
+                {"path": "/srv/photos/2024"},
+                {"urls": ["https://example.org/a.jpg"], "label": "cat"},
+            ],
+        }
+    )
+    path: _Path | None = None
+    prune: bool = Field(False, description="Also forget pictures that are no longer in the folder.")
+    urls: Annotated[list[Url], Field(min_length=1, max_length=MOST_AT_ONCE)] | None = None
+    label: _Label = None
+    metadata: _Metadata = None
 
-
-@dataclass(frozen=True, slots=True)
-class Arrivals:
-    """Uploaded pictures that are to be kept, and what is said of each; None for nothing."""
-
-    pictures: list[Upload]
-    label: str | None
-    metadata: Metadata | None
-
-
-async def question(request: Request, collection: Collection) -> Question:
-    """Read a search: a form with pictures or `text`, or JSON with `text`; or from the address."""
-    if _content_type(request) == _JSON:
-        asked = _checked_json(Asked, await request.body())
-        pictures, unlike = [], []
-    else:
-        async with _form(request) as form:
-            pictures = await _uploads(form, "image", collection)
-            unlike = await _uploads(form, "unlike", collection)
-            fields = {**request.query_params, **_texts(form, "image", "unlike")}
-        asked = _checked(Asked, fields)
-    if not pictures and asked.text is None:
-        _invalid("image", "expected at least one picture, or text")
-    return Question(pictures, unlike, asked)
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.path is None) == (self.urls is None):
+            raise ValueError("give one of path and urls")
+        if self.path is not None and (self.label is not None or self.metadata is not None):
+            raise ValueError("label and metadata go with urls: a folder's name is the label")
+        if self.urls is not None and self.prune:
+            raise ValueError("prune goes with path")
+        return self
 
 
-async def two_pictures(request: Request, collection: Collection) -> TwoPictures:
-    """Read a form with one picture to compare, or the id of a stored one."""
-    async with _form(request) as form:
-        uploads = await _uploads(form, "image", collection)
-        said = _checked(Match, _texts(form, "image"))
-    if len(uploads) + (said.id_a is not None) != 1:
-        _invalid("image", "expected one picture, or id_a")
-    return TwoPictures(uploads[0] if uploads else None, said)
+class Change(_Strict):
+    """What is to be said of a stored picture from now on, as a merge patch (RFC 7396)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": ["label"]}, {"required": ["metadata"]}],
+            "examples": [{"label": "cat", "metadata": {"year": 1969, "by": None}}],
+        }
+    )
+    label: _Label = Field(None, description="null for none.")
+    metadata: _Metadata = Field(
+        None, description="Put into what there is; a null takes its key away, and null all."
+    )
+    place: str | None = Field(
+        None, max_length=10_000, description="One of its places; all of them unless given."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"label", "metadata"}:
+            raise ValueError("give label or metadata")
+        return self
 
 
-async def arrivals(request: Request, collection: Collection) -> Arrivals | Folder:
-    """Read what is to be added: a form with `images`, or JSON that names a folder."""
-    if _content_type(request) == _JSON:
-        return _checked_json(Folder, await request.body())
-    async with _form(request) as form:
-        pictures = await _uploads(form, "images", collection)
-        fields = _texts(form, "images")
-    if not pictures:
-        _invalid("images", "expected at least one picture")
-    said = _checked(_Description, fields)
-    return Arrivals(pictures, said.label or None, said.metadata)
+class NewCollection(_Strict):
+    """A collection that is to be made."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "holidays", "recipe": "default"}]}
+    )
+    name: str = Field(
+        pattern=NAME, description="Small letters, digits, - and _; it becomes a folder."
+    )
+    recipe: str = Field(
+        "default", max_length=100, description="A ready one, as `GET /v1/recipes` lists them."
+    )
 
 
-def folder_within(folder: str, roots: Sequence[Path]) -> Path:
-    """The real path of a folder inside a root. Otherwise 403, or `BadSource` if there is none."""
-    try:
-        path = Path(folder)
-        real = path.resolve()
-        is_folder = real.is_dir()
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL, a name too long
-        raise forbidden_folder(folder) from None
-    if not path.is_absolute() or not any(real.is_relative_to(root) for root in roots):
-        raise forbidden_folder(folder)
-    if not is_folder:
-        raise BadSource(f"{folder} is not a folder")
-    return real
+class Ingest(_Strict):
+    """A folder of the server that is to be taken in."""
 
-
-def _form(request: Request) -> Any:
-    if _content_type(request) != _FORM:
-        detail = f"this takes a form ({_FORM}), not {_content_type(request) or 'nothing'}"
-        raise Refused(415, "not-a-form", detail)
-    return request.form()
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def _uploads(form: FormData, field: str, collection: Collection) -> list[Upload]:
-    limit = collection.limits.upload_bytes
-    uploads = []
-    for given in form.getlist(field):
-        if not isinstance(given, UploadFile):
-            _invalid(field, "expected a file")
-        data = await given.read()
-        if len(data) > limit:
-            raise too_large(limit)
-        uploads.append(Upload(given.filename or "picture", data))
-    return uploads
-
-
-def _texts(form: FormData, *pictures: str) -> dict[str, str]:
-    """The form's other fields; a file among them is an error."""
-    texts: dict[str, str] = {}
-    for name, value in form.items():
-        if name in pictures:
-            continue
-        if isinstance(value, UploadFile):
-            _invalid(name, "expected text, not a file")
-        texts[name] = value
-    return texts
-
-
-def _checked(model: type[_Model], fields: Mapping[str, Any]) -> _Model:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from None
-
-
-def _checked_json(model: type[_Model], body: bytes) -> _Model:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from None
-
-
-def _invalid(field: str, problem: str) -> NoReturn:
-    raise RequestValidationError([{"loc": (field,), "msg": problem, "type": "value_error"}])
+    model_config = ConfigDict(json_schema_extra={"examples": [{"path": "/srv/photos"}]})
+    path: _Path
+    prune: bool = Field(False, description="Also forget pictures that are no longer there.")
+    retry: bool = Field(False, description="Try again what was refused before.")

@@ -7,13 +7,14 @@ sends for another site's page is refused, but for following a link to our page.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import problem, too_large
+from .problems import problem, too_large, too_slow
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -25,6 +26,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PAGE = "/"
 _ENVELOPE_BYTES = 65_536
 """What the form around an upload may take on top of it."""
@@ -53,9 +55,11 @@ class OwnHeaders:
 class SameOrigin:
     """Middleware: refuses foreign hosts, and requests that pages of other sites make."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
+        """`hosts`: what it answers to beside this machine's; `origins`: sites that are let in."""
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._hosts = frozenset(host.lower() for host in (*_LOOPBACK, *hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -67,22 +71,41 @@ class SameOrigin:
         given = headers.getlist("host")
         if len(given) != 1:
             return problem(400, "a request names its Host, once", kind="bad-host")
-        if _without_port(given[0]) not in self._hosts:
-            detail = f"this service does not answer to the host {given[0]!r}"
+        if not self._is_ours(_without_port(given[0]), scope):
+            detail = (
+                f"this service does not answer to the host {given[0]!r}; "
+                "`lookalike serve --allow-host NAME` lets it"
+            )
             return problem(421, detail, kind="foreign-host")
-        if _is_foreign(headers, given[0]) and not _follows_a_link(scope, headers):
+        if is_foreign(headers) and not (self._lets_in(headers) or _follows_a_link(scope, headers)):
             detail = "this request comes from another site's page, which may not use this service"
             return problem(403, detail, kind="foreign-origin")
         return None
 
+    def _lets_in(self, headers: Headers) -> bool:
+        given = headers.getlist("origin")
+        return len(given) == 1 and given[0].lower() in self._origins
+
+    def _is_ours(self, host: str, scope: Scope) -> bool:
+        """One of our names, or the address at which the request came in: that is no name at all."""
+        if host in self._hosts:
+            return True
+        came_in = (scope.get("server") or ("",))[0] or ""
+        return host == (f"[{came_in}]" if ":" in came_in else came_in)
+
 
 class BodyLimit:
-    """Middleware: refuses a body over the limit, by its announced length or as it arrives."""
+    """Middleware: refuses a body over the limit, by its announced length or as it arrives.
 
-    def __init__(self, app: ASGIApp, upload_bytes: int) -> None:
+    Also one that takes longer to arrive than `seconds`: who sends a byte now and then would
+    otherwise keep others out.
+    """
+
+    def __init__(self, app: ASGIApp, upload_bytes: int, seconds: float) -> None:
         self._app = app
         self._upload_bytes = upload_bytes
         self._limit = upload_bytes + _ENVELOPE_BYTES
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -95,12 +118,20 @@ class BodyLimit:
             refusal = problem(error.status_code, error.detail, kind=error.kind)
             await refusal(scope, receive, send)
             return
-        arrived = 0
+        arrived, complete = 0, False
+        deadline = asyncio.get_running_loop().time() + self._seconds
 
         async def receive_counted() -> Message:
-            nonlocal arrived
-            message = await receive()
+            nonlocal arrived, complete
+            if complete:  # what comes now is that the client has gone
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise too_slow(self._seconds) from None
             arrived += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if arrived > self._limit:
                 # The application, which is waiting for this body, answers with it.
                 raise too_large(self._upload_bytes)
@@ -115,7 +146,9 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdecimal() else host.lower()
 
 
-def _is_foreign(headers: Headers, host: str) -> bool:
+def is_foreign(headers: Headers) -> bool:
+    """Whether a browser says that another site's page makes this request."""
+    host = headers.get("host", "")
     if any(site not in ("none", "same-origin") for site in headers.getlist("sec-fetch-site")):
         return True
     ours = {f"http://{host.lower()}", f"https://{host.lower()}"}

@@ -236,6 +236,14 @@ class Store(Protocol):
         """Records, the newest first."""
         ...
 
+    def page(self, after: str | None, limit: int) -> tuple[list[Record], str | None]:
+        """Records, the newest first, and where the next page begins: None if there is none.
+
+        `after`: what an earlier page gave, None for the first. Nothing is left out or told twice,
+        whoever adds or removes meanwhile. `BadQuery` for what no page gave.
+        """
+        ...
+
     def blocks(
         self, embeddings: Sequence[str], size: int = 1024
     ) -> Iterator[tuple[list[Record], dict[str, Vectors]]]:

@@ -262,6 +262,14 @@ class Catalogue:
         )
         return [row for (row,) in found]
 
+    def below(self, connection: Connection, row: int, limit: int) -> list[int]:
+        """Rows below this one, the newest first."""
+        found = connection.execute(
+            "SELECT row FROM pictures WHERE row < ? ORDER BY row DESC LIMIT ?",
+            (row, limit),
+        )
+        return [row for (row,) in found]
+
     def rows_in_several_places(self, connection: Connection) -> list[int]:
         """Rows of pictures that lie at more than one place, ascending."""
         found = connection.execute(

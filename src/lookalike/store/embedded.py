@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import math
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
@@ -63,6 +64,8 @@ from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
 _FILTERS_KEPT = 32
+_ABOVE_ALL = 2**63 - 1
+"""A row number that no picture gets."""
 _CALIBRATION = "calibration"
 
 
@@ -256,6 +259,19 @@ class EmbeddedStore:
             rows = self._catalogue.newest(connection, offset, limit)
         records = self._records(seen, [rows])
         return [records[row] for row in rows if row in records]
+
+    def page(self, after: str | None, limit: int) -> tuple[list[Record], str | None]:
+        """Records, the newest first, and where the next page begins: None if there is none."""
+        if after is not None and not re.fullmatch("[0-9]{1,18}", after):
+            raise BadQuery("this is not where a page of this collection ends")
+        seen = self._current()
+        with self._catalogue.reading() as connection:
+            rows = self._catalogue.below(
+                connection, _ABOVE_ALL if after is None else int(after), limit + 1
+            )
+        records = self._records(seen, [rows[:limit]])
+        further = str(rows[limit - 1]) if len(rows) > limit else None
+        return [records[row] for row in rows[:limit] if row in records], further
 
     def blocks(
         self, embeddings: Sequence[str], size: int = 1024

@@ -9,6 +9,7 @@ from ..quantities import written_bytes
 from ..terminal import note, print_json, print_line, print_row, visible
 
 if TYPE_CHECKING:
+    from ..backup import Backup, Restored
     from ..exchange import Exported
     from ..export_onnx import Exported as ExportedNetwork
 
@@ -35,3 +36,34 @@ def show_exported_network(exported: ExportedNetwork, *, as_json: bool) -> None:
     for name, each in exported.closeness.items():
         print_row(f"{each.inputs} {name}", f"cosine {each.least:.6f} or more, mean {each.mean:.6f}")
     note(f"use it with `lookalike index DIR --recipe onnx:{exported.path}`")
+
+
+def show_backup(made: Backup, *, as_json: bool) -> None:
+    """What a backup holds."""
+    if as_json:
+        print_json(made.to_json())
+        return
+    held = f"{made.pictures:,} pictures, {made.uploads:,} of them with their bytes"
+    print_line(f"{held}, to {visible(made.file)}, {written_bytes(made.bytes)}, read again: sound")
+    _note_lacking(made.lacking)
+
+
+def show_restored(made: Restored, *, as_json: bool) -> None:
+    """What came back, and what that has proved."""
+    if as_json:
+        print_json(made.to_json())
+        return
+    print_line(f"{made.pictures:,} pictures in {visible(made.collection)}")
+    if made.outside is not None:
+        note(f"not proved to answer as before: that takes {made.outside}, which no backup holds")
+    elif made.proved:
+        print_line(f"{made.proved:,} questions asked, the first ten are the same as before")
+    _note_lacking(made.lacking)
+
+
+def _note_lacking(lacking: list[str]) -> None:
+    if lacking:
+        note(
+            f"of {len(lacking):,} uploads the bytes were lost or damaged before the backup: "
+            f"{', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}"
+        )

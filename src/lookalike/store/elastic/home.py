@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,8 @@ class ElasticHome:
         cluster = Cluster(self._address)
         try:
             index, about = self._found(cluster)
+            with contextlib.suppress(OSError):  # who needs it says better why it is not there
+                self.folder.mkdir(parents=True, exist_ok=True)
             return ElasticStore(cluster, index, about, plans, local)
         except BaseException:
             cluster.close()

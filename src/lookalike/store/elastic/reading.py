@@ -92,17 +92,20 @@ class Reading:
         at = max(known, default=0)
         before = self._cursors.get(at)
         while at < offset:
-            hits = self._before(before, min(offset - at, MOST), source=["order"])
+            hits = self.before(before, min(offset - at, MOST), source=["order"])
             if not hits:
                 return []
             at, before = at + len(hits), hits[-1]["_source"]["order"]
-        hits = self._before(before, min(limit, MOST), source=_RECORDS)
+        hits = self.before(before, min(limit, MOST))
         self._remember(offset + len(hits), hits)
         return hits
 
-    def _before(self, order: int | None, size: int, source: Any) -> list[dict[str, Any]]:
+    def before(
+        self, order: int | None, size: int, source: Mapping[str, Any] | Sequence[str] = _RECORDS
+    ) -> list[dict[str, Any]]:
+        """The newest of those below `order`, or of all; at most MOST."""
         query: Query = {"match_all": {}} if order is None else {"range": {"order": {"lt": order}}}
-        return self.hits(query, sort=[{"order": "desc"}], size=size, source=source)
+        return self.hits(query, sort=[{"order": "desc"}], size=min(size, MOST), source=source)
 
     def _remember(self, end: int, hits: Sequence[Mapping[str, Any]]) -> None:
         if hits:

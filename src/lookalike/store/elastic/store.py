@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -203,6 +204,16 @@ class ElasticStore:
     def scan(self, offset: int, limit: int) -> list[Record]:
         """Records, the newest first."""
         return [documents.record(hit["_source"]) for hit in self._pictures.newest(offset, limit)]
+
+    def page(self, after: str | None, limit: int) -> tuple[list[Record], str | None]:
+        """Records, the newest first, and where the next page begins: None if there is none."""
+        known = after is None or re.fullmatch("[0-9]{1,19}", after) is not None
+        order = None if after is None or not known else int(after)
+        if not known or (order is not None and order >= 2**63):
+            raise BadQuery("this is not where a page of this collection ends")
+        hits = self._pictures.before(order, limit + 1)
+        further = str(hits[limit - 1]["_source"]["order"]) if len(hits) > limit else None
+        return [documents.record(hit["_source"]) for hit in hits[:limit]], further
 
     def blocks(
         self, embeddings: Sequence[str], size: int = 1024

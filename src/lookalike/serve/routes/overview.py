@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from ..collection import Collection
-from ..picture_map import Cartographer, PictureMap
-from ..store import SIDES, Facets
-from . import routes
+from ...picture_map import PictureMap
+from ...store import SIDES, Facets
+from ..describing import PREFIX
+from ..served import Borrowed, Named
 
 _MOST_LABELS = 200
 
-router = APIRouter(prefix="/v1/collections", responses=routes.PROBLEMS)
-"""Its application keeps a `Cartographer` for each collection, by name, in `state.maps`."""
+router = APIRouter(prefix=PREFIX, tags=["overview"])
 
 
 class Count(BaseModel):
@@ -76,12 +75,9 @@ class Mapped(BaseModel):
         )
 
 
-_Named = Annotated[Collection, Depends(routes.named)]
-
-
 @router.get("/{name}/facets")
 def facets(
-    collection: _Named,
+    collection: Named,
     where: Annotated[
         str | None, Query(max_length=2000, description="Count what passes this filter.")
     ] = None,
@@ -90,12 +86,10 @@ def facets(
     return Facetted.of(collection.facets(where, most_labels=_MOST_LABELS))
 
 
-@router.get("/{name}/map", dependencies=[Depends(routes.named)])
+@router.get("/{name}/map")
 def map(
-    request: Request,
-    name: str,
+    shelved: Borrowed,
     limit: Annotated[int, Query(ge=1, le=10_000, description="Pictures, evenly spread.")] = 5000,
 ) -> Mapped:
     """The pictures on a plane, those alike near each other; drawn once for each state."""
-    cartographer: Cartographer = request.app.state.maps[name]
-    return Mapped.of(cartographer.map(limit))
+    return Mapped.of(shelved.map.map(limit))

@@ -1,0 +1,105 @@
+"""Duplicates over HTTP: found, waited for, known until something changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import samples
+from PIL import Image
+from serving import assert_problem, service
+
+V1 = "/v1/collections/c"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    for number, name in enumerate(("chelsea.png", "coffee.png", "rocket.jpg")):
+        data = (samples.PHOTOGRAPHS / name).read_bytes()
+        (root / "a").mkdir(parents=True, exist_ok=True)
+        (root / "a" / name).write_bytes(data)
+        if number == 0:
+            (root / "again.png").write_bytes(data)
+    with Image.open(root / "a" / "coffee.png") as image:
+        image.save(root / "copy.jpg", quality=80)
+    return root
+
+
+@pytest.fixture
+def client(tmp_path: Path, root: Path) -> Iterator[httpx.Client]:
+    with service(tmp_path / "collections", root=(root,)) as (client, _):
+        client.post("/v1/collections", json={"name": "c"})
+        client.post(f"{V1}/pictures", json={"path": str(root)})
+        yield client
+
+
+def found(client: httpx.Client, **wanted: Any) -> dict[str, Any]:
+    """Asked until they are known."""
+    for _ in range(100):
+        answer = client.get(f"{V1}/duplicates", params=wanted)
+        if answer.status_code == 200:
+            said: dict[str, Any] = answer.json()
+            return said
+        assert answer.status_code == 202
+        assert answer.headers["location"].startswith(f"{V1}/jobs/")
+        time.sleep(0.05)
+    raise AssertionError(answer.text)
+
+
+def test_groups_have_the_same_picture_and_its_copies(client: httpx.Client, root: Path) -> None:
+    answer = found(client)
+    groups = {group["kind"]: group for group in answer["groups"]}
+    exact = [groups["exact"]["keep"], *groups["exact"]["others"]]
+    assert {each["path"] for each in exact} == {
+        str(root / "a" / "chelsea.png"),
+        str(root / "again.png"),
+    }
+    copies = [groups["copy"]["keep"], *groups["copy"]["others"]]
+    assert {Path(each["path"]).name for each in copies} == {"coffee.png", "copy.jpg"}
+    assert (answer["total"], answer["others"], answer["pictures"]) == (2, 2, 4)
+    assert answer["bytes"] == sum(each["bytes"] for g in answer["groups"] for each in g["others"])
+    assert exact[0]["why"]
+
+
+def test_are_told_at_once_while_nothing_changes_and_looked_for_anew_after(
+    client: httpx.Client,
+) -> None:
+    first = found(client)
+    jobs = len(client.get(f"{V1}/jobs").json()["jobs"])
+    assert found(client, wait=0) == first
+    assert len(client.get(f"{V1}/jobs").json()["jobs"]) == jobs
+    doomed = first["groups"][0]["others"][0]["id"]
+    client.delete(f"{V1}/pictures/{doomed}")
+    assert found(client)["total"] == first["total"] - 1
+
+
+def test_who_does_not_wait_is_given_the_job(client: httpx.Client) -> None:
+    answer = client.get(f"{V1}/duplicates", params={"wait": 0})
+    assert (answer.status_code, answer.json()["kind"]) == (202, "duplicates")
+    assert answer.headers["retry-after"]
+    again = client.get(f"{V1}/duplicates", params={"wait": 0})
+    assert again.status_code == 200 or again.json()["id"] == answer.json()["id"]
+
+
+def test_kinds_and_pages(client: httpx.Client) -> None:
+    both = found(client, kinds="copy, exact")
+    assert both["kinds"] == ["exact", "copy"]
+    pages = [found(client, kinds="exact,copy", limit=1, offset=n)["groups"] for n in (0, 1, 2)]
+    assert [group for page in pages for group in page] == both["groups"]
+    assert {group["kind"] for group in found(client, kinds="exact")["groups"]} == {"exact"}
+
+
+@pytest.mark.parametrize("kinds", ["", "other", "exact,other", ",", "exact,,copy"])
+def test_other_kinds_are_refused(client: httpx.Client, kinds: str) -> None:
+    assert_problem(client.get(f"{V1}/duplicates", params={"kinds": kinds}), 400, ":bad-query")
+
+
+def test_none_are_found_where_there_are_none(tmp_path: Path) -> None:
+    with service(tmp_path / "others") as (client, _):
+        client.post("/v1/collections", json={"name": "c"})
+        assert found(client)["groups"] == []
