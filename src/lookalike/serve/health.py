@@ -52,6 +52,8 @@ class Readiness:
             except NotTrained:  # it learns when pictures come
                 pass
             except (LookalikeError, RuntimeError) as error:
+                if self._ending.is_set():  # its collections are being closed
+                    return
                 _log.warning("%s: the model cannot be used: %s", name, error)
                 self._models[name] = "its model cannot be used, the log says why"
                 continue
