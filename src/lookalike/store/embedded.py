@@ -221,6 +221,8 @@ class EmbeddedStore:
             for row, id in id_at.items()
             if row in records
         }
+        if not made:  # a commit would be a change to whoever watches `state`
+            return
         with self._catalogue.writing() as connection:
             for each in self._stored.values():
                 embeddings.in_use(connection, each.number)
