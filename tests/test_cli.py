@@ -38,7 +38,7 @@ from lookalike.commands.opened import served_name
 COUNT = 12
 
 HIT_KEYS = {
-    *("id", "path", "places", "score", "distance", "scores", "label", "metadata"),
+    *("id", "path", "places", "score", "distance", "scores", "unavailable", "label", "metadata"),
     *("kinship", "probability", "evidence", "alike"),
 }
 

@@ -164,6 +164,23 @@ def test_a_chain_of_any_length_becomes_stars() -> None:
     assert len(together) == len(set(together))
 
 
+def test_copies_that_only_their_original_knows_come_together() -> None:
+    turned, mirrored, original, other = map(record, ("turned", "mirrored", "original", "other"))
+    known = {"turned": [original], "mirrored": [original, other], "other": [mirrored]}
+    known["original"] = [turned, mirrored]
+
+    def related(one: Record, others: Sequence[Record]) -> list[Relation | None]:
+        return [None if "other" in (one.id, each.id) else Relation("copy") for each in others]
+
+    stars = grouped(
+        [turned, mirrored, original, other],
+        lambda each: known[each.id],
+        related,
+        lambda _a, _b: False,
+    )
+    assert [set(star.ids) for star in stars] == [{"turned", "mirrored", "original"}]
+
+
 def test_far_candidates_are_not_compared_when_near_ones_are_nothing() -> None:
     records = [record(f"{number:03}") for number in range(500)]
     compared = 0

@@ -157,6 +157,8 @@ def test_a_candidate_whose_file_has_gone_stays_a_hit(fresh: lookalike.Collection
     assert len(hits) == len(NAMES)
     assert names(hits)[0] == "chelsea.png"
     assert hits[0].scores["ssim"] is None
+    assert "chelsea.png" in hits[0].to_json()["unavailable"]["ssim"]
+    assert not any(hit.unavailable for hit in hits[1:])
     assert (hits[0].scores["verified"] or 0) > 100
     last = fresh.search(query, compare=["verified", "ssim"], k=None)[-1]
     assert names([last]) == ["chelsea.png"]  # what could not be compared comes last

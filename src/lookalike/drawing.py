@@ -60,17 +60,26 @@ def drawn(pair: Pair, names: Sequence[str]) -> bytes:
     features = None
     with contextlib.suppress(PictureError):
         features = pair.local_features
-    said = "nothing in common was found"
-    if pair.evidence is not None:
-        found = f"{pair.evidence.inliers:,} of {pair.evidence.matches:,} matches agree"
-        said = f"{pair.kinship}: {found}" if pair.kinship else found
     pixels = side_by_side(
         *pair.pictures,
         pair.evidence,
         features,
-        [text for text in (said, " | ".join(names)) if text],
+        [text for text in (_said(pair), " | ".join(names)) if text],
     )
     return png(pixels, _SIGNED)
+
+
+def _said(pair: Pair) -> str:
+    if pair.evidence is not None:
+        found = f"{pair.evidence.inliers:,} of {pair.evidence.matches:,} matches agree"
+        return f"{pair.kinship}: {found}" if pair.kinship else found
+    if pair.kinship is not None:
+        return f"{pair.kinship}: the same pixels"
+    if pair.nothing_found:
+        return "nothing in common was found"
+    return ", ".join(
+        f"{name} {score:.3g}" for name, score in pair.scores.items() if score is not None
+    )
 
 
 def side_by_side(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .compare import Subject
 from .compare.kinship import kinship
 from .engine import Engine
@@ -34,8 +36,20 @@ def related(
 
 
 def of_pair(evidence: Evidence | None, query: Subject, candidate: Subject) -> Kinship | None:
-    """What one picture is to another, by their pixels as far as they can be had."""
-    return kinship(evidence, _picture(query), _picture(candidate)) if evidence else None
+    """What one picture is to another, by their pixels as far as they can be had.
+
+    The same pixels are a copy, though they have nothing that geometry could go by.
+    """
+    ours, theirs = _picture(query), _picture(candidate)
+    if evidence is None:
+        return "copy" if _has_the_pixels_of(ours, theirs) else None
+    return kinship(evidence, ours, theirs)
+
+
+def _has_the_pixels_of(one: Picture | None, other: Picture | None) -> bool:
+    if one is None or other is None or one.original_size != other.original_size:
+        return False
+    return np.array_equal(one.pixels, other.pixels)
 
 
 def _picture(subject: Subject) -> Picture | None:

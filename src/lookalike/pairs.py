@@ -45,6 +45,12 @@ class Pair:
         }
 
     @property
+    def nothing_found(self) -> bool:
+        """Whether something in common was looked for, in vain."""
+        looked = not self.scores.keys().isdisjoint(USUAL)
+        return looked and self.evidence is None and self.kinship is None
+
+    @property
     def pictures(self) -> tuple[Picture, Picture]:
         """Both, decoded; `PictureError` if one has gone."""
         return self.first.picture, self.second.picture
@@ -66,7 +72,7 @@ def compared(engine: Engine, first: One, second: One, compare: str | Sequence[st
         {name: each.score for name, each in said.items()},
         {name: each.unavailable for name, each in said.items() if each.unavailable},
         evidence,
-        of_pair(evidence, first, second),
+        of_pair(evidence, first, second) if not said.keys().isdisjoint(USUAL) else None,
         first,
         second,
     )

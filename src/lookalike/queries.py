@@ -149,8 +149,8 @@ class Question:
             and 0 < box.height < math.inf
         ):
             raise BadQuery(
-                f"a crop is x, y, width and height in pixels, not "
-                f"{box.x:g}, {box.y:g}, {box.width:g}, {box.height:g}"
+                "a crop is x, y, width and height in pixels, the last two more than 0, "
+                f"not {box.x:g}, {box.y:g}, {box.width:g}, {box.height:g}"
             )
 
     def _check_texts(self) -> None:

@@ -76,6 +76,7 @@ def _with(hit: Hit, said: Mapping[str, Comparison]) -> Hit:
     }
     return hit._replace(
         scores={**hit.scores, **scores},
+        unavailable={name: each.unavailable for name, each in said.items() if each.unavailable},
         evidence=next((each.evidence for each in said.values() if each.evidence), hit.evidence),
     )
 

@@ -173,6 +173,7 @@ class Evidence:
 
 
 _NO_SCORES: Mapping[str, float | None] = MappingProxyType({})
+_NO_REASONS: Mapping[str, str] = MappingProxyType({})
 
 
 class Hit(NamedTuple):
@@ -199,6 +200,8 @@ class Hit(NamedTuple):
     """That the picture is a copy of the query, 0 to 1; None where `calibrate` knows nothing."""
     alike: tuple[Any, ...] = ()
     """Other hits, nearly identical to this better one, where hits are collapsed."""
+    unavailable: Mapping[str, str] = _NO_REASONS
+    """By comparator that could not compare: why."""
 
     @property
     def id(self) -> str:
@@ -235,6 +238,7 @@ class Hit(NamedTuple):
             "score": round(self.score, 6),
             "distance": round(self.distance, 6),
             "scores": dict(self.scores),
+            "unavailable": dict(self.unavailable),
             "kinship": self.kinship,
             "probability": None if self.probability is None else round(self.probability, 6),
             "evidence": self.evidence.to_json() if self.evidence else None,

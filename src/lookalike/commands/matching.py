@@ -44,7 +44,7 @@ def match(
 ) -> None:
     """Compare two pictures: say whether they show the same, and where.
 
-    Exit code 0: something in common was found. 1: nothing.
+    Exit code 1: something in common was looked for (`verified`), and nothing was found. Else 0.
     """
     from ..pairs import USUAL
 
@@ -57,7 +57,7 @@ def match(
     show_pair(pair, as_json=as_json)
     if output is not None:
         terminal.note(f"wrote {output}")
-    raise typer.Exit(NOTHING_ALIKE if pair.evidence is None else ALIKE)
+    raise typer.Exit(NOTHING_ALIKE if pair.nothing_found else ALIKE)
 
 
 @contextlib.contextmanager

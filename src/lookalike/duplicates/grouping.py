@@ -9,7 +9,7 @@ with the number of pairs that look alike and not with the squares of groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from ..types import Record
@@ -50,24 +50,45 @@ def grouped(
     for leader in ordered:
         if leader.id in taken:
             continue
-        star = Star(leader, [])
-        free = [
-            each
-            for each in candidates(leader)
-            if each.id not in taken and each.id != leader.id and not rejected(leader, each)
-        ]
-        for start in range(0, len(free), _AT_ONCE):
-            some = free[start : start + _AT_ONCE]
-            found = related(leader, some)
-            for each, relation in zip(some, found, strict=True):
-                if relation is not None and not _is_rejected(each, star, rejected):
-                    star.members.append((each, relation))
-            if not any(found):
-                break
+        star = _around(leader, taken, candidates, related, rejected)
         if star.members:
             taken.update(star.ids)
             stars.append(star)
     return stars
+
+
+def _around(
+    leader: Record,
+    taken: Container[str],
+    candidates: Callable[[Record], Sequence[Record]],
+    related: Related,
+    rejected: Callable[[Record, Record], bool],
+) -> Star:
+    """What is related to the leader, among its candidates and those of its copies.
+
+    A turned copy and a mirrored one may not name each other where both name their original.
+    """
+    star = Star(leader, [])
+    compared = {leader.id}
+    asked = [leader]
+    for record in asked:  # which grows by the copies that are found
+        free = [
+            each
+            for each in candidates(record)
+            if each.id not in taken and each.id not in compared and not rejected(leader, each)
+        ]
+        for start in range(0, len(free), _AT_ONCE):
+            some = free[start : start + _AT_ONCE]
+            found = related(leader, some)
+            compared.update(each.id for each in some)
+            for each, relation in zip(some, found, strict=True):
+                if relation is not None and not _is_rejected(each, star, rejected):
+                    star.members.append((each, relation))
+                    if relation.kind != "near":  # a burst ends, and what is near its end is not it
+                        asked.append(each)
+            if not any(found):
+                break
+    return star
 
 
 def _is_rejected(record: Record, star: Star, rejected: Callable[[Record, Record], bool]) -> bool:

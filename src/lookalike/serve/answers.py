@@ -124,7 +124,7 @@ class Matched(BaseModel):
         """A pair as it is shown."""
         said = pair.to_json()
         if pair.evidence is not None:
-            both = np.hstack([pair.evidence.query_xy, pair.evidence.candidate_xy])
+            both = np.hstack([pair.evidence.query_xy, pair.evidence.candidate_xy]).astype(float)
             said["evidence"]["points"] = np.round(both, 1).tolist()
         return cls(**said)
 
@@ -148,6 +148,7 @@ class FoundPicture(BaseModel):
     scores: dict[str, float | None] = Field(
         description="By comparator, in its own scale, null where it could not compare."
     )
+    unavailable: dict[str, str] = Field(description="Why a comparator could not compare.")
     kinship: Literal["copy", "near", "similar"] | None = Field(
         description="What it is to the query, where the recipe tells."
     )

@@ -57,6 +57,9 @@ def _table_of_hits(answer: Answer) -> None:
     query = Text(visible(_query_name(answer)), style="bold underline")
     console.print(query, overflow="fold")
     console.print(table if answer.hits else Text("no hits", style="dim"))
+    for number, hit in enumerate(answer.hits, 1):
+        for name, why in hit.unavailable.items():
+            console.print(Text(f"{number}: no {name}: {visible(why)}", style="dim"))
     console.print()
 
 

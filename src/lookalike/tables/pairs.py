@@ -27,6 +27,6 @@ def show_pair(pair: Pair, *, as_json: bool) -> None:
         if evidence.mirrored:
             rows.append(("mirrored", "yes"))
         if evidence.region is not None:
-            corners = " ".join(f"{x:.0f},{y:.0f}" for x, y in evidence.region.tolist())
+            corners = " ".join(f"{round(x)},{round(y)}" for x, y in evidence.region.tolist())
             rows.append(("region", f"{corners} of B's pixels"))
     print_pairs(rows)
