@@ -57,8 +57,8 @@ test-torch: $(TORCH)
 
 # Crash loops and other long runs.
 test-slow: $(DEV)
-	$(VENV)/pytest tests/slow --ignore=tests/slow/test_browser.py \
-		--ignore-glob='*/test_elastic*' -o addopts='-q --strict-markers'
+	$(VENV)/pytest tests/slow --ignore-glob='*/test_browser*' --ignore-glob='*/test_elastic*' \
+		--ignore-glob='*/test_ray*' -o addopts='-q --strict-markers'
 
 # A real Elasticsearch, which Maven fetches once (95 MB) and Java 21 or newer runs; then three of them.
 # LOOKALIKE_TEST_ELASTIC=http://HOST:9200 tests with one that runs already.
@@ -69,7 +69,7 @@ test-elastic: $(DEV)
 # A real Chromium: /usr/bin/chromium, Debian's package `chromium`. RERUNS: how often a test that fails
 # is tried again, and told of, as CI does: a browser can stumble on a machine that is very busy.
 test-browser: $(DEV)
-	$(VENV)/pytest tests/slow/test_browser.py -o addopts='-q --strict-markers' -r R --reruns $(RERUNS)
+	$(VENV)/pytest tests/slow/test_browser*.py -o addopts='-q --strict-markers' -r R --reruns $(RERUNS)
 
 # The page out of page/, which takes Node 20.19 or newer and npm. What is built is committed, so nobody
 # who installs needs them. See docs/page.md.
