@@ -51,7 +51,7 @@ LAYERS: list[set[str]] = [
         "filters",
         "distances",
         "plane",
-        "places",
+        "objects",
         "options",
         "quantities",
         "machine",
@@ -59,7 +59,7 @@ LAYERS: list[set[str]] = [
         "calibration",
         "client",
     },
-    {"expansion", "reranking", "stages"},
+    {"expansion", "reranking", "stages", "places"},
     {"types"},
     {"errors"},
 ]

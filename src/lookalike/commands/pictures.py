@@ -30,7 +30,7 @@ app = typer.Typer()
 @app.command()
 def index(
     given: Annotated[
-        list[str], typer.Argument(metavar="SOURCE…", help="Folders, pictures, lists, archives.")
+        list[str], typer.Argument(metavar="SOURCE…", help="Folders, pictures, lists, archives, s3://…")
     ],
     collection: CollectionPath = None,
     recipe: Annotated[
