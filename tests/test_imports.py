@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     },
     {"opening", "forecast", "trial"},
     {"collection", "export_onnx"},
-    {"answering", "pairs"},
+    {"answering", "pairs", "ray_workers"},
     {"second_look", "collapsing", "neighbourhood", "confidence", "kinships"},
     {"subjects"},
     {"engine"},
