@@ -1,4 +1,4 @@
-"""An object store of its own for tests: moto's server, which speaks S3, and what it was asked for."""
+"""An object store for tests: moto's server, which speaks S3, and what it was asked for."""
 
 from __future__ import annotations
 

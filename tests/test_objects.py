@@ -24,9 +24,9 @@ def store() -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def folder(store: ObjectStore, request: pytest.FixtureRequest) -> str:
+def folder(request: pytest.FixtureRequest) -> str:
     """A folder in the bucket that no other test writes to."""
-    return f"{request.node.name}"
+    return str(request.node.name)
 
 
 @pytest.fixture
@@ -119,7 +119,8 @@ class TestAFolder:
 
 class TestHostileNames:
     @pytest.mark.parametrize(
-        "name", ["*.png", "[a]?.png", "a#b&c=d.png", "%2e%41.png", "ü é.png", "a::b.png", "x!/y.png"]
+        "name",
+        ["*.png", "[a]?.png", "a#b&c=d.png", "%2e%41.png", "ü é.png", "a::b.png", "x!/y.png"],
     )
     def test_a_key_is_taken_letter_by_letter(
         self, store: ObjectStore, collection: Collection, name: str
@@ -166,9 +167,7 @@ class TestIngest:
                 assert [(hit.id, hit.score) for hit in hits] == [
                     (hit.id, hit.score) for hit in expected
                 ]
-                assert [hit.record.label for hit in hits] == [
-                    hit.record.label for hit in expected
-                ]
+                assert [hit.record.label for hit in hits] == [hit.record.label for hit in expected]
 
     def test_each_object_is_read_once_and_never_again(
         self, store: ObjectStore, folder: str, collection: Collection
@@ -198,7 +197,11 @@ class TestIngest:
         assert stored == {f"{url}/{name}.png" for name in (0, 1, 3)}
 
     def test_nothing_is_forgotten_while_the_store_cannot_be_asked(
-        self, store: ObjectStore, folder: str, collection: Collection, monkeypatch: pytest.MonkeyPatch
+        self,
+        store: ObjectStore,
+        folder: str,
+        collection: Collection,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         store.put(f"{folder}/1.png", encoded(1))
         collection.add(f"s3://{BUCKET}/{folder}")
@@ -307,7 +310,10 @@ class TestTheCommand:
     def test_a_store_that_does_not_answer_is_one_line(
         self, store: ObjectStore, tmp_path: Path
     ) -> None:
-        env = store.environment | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+        env = store.environment | {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "AWS_MAX_ATTEMPTS": "1",
+        }
         done = lookalike("index", f"s3://{BUCKET}/x", "-c", tmp_path / "c", env=env)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr

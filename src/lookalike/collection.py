@@ -156,9 +156,7 @@ class Collection:
         engine = self._engine
         engine.learn(found, on_learning)
         with lanes_of(engine, workers) as lanes:
-            report = ingest.ingest(
-                items, engine.store, lanes, retry=retry, on_progress=on_progress
-            )
+            report = ingest.ingest(items, engine.store, lanes, retry=retry, on_progress=on_progress)
         if prune:
             report.removed = ingest.prune(texts, self.store)
             if report.removed:

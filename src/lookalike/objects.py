@@ -56,7 +56,7 @@ def find(url: str) -> tuple[Iterator[Found], bool]:
         raise BadSource(
             f"{url} does not exist: give a bucket, a folder in it, or an object"
         ) from error
-    except Exception as error:  # noqa: BLE001 - each store's client has errors of its own
+    except Exception as error:  # each store's client has errors of its own
         raise BadSource(f"{url} cannot be read: {_why(error)}") from error
 
 

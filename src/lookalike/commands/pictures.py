@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
@@ -30,7 +32,8 @@ app = typer.Typer()
 @app.command()
 def index(
     given: Annotated[
-        list[str], typer.Argument(metavar="SOURCE…", help="Folders, pictures, lists, archives, s3://…")
+        list[str],
+        typer.Argument(metavar="SOURCE…", help="Folders, pictures, lists, archives, s3://…"),
     ],
     collection: CollectionPath = None,
     recipe: Annotated[
@@ -58,7 +61,9 @@ def index(
     workers = None if ray is None else Workers(ray, ray_gpus)
     limits = limits_of(max_megapixels, max_upload_mb)
     with opened(collection, recipe=recipe, device=device, given=given, limits=limits) as c:
-        with terminal.ingest_progress(given) as (on_progress, on_learning):
+        # Ray tells of workers that die on standard output, where the report is to stand alone.
+        aside = contextlib.redirect_stdout(sys.stderr) if ray else contextlib.nullcontext()
+        with aside, terminal.ingest_progress(given) as (on_progress, on_learning):
             report = c.add(
                 *given,
                 prune=prune,
