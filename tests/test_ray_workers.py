@@ -44,7 +44,7 @@ def test_a_worker_describes_as_this_machine_does(tmp_path: Path) -> None:
         task = pickle.loads(pickle.dumps(_Task.of(collection.engine)))
         file = Encoded("1.png", path=write(tmp_path / "1.png", 1))
         unread = PictureError("2.png", "it is gone", retry=True)
-        batch = [file, unread, Encoded("3.png", data=encoded(3)[:60])]
+        batch: list[Encoded | PictureError] = [file, unread, Encoded("3.png", data=encoded(3)[:60])]
         theirs = pickle.loads(pickle.dumps(_Describer(task).describe(batch)))
         ours = collection.engine.pipeline.of_batch(batch)
     assert isinstance(theirs[0], Features)

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from . import recipe as recipes
@@ -35,6 +38,7 @@ _UNDER_WAY = 3
 _TRIES = 5
 """How often a batch is given out again whose worker has died."""
 _STARTS_WITHIN = 120.0
+_ANSWERS_WITHIN = 10.0
 
 _Item = TypeVar("_Item")
 _Batch = list[Encoded | PictureError]
@@ -93,6 +97,7 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
         return
     try:
+        _check_listens(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise WorkersUnusable(
@@ -103,6 +108,19 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_listens(address: str) -> None:
+    """`OSError` if nobody listens there, which Ray takes minutes to find out.
+
+    A cluster that was killed leaves its address where `auto` looks.
+    """
+    if address == "auto":
+        left = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108
+        address = os.environ.get("RAY_ADDRESS") or (left.read_text() if left.exists() else "")
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN).close()
 
 
 def _number(there: Mapping[str, float], workers: Workers) -> int:
