@@ -117,7 +117,8 @@ def _check_listens(address: str) -> None:
     """
     if address == "auto":
         left = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108
-        address = os.environ.get("RAY_ADDRESS") or (left.read_text() if left.exists() else "")
+        noted = left.read_text().strip() if left.exists() else ""
+        address = os.environ.get("RAY_ADDRESS") or noted
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN).close()
