@@ -33,6 +33,7 @@ from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
 from .queries import Asking, Described, Question, described, text_encoder, upload
+from .ray_workers import Workers, lanes_of
 from .sources import Item
 from .store import Arrival, Facets, Home, LedgerEntry, Outcome, Store
 from .subjects import One, local_features_of
@@ -131,14 +132,16 @@ class Collection:
         prune: bool = False,
         retry: bool = False,
         within: Sequence[Path] | None = None,
+        workers: Workers | None = None,
         on_progress: ingest.OnProgress | None = None,
         on_learning: OnLearning | None = None,
     ) -> ingest.Report:
-        """Take in folders, pictures, globs, lists (CSV, JSONL) and archives (zip, tar).
+        """Take in folders, pictures, globs, lists (CSV, JSONL), archives (zip, tar), s3://….
 
         What did not change since is passed over. `prune` also forgets what is no longer there;
         `retry` tries again what was refused before. `within`: folders, by their real paths, out of
-        which no link may lead. `on_progress` is called after each commit.
+        which no link may lead. `workers` of a Ray cluster describe the pictures, if given.
+        `on_progress` is called after each commit.
         A recipe that learns from the collection's pictures does so first, from a sample of these;
         `on_learning` is told what, and the share that is done. Raises `BadSource` for a source
         that does not exist, before anything is stored.
@@ -152,9 +155,8 @@ class Collection:
         items = found()
         engine = self._engine
         engine.learn(found, on_learning)
-        report = ingest.ingest(
-            items, engine.store, engine.pipeline, retry=retry, on_progress=on_progress
-        )
+        with lanes_of(engine, workers) as lanes:
+            report = ingest.ingest(items, engine.store, lanes, retry=retry, on_progress=on_progress)
         if prune:
             report.removed = ingest.prune(texts, self.store)
             if report.removed:

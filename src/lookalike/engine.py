@@ -84,7 +84,8 @@ class Engine:
         self._comparators: dict[recipes.Part, Comparator] = {}
         self._calibrated: tuple[str | None, Calibration | None] | None = None
         self.address = home.address
-        self._limits = limits
+        self.limits = limits
+        self.device = device
         self._starting = threading.Lock()
         self._started: FeaturePipeline | None = None
         self._closed = False
@@ -101,7 +102,7 @@ class Engine:
                 self._untrained = restore(self.extractors, self.store.learned())
             if self._started is None:
                 local = self.local if self.makes_local_features else None
-                self._started = FeaturePipeline(self.extractors, self._limits, local)
+                self._started = FeaturePipeline(self.extractors, self.limits, local)
             return self._started
 
     def dims(self, embedding: str | None) -> dict[str, int]:

@@ -7,8 +7,10 @@ which file or value, and what to do. Anything else that escapes this package is 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class LookalikeError(Exception):
@@ -31,6 +33,11 @@ class PictureError(LookalikeError):
         self.reason = reason
         self.retry = retry
         self.recognised = recognised
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It travels between processes."""
+        made = functools.partial(type(self), retry=self.retry, recognised=self.recognised)
+        return made, (self.source, self.reason)
 
 
 class PictureTooSlow(PictureError):
@@ -415,3 +422,7 @@ class BadTruth(LookalikeError):
             super().__init__(
                 f"cannot use the ground truth {path}, {self.count:,} problems:{listed}"
             )
+
+
+class WorkersUnusable(LookalikeError):
+    """A Ray cluster that is not there, lacks what was asked of it, or whose workers fail."""
