@@ -24,22 +24,16 @@ def loose(connection: Connection) -> Loose:
     )
     vectors = sum(_count(connection, table) for table in _vector_tables(connection))
     nowhere = connection.execute(f"SELECT count(*) FROM pictures WHERE {_NO_PLACE}").fetchone()[0]
-    return Loose(
-        vectors, _count(connection, "local_features"), nowhere, [path for (path,) in lost]
-    )
+    return Loose(vectors, _count(connection, "local_features"), nowhere, [path for (path,) in lost])
 
 
 def drop_loose(connection: Connection) -> None:
     """Delete all that; who follows the catalogue is told of the rows."""
     for table in (*_vector_tables(connection), "local_features"):
         missing = _without_picture(table)
-        connection.execute(
-            f"INSERT INTO removals (row) SELECT row FROM {table} WHERE {missing}"
-        )
+        connection.execute(f"INSERT INTO removals (row) SELECT row FROM {table} WHERE {missing}")
         connection.execute(f"DELETE FROM {table} WHERE {missing}")
-    connection.execute(
-        f"DELETE FROM places WHERE row IS NOT NULL AND {_without_picture('places')}"
-    )
+    connection.execute(f"DELETE FROM places WHERE row IS NOT NULL AND {_without_picture('places')}")
     for (row,) in connection.execute(f"SELECT row FROM pictures WHERE {_NO_PLACE}").fetchall():
         remove_if_nowhere(connection, row)
 

@@ -37,7 +37,10 @@ def drop_loose(pictures: Reading, local: Reading) -> None:
 
 
 def mend(
-    pictures: Reading, ids: Sequence[str], fields: Mapping[str, Field], vectors: Mapping[str, Vectors]
+    pictures: Reading,
+    ids: Sequence[str],
+    fields: Mapping[str, Field],
+    vectors: Mapping[str, Vectors],
 ) -> None:
     """Give pictures that are there their vectors anew, by embedding, float32 [len(ids), dim]."""
     names = {name: (fields[name].name, fields[name].distance) for name in vectors}
