@@ -24,8 +24,6 @@ def loose(pictures: Reading, local: Reading) -> Loose:
 
 def drop_loose(pictures: Reading, local: Reading) -> None:
     """Delete all that, what has come by a place meanwhile excepted."""
-    for ids in list(_stray(pictures, local)):
-        local.cluster.write([Write("delete", local.index, id) for id in ids])
     for hits in pictures.every(_NOWHERE, False):
         found = pictures.by_ids([hit["_id"] for hit in hits], {"includes": ["lies"]})
         writes = [
@@ -34,6 +32,8 @@ def drop_loose(pictures: Reading, local: Reading) -> None:
             if not each["_source"].get("lies")
         ]
         pictures.cluster.write(writes)
+    for ids in list(_stray(pictures, local)):  # those of the former among them
+        local.cluster.write([Write("delete", local.index, id) for id in ids])
 
 
 def mend(
