@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
         "cluster_plan",
         "duplicates",
         "reindex",
+        "reconcile",
         "tune",
         "evaluate",
         "exchange",

@@ -10,6 +10,7 @@ import typer
 from .. import terminal
 from ..errors import BadQuery
 from ..tables.plan import show_cluster_plan, show_plan
+from ..tables.reconciled import show_reconciled
 from ..tables.stats import show_findings, show_stats
 from ..tables.tune import show_tuned
 from .opened import collection_path, opened
@@ -36,6 +37,31 @@ def doctor(
     findings = examine(path if collection is not None or path.exists() else None, device)
     show_findings(findings, as_json=as_json)
     raise typer.Exit(SOME_FAILED if any(not each.sound for each in findings) else 0)
+
+
+@app.command()
+def reconcile(
+    collection: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[COLLECTION]",
+            envvar="LOOKALIKE_COLLECTION",
+            help="A folder, or es+https://HOST:9200/NAME. Default: one in your own data folder.",
+            show_default=False,
+            readable=False,  # opening it tells better why it cannot be read
+        ),
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend it; else only look.")] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Compare files, records, vectors and uploads, and say, or mend, what does not fit."""
+    from ..reconcile import reconcile as reconciled
+
+    with opened(collection, device=device) as c:
+        found = reconciled(c, repair=repair)
+    show_reconciled(found, as_json=as_json)
+    raise typer.Exit(SOME_FAILED if found.left else 0)
 
 
 @app.command()

@@ -159,6 +159,19 @@ class Kept(NamedTuple):
     """By embedding."""
 
 
+class Loose(NamedTuple):
+    """What is stored that belongs to nothing; `reconcile` looks for it."""
+
+    vectors: int
+    """Without their picture."""
+    local_features: int
+    """Without their picture."""
+    records: int
+    """Of pictures that lie nowhere."""
+    places: list[str]
+    """Paths at which a picture is said to lie that is not there."""
+
+
 ANYWHERE = Look()
 NO_LOCAL_FEATURES = LocalPlan("", votes=False)
 
@@ -413,6 +426,21 @@ class Store(Protocol):
 
         `unreadable`: rows that are forgotten with it. Whether it took over: not if others were
         added meanwhile.
+        """
+        ...
+
+    def loose(self) -> Loose:
+        """What belongs to nothing; nothing does unless something has been damaged."""
+        ...
+
+    def drop_loose(self) -> None:
+        """Delete all that."""
+        ...
+
+    def mend(self, ids: Sequence[str], vectors: Mapping[str, Vectors]) -> None:
+        """Give pictures that are there their vectors anew; findable when this returns.
+
+        `ids`: whole; `vectors`: of every embedding, float32 [len(ids), dim].
         """
         ...
 

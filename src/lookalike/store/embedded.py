@@ -46,6 +46,7 @@ from . import (
     LedgerEntry,
     LocalPlan,
     Look,
+    Loose,
     Outcome,
     Refusal,
     Sample,
@@ -53,6 +54,7 @@ from . import (
     facets,
     judgements,
     local_features,
+    mending,
 )
 from .catalogue import Catalogue, PackedFeatures
 from .checked import storable
@@ -520,6 +522,26 @@ class EmbeddedStore:
         records = self._records(seen, [rows.tolist()])
         there = [row in records for row in rows.tolist()]
         return [records[row] for row in rows.tolist() if row in records], vectors[there]
+
+    def loose(self) -> Loose:
+        """What belongs to nothing; nothing does unless something has been damaged."""
+        with self._catalogue.reading() as connection:
+            return mending.loose(connection)
+
+    def drop_loose(self) -> None:
+        """Delete all that."""
+        with self._catalogue.writing() as connection:
+            mending.drop_loose(connection)
+
+    def mend(self, ids: Sequence[str], vectors: Mapping[str, Vectors]) -> None:
+        """Give pictures that are there their vectors anew; findable when this returns."""
+        dims = {name: each.dim for name, each in self._stored.items()}
+        checked = storable(vectors, dims, len(ids))
+        with self._catalogue.writing() as connection:
+            for each in self._stored.values():
+                embeddings.in_use(connection, each.number)
+            numbered = {self._stored[name].number: each for name, each in checked.items()}
+            mending.mend(connection, ids, numbered)
 
     def settle(self) -> None:
         """Bring the index into its best shape now, if it has fallen out of it."""

@@ -33,12 +33,13 @@ from .. import (
     LedgerEntry,
     LocalPlan,
     Look,
+    Loose,
     Outcome,
     Refusal,
     Sample,
 )
 from ..checked import storable
-from . import conditions, documents, measuring, overview
+from . import conditions, documents, measuring, mending, overview
 from .cluster import Cluster
 from .generations import Generations
 from .local import Local
@@ -77,7 +78,8 @@ class ElasticStore:
             plan.name: Nearest(self._pictures, field_of(plan, about.generation)) for plan in plans
         }
         self._plans = {plan.name: plan for plan in plans}
-        self._local = Local(Reading(cluster, f"{name}-local"), local.fingerprint)
+        self._every_local = Reading(cluster, f"{name}-local")
+        self._local = Local(self._every_local, local.fingerprint)
         self._places = Places(self._pictures, Reading(cluster, f"{name}-ledger"), self._local.drop)
         self._generations = Generations(cluster, self._pictures, about, self._small)
         self._state: tuple[Any, object] = (None, object())
@@ -407,6 +409,20 @@ class ElasticStore:
             [documents.record(hit["_source"]) for hit, each in there if each is not None],
             np.concatenate([empty, *vectors]),
         )
+
+    def loose(self) -> Loose:
+        """What belongs to nothing; nothing does unless something has been damaged."""
+        return mending.loose(self._pictures, self._every_local)
+
+    def drop_loose(self) -> None:
+        """Delete all that."""
+        mending.drop_loose(self._pictures, self._every_local)
+
+    def mend(self, ids: Sequence[str], vectors: Mapping[str, Vectors]) -> None:
+        """Give pictures that are there their vectors anew; findable when this returns."""
+        fields = {name: each.field for name, each in self._nearest.items()}
+        dims = {name: each.dim for name, each in fields.items()}
+        mending.mend(self._pictures, ids, fields, storable(vectors, dims, len(ids)))
 
     def settle(self) -> None:
         """Have all that was written found."""
