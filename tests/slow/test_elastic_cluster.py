@@ -112,7 +112,7 @@ def test_a_node_killed_while_pictures_come_loses_none_that_was_acknowledged(
     assert failures == []
     assert before < len(acknowledged) == len(vectors)
     assert len(store) == len(vectors)
-    assert [finding.text for finding in store.check()][0].startswith("yellow, 2 nodes")
+    assert next(finding.text for finding in store.check()).startswith("yellow, 2 nodes")
     killed.start()
     killed.wait(3)
     wait_for_green(killed)
