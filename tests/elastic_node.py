@@ -1,7 +1,8 @@
 """A real Elasticsearch for tests: Elastic's own distribution without the optional modules.
 
 From Maven Central, kept in ~/.cache/lookalike-tests. LOOKALIKE_TEST_ELASTIC says which to use: the
-URL of one that runs, or anything else for one of its own.
+URL of one that runs, or anything else for one of its own; LOOKALIKE_TEST_ELASTIC_VERSION another
+version, with a client that suits it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from pathlib import Path
 
 import pytest
 
-VERSION = "9.2.0"
+VERSION = os.environ.get("LOOKALIKE_TEST_ELASTIC_VERSION", "9.2.0")
 _ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
 _CACHE = Path("~/.cache/lookalike-tests").expanduser()
 _STARTS_WITHIN = 180.0
+_NO_WATERMARKS = "cluster.routing.allocation.disk.threshold_enabled=false"
+"""However full the disk of the machine is that tests."""
 
 
 def java_home() -> Path | None:
@@ -212,14 +215,10 @@ def running(
     settings: Sequence[str] = (), prepare: Callable[[Path], None] | None = None
 ) -> Iterator[Node]:
     """One node that is a cluster by itself."""
-    with tempfile.TemporaryDirectory(prefix="lookalike-elastic-", dir=in_memory()) as folder:
-        Path(folder).chmod(0o755)
-        (Path(folder) / "repository").mkdir(mode=0o777)
-        (Path(folder) / "repository").chmod(0o777)
-        (Path(folder) / "one").mkdir()
-        alone = ["discovery.type=single-node", *settings]
-        alone.append("cluster.routing.allocation.disk.threshold_enabled=false")
-        place = Path(folder) / "one"
+    with _folder() as folder:
+        place = folder / "one"
+        place.mkdir()
+        alone = ["discovery.type=single-node", _NO_WATERMARKS, *settings]
         node = Node("one", free_port(), free_port(), place, alone, prepare=prepare)
         try:
             node.start()
@@ -227,3 +226,40 @@ def running(
             yield node
         finally:
             node.stop(kill=True)
+
+
+@contextlib.contextmanager
+def three() -> Iterator[list[Node]]:
+    """Three nodes that are one cluster."""
+    names = ("one", "two", "three")
+    transports = [free_port() for _ in names]
+    settings = [
+        f"discovery.seed_hosts={','.join(f'127.0.0.1:{port}' for port in transports)}",
+        f"cluster.initial_master_nodes={','.join(names)}",
+        "node.processors=2",
+        _NO_WATERMARKS,
+    ]
+    with _folder() as folder:
+        nodes = []
+        for name, transport in zip(names, transports, strict=True):
+            (folder / name).mkdir()
+            nodes.append(Node(name, free_port(), transport, folder / name, settings))
+        try:
+            for node in nodes:
+                node.start()
+            for node in nodes:
+                node.wait(len(names))
+            yield nodes
+        finally:
+            for node in nodes:
+                node.stop(kill=True)
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """For the files of a cluster, with a repository of snapshots that every node may write to."""
+    with tempfile.TemporaryDirectory(prefix="lookalike-elastic-", dir=in_memory()) as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "repository").mkdir()
+        (Path(folder) / "repository").chmod(0o777)
+        yield Path(folder)

@@ -171,7 +171,7 @@ class Cluster:
     def note_shards(self, answer: Mapping[str, Any]) -> None:
         """Warn once, until it is over, that an answer comes from a part of the shards."""
         shards = answer.get("_shards", {})
-        partial = bool(shards.get("failed")) or bool(answer.get("timed_out"))
+        partial = is_partial(answer)
         if partial and not self._told_of_shards:
             _log.warning(
                 "%s is degraded: %s of %s shards answer, hits of the others are missing",
@@ -375,6 +375,11 @@ class _Answers(OrjsonSerializer):
     """Reads answers several times as fast as the client's usual one."""
 
     mimetype = "application/vnd.elasticsearch+json"
+
+
+def is_partial(answer: Mapping[str, Any]) -> bool:
+    """Whether a search was answered by a part of the shards, or of the documents in them."""
+    return bool(answer.get("_shards", {}).get("failed")) or bool(answer.get("timed_out"))
 
 
 def _is_blocked(error: Mapping[str, Any]) -> bool:

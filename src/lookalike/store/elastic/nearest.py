@@ -13,6 +13,7 @@ from ...filters import Filter
 from ...types import Effort, Record, Vectors
 from .. import Look
 from . import conditions, documents
+from .cluster import is_partial
 from .conditions import Query
 from .documents import LEFT_OUT, OF_RECORD
 from .kinds import FlatOptions, HNSWOptions, Int8HNSWOptions
@@ -111,9 +112,13 @@ class Nearest:
         if k > MOST or (isinstance(self.field.kind, FlatOptions) and not distance.native):
             return [self._first(query[np.newaxis], k, look) for query in queries]
         wanted = k if distance.native else min(max(_OTHERWISE * k, _OTHERWISE_LEAST), MOST)
-        every = self._asked(queries, wanted, look)
-        found = [self._read(query, hits)[:k] for query, hits in zip(queries, every, strict=True)]
-        if all(len(each) >= k for each in found):
+        answers = self._asked(queries, wanted, look)
+        found = [
+            self._read(query, [] if answer is None else answer["hits"]["hits"])[:k]
+            for query, answer in zip(queries, answers, strict=True)
+        ]
+        partial = any(answer is not None and is_partial(answer) for answer in answers)
+        if partial or all(len(each) >= k for each in found):
             return found
         # There are not so many; or the graph has not come by them.
         there = self._pictures.count(_passing(look.where))
@@ -125,23 +130,22 @@ class Nearest:
     def _first(self, query: Vectors, k: int, look: Look) -> Found:
         return self.everything(query, Look(look.where, look.effort))[:k]
 
-    def _asked(self, queries: Vectors, k: int, look: Look) -> list[list[dict[str, Any]]]:
-        """The hits of each, in as few requests as that takes."""
+    def _asked(self, queries: Vectors, k: int, look: Look) -> list[dict[str, Any] | None]:
+        """The answer to each, in as few requests as that takes; None to one that is not asked."""
         requests = [self._request(query, k, look) for query in queries]
         cluster, index = self._pictures.cluster, self._pictures.index
         if len(requests) == 1:
             (request,) = requests
             if request is None:
-                return [[]]
-            answer = cluster.searched(whole=False, index=index, **request)
-            return [answer["hits"]["hits"]]
+                return [None]
+            return [cluster.searched(whole=False, index=index, **request)]
         lines: list[dict[str, Any]] = []
         for request in requests:
             if request is not None:
                 body = {("_source" if key == "source" else key): v for key, v in request.items()}
                 lines += [{"index": index}, body]
         answers = iter(cluster.searched_many(lines) if lines else ())
-        return [[] if request is None else next(answers)["hits"]["hits"] for request in requests]
+        return [None if request is None else next(answers) for request in requests]
 
     def _request(self, query: Vectors, k: int, look: Look) -> dict[str, Any] | None:
         """One search; None for a query that has no direction, which finds nothing by it."""
