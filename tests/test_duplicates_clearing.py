@@ -133,6 +133,19 @@ def test_nothing_is_overwritten(collection: Collection, pictures: Path, tmp_path
     assert (pictures / "a" / "two.png").exists()
 
 
+def test_what_is_in_the_way_of_a_move_is_named(
+    collection: Collection, pictures: Path, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file, and no folder")
+    before = state(pictures)
+    done = clear(collection, taken)
+    assert done.left
+    assert not done.done
+    assert all(str(taken) in why for why in done.left.values())
+    assert state(pictures) == before
+
+
 def test_a_file_that_has_changed_is_not_touched(
     collection: Collection, pictures: Path, tmp_path: Path
 ) -> None:

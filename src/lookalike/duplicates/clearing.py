@@ -280,4 +280,8 @@ def _read(log: Path, collection: Collection) -> Iterator[_Action]:
 
 
 def _reason(why: Exception) -> str:
-    return (why.strerror if isinstance(why, OSError) else None) or str(why)
+    """Of a file that could not be moved it is often another, or a folder, that is in the way."""
+    if not isinstance(why, OSError) or why.strerror is None:
+        return str(why)
+    where = why.filename2 or why.filename
+    return why.strerror if where is None else f"{why.strerror}: {where}"
