@@ -679,7 +679,7 @@ class Old(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(
     ("product", "said"),
-    [("Elasticsearch", "7.17.3, 8.18 is needed"), ("Opposite", "is not Elasticsearch")],
+    [("Elasticsearch", "7.17.3, 9.0 is needed"), ("Opposite", "is not Elasticsearch")],
 )
 def test_another_server_is_told_from_ours(
     monkeypatch: pytest.MonkeyPatch, product: str, said: str
