@@ -20,10 +20,11 @@ REAL_PATH := import os; print(os.path.realpath(os.path.expanduser(os.environ["IM
 READY   := .venv/ready
 DEV     := .venv/ready-dev
 TORCH   := .venv/ready-torch
+RAY     := .venv/ready-ray
 BUILT   := src/lookalike/serve/page
 MODULES := page/node_modules/.package-lock.json
 
-.PHONY: run test lint types unit test-torch test-slow test-browser page page-check bench bench-compare clean
+.PHONY: run test lint types unit test-torch test-slow test-elastic test-ray test-browser page page-check bench bench-compare clean
 
 # One collection for each folder, whichever way its path is written, and of the same name.
 run: $(READY)
@@ -44,7 +45,7 @@ types: $(DEV)
 
 # Tests start hundreds of processes of ours. Where the environment has it that Python keeps nothing of
 # what it has compiled, each of them would compile all of lookalike again.
-unit test-torch test-slow test-browser: export PYTHONDONTWRITEBYTECODE :=
+unit test-torch test-slow test-elastic test-ray test-browser: export PYTHONDONTWRITEBYTECODE :=
 
 # A process for each core; threads of their own would only wait for each other.
 unit: $(DEV)
@@ -57,12 +58,23 @@ test-torch: $(TORCH)
 
 # Crash loops and other long runs.
 test-slow: $(DEV)
-	$(VENV)/pytest tests/slow --ignore=tests/slow/test_browser.py -o addopts='-q --strict-markers'
+	$(VENV)/pytest tests/slow --ignore-glob='*/test_browser*' --ignore-glob='*/test_elastic*' \
+		--ignore-glob='*/test_ray*' -o addopts='-q --strict-markers'
+
+# A real Elasticsearch, which Maven fetches once (95 MB) and Java 21 or newer runs; then three of them.
+# LOOKALIKE_TEST_ELASTIC=http://HOST:9200 tests with one that runs already.
+test-elastic: $(DEV)
+	LOOKALIKE_TEST_ELASTIC=$${LOOKALIKE_TEST_ELASTIC:-its-own} $(VENV)/pytest \
+		tests/contracts/test_stores.py tests/slow/test_elastic*.py -o addopts='-q --strict-markers' -r s
+
+# A Ray cluster of two workers on this machine, and an object store; takes the extra `ray`.
+test-ray: $(RAY)
+	$(VENV)/pytest tests/slow/test_ray.py -o addopts='-q --strict-markers' -r s
 
 # A real Chromium: /usr/bin/chromium, Debian's package `chromium`. RERUNS: how often a test that fails
 # is tried again, and told of, as CI does: a browser can stumble on a machine that is very busy.
 test-browser: $(DEV)
-	$(VENV)/pytest tests/slow/test_browser.py -o addopts='-q --strict-markers' -r R --reruns $(RERUNS)
+	$(VENV)/pytest tests/slow/test_browser*.py -o addopts='-q --strict-markers' -r R --reruns $(RERUNS)
 
 # The page out of page/, which takes Node 20.19 or newer and npm. What is built is committed, so nobody
 # who installs needs them. See docs/page.md.
@@ -100,6 +112,10 @@ $(DEV): $(READY)
 
 $(TORCH): $(DEV)
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[torch,export]'
+	@touch $@
+
+$(RAY): $(DEV)
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
 	@touch $@
 
 $(MODULES): page/package.json page/package-lock.json

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
+import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import elastic_node
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.spatial import distance as scipy_distance
 
 from lookalike import registry
-from lookalike.store import Arrival, EmbeddingPlan
+from lookalike.store import Arrival, EmbeddingPlan, Store
 from lookalike.store.embedded import EmbeddedStore
 from lookalike.types import Place, Vectors
 
@@ -90,7 +94,7 @@ def distances_between(a: npt.NDArray[Any], b: npt.NDArray[Any], name: str) -> An
     return scipy_distance.cdist(a, b, metric)
 
 
-def put(store: EmbeddedStore, contents: Sequence[object], vectors: Vectors) -> None:
+def put(store: Store, contents: Sequence[object], vectors: Vectors) -> None:
     """Store one picture for each content, a vector each."""
     store.put([arrival(content) for content in contents], {"v": vectors})
 
@@ -103,6 +107,30 @@ def cores() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: share)
         yield
+
+
+@pytest.fixture(scope="session")
+def elastic() -> Iterator[str]:
+    """The URL of an Elasticsearch: the one that runs already, or one of these tests' own."""
+    given = os.environ.get("LOOKALIKE_TEST_ELASTIC", "")
+    if given.startswith("http"):
+        yield given
+    else:
+        with elastic_node.running() as node:
+            yield node.url
+
+
+@pytest.fixture
+def elastic_address(elastic: str) -> Iterator[str]:
+    """Of a collection that is not there yet; its indices are deleted at the end."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    yield f"es+{elastic}/{name}?replicas=0&patience=5"
+    for index in [f"{name}-pictures-{n}" for n in (1, 2, 3)] + [
+        f"{name}-{each}" for each in ("ledger", "local", "about")
+    ]:
+        request = urllib.request.Request(f"{elastic}/{index}?ignore_unavailable", method="DELETE")
+        with contextlib.suppress(OSError), urllib.request.urlopen(request):
+            pass
 
 
 @pytest.fixture

@@ -154,9 +154,9 @@ def test_an_error_carries_what_the_service_says(photos: api.Collection, url: str
         (lambda: photos.search(b"no picture"), 415, "not a picture"),
         (lambda: photos.search(), 422, "image"),
         (lambda: photos.search(SAMPLES / "page.png", where="label="), 400, "character"),
-        (lambda: photos.picture("../../stats"), 404, "Not Found"),
+        (lambda: photos.picture("../../stats"), 404, "nothing at this address"),
         (lambda: client.collection("absent").stats(), 404, "absent"),
-        (lambda: client.get("/nothing"), 404, "Not Found"),
+        (lambda: client.get("/nothing"), 404, "nothing at this address"),
         (lambda: photos.add(b"x" * 25_000_000), 413, "20 MB"),
     ]
     with client:

@@ -64,6 +64,16 @@ def pictures(results: Sequence[Picture | PictureError]) -> list[Picture]:
     return [result for result in results if isinstance(result, Picture)]
 
 
+BEFORE: set[int] = set()
+"""What other files' tests have left to the garbage collector."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nobody_elses() -> None:
+    gc.collect()
+    BEFORE.update(workers())
+
+
 def workers(parent: int | None = None) -> set[int]:
     """The worker processes of this process, or of `parent`, dead ones that wait included."""
     found = set()
@@ -79,7 +89,7 @@ def workers(parent: int | None = None) -> set[int]:
             b"lookalike.decode_worker" in command or fields[0] == "Z"
         ):
             found.add(int(folder.name))
-    return found
+    return found - BEFORE
 
 
 def descriptors() -> int:

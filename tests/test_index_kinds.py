@@ -26,6 +26,7 @@ from lookalike.index import Kind, Structure, faiss_calls, reordering
 from lookalike.index.hnsw import usual_ef
 from lookalike.index.lsh import LSHOptions, _nearest_keys, planes_of
 from lookalike.index.refinement import Refinement
+from lookalike.store.embedded import EmbeddedStore
 from lookalike.types import Effort, Vectors
 
 COUNT, DIM = 3_000, 12
@@ -72,7 +73,9 @@ def numbers_of(hits: list[lookalike.Hit]) -> list[int]:
 
 
 def structure_of(collection: lookalike.Collection) -> Structure:
-    structure = collection.store._indexes["v"].vectors.structure
+    store = collection.store
+    assert isinstance(store, EmbeddedStore)
+    structure = store._indexes["v"].vectors.structure
     assert structure is not None
     return structure
 

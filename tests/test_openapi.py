@@ -11,7 +11,7 @@ import pytest
 import samples
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from serving import service, upload
+from serving import assert_problem, service, upload
 
 from lookalike.serve.app import create_app
 from lookalike.serve.examples import EXAMPLES
@@ -129,6 +129,19 @@ def test_another_method_is_told_those_that_there_are(client: httpx.Client) -> No
     assert allowed("/v1/collections/photos") == {"GET", "DELETE"}
     assert allowed("/v1/collections/photos/pictures/x") == {"GET", "PATCH", "DELETE"}
     assert allowed("/v1/collections/photos/search") == {"POST"}
+
+
+def test_a_parameter_that_a_call_does_not_know_is_refused_by_each(
+    described: dict[str, Any], client: httpx.Client
+) -> None:
+    for path, method, _ in operations(described):
+        if not path.startswith("/v1/"):
+            continue
+        address = path.format(name="photos", id="x")
+        answer = client.request(method, address, params={"limt": "3"}, json={})
+        assert_problem(answer, 422, ":invalid", "limt: there is no such parameter")
+    known = client.get("/v1/collections/photos/pictures", params={"limt": "3"}).json()["detail"]
+    assert known.endswith("known: cursor, limit, offset, spread")
 
 
 def test_the_reference_tells_of_every_operation(described: dict[str, Any]) -> None:

@@ -78,6 +78,18 @@ def test_are_told_at_once_while_nothing_changes_and_looked_for_anew_after(
     assert found(client)["total"] == first["total"] - 1
 
 
+def test_are_known_also_where_no_local_features_had_to_be_made(
+    tmp_path: Path, client: httpx.Client
+) -> None:
+    first = found(client)
+    with service(tmp_path / "collections") as (after_a_restart, _):
+        again = found(after_a_restart)
+        assert again["groups"] == first["groups"]
+        jobs = after_a_restart.get(f"{V1}/jobs").json()["jobs"]
+        assert found(after_a_restart, wait=0) == again
+        assert after_a_restart.get(f"{V1}/jobs").json()["jobs"] == jobs
+
+
 def test_who_does_not_wait_is_given_the_job(client: httpx.Client) -> None:
     answer = client.get(f"{V1}/duplicates", params={"wait": 0})
     assert (answer.status_code, answer.json()["kind"]) == (202, "duplicates")

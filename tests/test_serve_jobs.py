@@ -15,6 +15,7 @@ from serving import assert_problem, service
 
 from lookalike.serve.ending import Ending
 from lookalike.serve.jobs import Jobs
+from lookalike.serve.problems import Refused
 from lookalike.serve.shelf import Shelf
 
 V1 = "/v1/collections/c"
@@ -185,6 +186,63 @@ def test_they_stop_when_the_service_ends_and_say_that_they_were_interrupted(tmp_
     shelf.close()
     kept = json.loads((tmp_path / "c" / "jobs" / f"{job.id}.json").read_text())
     assert kept["state"] == "interrupted"
+
+
+def test_one_that_is_cancelled_while_it_waits_is_remembered_so(tmp_path: Path) -> None:
+    shelf, work = Shelf({}, tmp_path), Watched()
+    shelf.create("c", "default")
+    jobs = Jobs(shelf, {"ingest": work}, Ending())
+    with shelf.lent("c") as shelved:
+        every = [jobs.start(shelved, "ingest", {"path": name}) for name in "abc"]
+    waiting = every[-1]
+    jobs.cancel(waiting)
+    again = Jobs(shelf, {}, Ending())
+    assert again.get("c", waiting.id).state == "cancelled"
+    work.go.set()
+    jobs.close()
+    assert [job.state for job in every] == ["done", "done", "cancelled"]
+    shelf.close()
+
+
+def test_one_that_is_in_line_twice_runs_once(tmp_path: Path) -> None:
+    shelf, work = Shelf({}, tmp_path), Watched()
+    shelf.create("c", "default")
+    jobs = Jobs(shelf, {"ingest": work}, Ending())
+    with shelf.lent("c") as shelved:
+        every = [jobs.start(shelved, "ingest", {"path": name}) for name in "abc"]
+    for _ in range(5):
+        jobs.cancel(every[-1])
+        jobs.resume(every[-1])
+    work.go.set()
+    jobs.close()
+    assert ([job.state for job in every], work.runs) == (["done"] * 3, 3)
+    shelf.close()
+
+
+def test_one_that_finds_no_room_in_line_leaves_nothing_and_can_be_resumed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, work = Shelf({}, tmp_path), Watched()
+    shelf.create("c", "default")
+    jobs = Jobs(shelf, {"ingest": work}, Ending())
+    with shelf.lent("c") as shelved:
+        first = jobs.start(shelved, "ingest", {"path": "a"})
+        work.began.wait(5)
+        jobs.cancel(first)
+        _until_ended(first)
+        monkeypatch.setattr("lookalike.serve.jobs._MOST_QUEUED", 0)
+        with pytest.raises(Refused, match="ask later"):
+            jobs.start(shelved, "ingest", {"path": "b"})
+        with pytest.raises(Refused, match="ask later"):
+            jobs.resume(first)
+        assert first.state == "cancelled"
+        assert len(list((tmp_path / "c" / "jobs").iterdir())) == len(jobs.of("c")) == 1
+        monkeypatch.undo()
+        work.go.set()
+        _until_ended(jobs.resume(first))
+        assert jobs.get("c", first.id).state == "done"
+    jobs.close()
+    shelf.close()
 
 
 def test_one_that_breaks_fails_alone_and_hides_what_broke(tmp_path: Path) -> None:

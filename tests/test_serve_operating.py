@@ -142,7 +142,7 @@ class TestLog:
 
     def test_holds_nothing_that_was_asked(self, client: httpx.Client, written: io.StringIO) -> None:
         headers = {"Authorization": "Bearer sesame-open", "Cookie": "c=sesame-open"}
-        search(client, params={"where": "label=sesame-open"}, headers=headers)
+        search(client, data={"where": "label=sesame-open"}, headers=headers)
         client.get("/nowhere/sesame-open?key=sesame-open")
         client.get(f"{V1}/pictures/sesame-open")
         assert len(lines(written, 3)) == 3
@@ -263,6 +263,22 @@ class TestHealth:
         readiness.warm()
         (reason,) = readiness.reasons()
         assert reason == "samples: its model cannot be used, the log says why"
+
+    def test_a_model_that_cannot_be_had_is_no_reason_once_its_collection_is_deleted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def missing() -> None:
+            raise WeightsMissing("the weights are not there")
+
+        shelf = Shelf({}, tmp_path)
+        shelf.create("c", "default")
+        with shelf.lent("c") as shelved:
+            monkeypatch.setattr(shelved.collection, "warm", missing)
+        readiness = Readiness(shelf, Ending())
+        readiness.warm()
+        assert readiness.reasons()
+        shelf.delete("c")
+        assert readiness.reasons() == []
 
     def test_is_ready_for_pictures_where_the_model_has_yet_to_learn(
         self, collection: Collection, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,10 @@ export function useLoaded<Value>(
   const [loaded, setLoaded] = useState<{ key: string; value: Value }>();
   useEffect(() => {
     const under = new AbortController();
-    load(under.signal).then((value) => !under.signal.aborted && setLoaded({ key, value }), fail);
+    load(under.signal).then(
+      (value) => !under.signal.aborted && setLoaded({ key, value }),
+      (problem: unknown) => !under.signal.aborted && fail(problem),
+    );
     return () => under.abort();
     // eslint-disable-next-line react-hooks/exhaustive-deps -- `key` says all that `load` depends on
   }, [key]);

@@ -75,6 +75,7 @@ export async function begin(onChange: () => void): Promise<void> {
 /** Show what the address says: on arrival, after Back, after an edit of the address. */
 async function arrive(): Promise<void> {
   under?.abort();
+  page.banner = ""; // what went wrong before is over
   if (page.view) page.view.scroll = scrollY;
   let view = views.get(entry().key);
   if (!view) {
@@ -167,9 +168,9 @@ export async function changed(name: string): Promise<void> {
   change({ every: await collections() });
 }
 
-/** Say that something has gone wrong. */
+/** Say that something has gone wrong; of a filter that is said where it was typed. */
 export function fail(problem: unknown): void {
-  if (isAbort(problem)) return;
+  if (isAbort(problem) || isBadFilter(problem)) return;
   if (!(problem instanceof Problem)) console.error(problem);
   const message = problem instanceof Error ? problem.message : "";
   change({ busy: false, banner: message || "Something went wrong." });

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import ingest
+from . import ingest, sources
 from .collection import Collection
 from .confidence import VERIFIED
 from .decoding import Encoded
@@ -105,6 +105,8 @@ def _same_bytes(collection: Collection, encoded: Encoded) -> Stored | None:
 def _sha256(encoded: Encoded) -> str:
     if encoded.data is not None:
         return hashlib.sha256(encoded.data).hexdigest()
+    if encoded.url is not None:
+        return _sha256(sources.encoded_at(encoded.url))
     assert encoded.path is not None
     digest = hashlib.sha256()
     try:

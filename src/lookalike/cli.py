@@ -81,6 +81,8 @@ def main() -> None:
     logging.basicConfig(format="lookalike: %(message)s", level=logging.WARNING, stream=sys.stderr)
     # It warns of what clients send wrong, and they are told.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    # What its client meets on the way to an answer is no matter; what there is none for, we tell.
+    logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()

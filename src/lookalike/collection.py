@@ -33,10 +33,9 @@ from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
 from .queries import Asking, Described, Question, described, text_encoder, upload
+from .ray_workers import Workers, lanes_of
 from .sources import Item
-from .store import Arrival, LedgerEntry, Outcome
-from .store.embedded import EmbeddedStore
-from .store.facets import Facets
+from .store import Arrival, Facets, Home, LedgerEntry, Outcome, Store
 from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
 
@@ -87,24 +86,34 @@ class Collection:
 
     def __init__(
         self,
-        folder: Path,
+        home: Home,
         named: recipes.Recipe | None,
         device: str,
         limits: Limits,
         *,
         for_records: bool = False,
     ) -> None:
-        self.path = folder
+        self.path = home.folder
+        """On this machine: all of it, or what is kept beside records that are elsewhere."""
+        self.address = home.address
+        """What a user calls it."""
+        self._home = home
         self.limits = limits
         self.most_hits: int | None = None
         """Of a search for all of them; None for any number. The service sets it: `TooManyHits`."""
         self._device = device
-        self._originals = Originals(folder)
+        self._originals = Originals(home.folder)
         self._changing = threading.Lock()
         self._keeping = threading.Lock()
         """Held while an upload's bytes and its record are kept, or forgotten, together."""
         self._former: list[Engine] = []
-        self._engine = Engine(folder, named, device, limits, for_records=for_records)
+        self._engine = Engine(home, named, device, limits, for_records=for_records)
+
+    @property
+    def name_in_full(self) -> str:
+        """Its address such that it can be found from anywhere."""
+        here = self.address == str(self.path)
+        return str(self.path.absolute()) if here else self.address
 
     @property
     def recipe(self) -> recipes.Recipe:
@@ -123,14 +132,16 @@ class Collection:
         prune: bool = False,
         retry: bool = False,
         within: Sequence[Path] | None = None,
+        workers: Workers | None = None,
         on_progress: ingest.OnProgress | None = None,
         on_learning: OnLearning | None = None,
     ) -> ingest.Report:
-        """Take in folders, pictures, globs, lists (CSV, JSONL) and archives (zip, tar).
+        """Take in folders, pictures, globs, lists (CSV, JSONL), archives (zip, tar), s3://….
 
         What did not change since is passed over. `prune` also forgets what is no longer there;
         `retry` tries again what was refused before. `within`: folders, by their real paths, out of
-        which no link may lead. `on_progress` is called after each commit.
+        which no link may lead. `workers` of a Ray cluster describe the pictures, if given.
+        `on_progress` is called after each commit.
         A recipe that learns from the collection's pictures does so first, from a sample of these;
         `on_learning` is told what, and the share that is done. Raises `BadSource` for a source
         that does not exist, before anything is stored.
@@ -144,9 +155,8 @@ class Collection:
         items = found()
         engine = self._engine
         engine.learn(found, on_learning)
-        report = ingest.ingest(
-            items, engine.store, engine.pipeline, retry=retry, on_progress=on_progress
-        )
+        with lanes_of(engine, workers) as lanes:
+            report = ingest.ingest(items, engine.store, lanes, retry=retry, on_progress=on_progress)
         if prune:
             report.removed = ingest.prune(texts, self.store)
             if report.removed:
@@ -303,6 +313,7 @@ class Collection:
         rerank: int | None = None,
         confident: bool = False,
         weights: Sequence[float] | None = None,
+        words: str | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -320,8 +331,10 @@ class Collection:
         once more, with the mean of the query and so many of its hits (see `expansion`), for more
         of the same kind; `rerank` orders so many of the best by the neighbours that each shares
         with the query (see `reranking`), before comparators look at them. `confident` keeps those
-        alone that pass for copies, by what `calibrate` found; there may be none. Raises
-        `PictureError` if a query cannot be decoded, `NoText` if the recipe reads no text,
+        alone that pass for copies, by what `calibrate` found; there may be none. `words` also finds
+        pictures whose labels or metadata have these words, by BM25, fused with the others by rank;
+        in Elasticsearch only. Raises `PictureError` if a query cannot be decoded, `NoText` if the
+        recipe reads no text,
         `UnknownName` for a comparator that there is not, `NotCalibrated` if nothing says how good
         a copy's score is, `BadQuery` if the query makes no sense.
         """
@@ -347,8 +360,9 @@ class Collection:
             rerank,
             confident,
             weights,
+            words,
         )
-        if not query and not question.texts:
+        if not (query or question.texts or words):
             raise BadQuery("a search needs at least one picture, or text")
         engine = self._engine
         answering, names = self._answering(engine), engine.dims(embedding)
@@ -553,7 +567,7 @@ class Collection:
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the state of the index, as JSON values."""
         return {
-            "path": str(self.path.absolute()),
+            "path": self.name_in_full,
             "recipe": self.recipe.name,
             **self.store.stats(),
             "calibration": found.to_json() if (found := self.calibration) else None,
@@ -616,7 +630,7 @@ class Collection:
             if instead_of in (None, self._engine):
                 # Other threads may still be working with the former one.
                 self._former.append(self._engine)
-                self._engine = Engine(self.path, None, self._device, self.limits)
+                self._engine = Engine(self._home, None, self._device, self.limits)
 
     def close(self) -> None:
         """End what runs in the background, the decoding processes, and close the files."""
@@ -640,7 +654,7 @@ class Collection:
         return self._engine
 
     @property
-    def store(self) -> EmbeddedStore:
+    def store(self) -> Store:
         """Where its records and vectors are kept."""
         return self._engine.store
 

@@ -37,7 +37,7 @@ class Confidence:
     def check(self) -> None:
         """`NotCalibrated` if nothing is."""
         if self._measured is None:
-            path = self._engine.folder
+            path = self._engine.address
             option = "" if self._is_vectors else f" --compare {self._scorer}"
             raise NotCalibrated(path, self._scorer, option)
 

@@ -26,6 +26,7 @@ from types import TracebackType
 import numpy as np
 
 from . import decode_worker as wire
+from . import objects
 from . import picture as decoder
 from .errors import CollectionClosed, PictureError, PictureTooSlow
 from .stages import stage
@@ -36,16 +37,18 @@ _DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What is to be decoded: a file, which the worker reads, or bytes at hand."""
+    """What is to be decoded: a file, which the worker reads, bytes at hand, or an object."""
 
     source: str
     """The name used in messages."""
     path: Path | None = None
     data: bytes | None = None
+    url: str | None = None
+    """Of an object, read by the process that has it decoded, with others of the batch at once."""
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.data is None):
-            raise ValueError("Encoded takes a path or data, one of the two")
+        if (self.path, self.data, self.url).count(None) != 2:
+            raise ValueError("Encoded takes a path, data or a URL, one of the three")
 
 
 class DecodePool:
@@ -95,6 +98,16 @@ class DecodePool:
         self, batch: Sequence[Encoded], shortest_side: int
     ) -> list[Picture | PictureError]:
         """One result for each, in order, all from one worker. Waits until a worker is free."""
+        if any(encoded.url is not None for encoded in batch):
+            every = at_hand(batch, self._limits.file_bytes)
+            readable = [each for each in every if isinstance(each, Encoded)]
+            decoded = iter(self._decoded(readable, shortest_side))
+            return [next(decoded) if isinstance(each, Encoded) else each for each in every]
+        return self._decoded(batch, shortest_side)
+
+    def _decoded(
+        self, batch: Sequence[Encoded], shortest_side: int
+    ) -> list[Picture | PictureError]:
         results: list[Picture | PictureError] = []
         with self._place(), stage("decode"):
             while len(results) < len(batch):
@@ -125,6 +138,20 @@ class DecodePool:
     def close(self) -> None:
         """Ends all workers, also those at work: what they were decoding is refused."""
         self._finalizer()
+
+
+def at_hand(batch: Sequence[Encoded], most: int) -> list[Encoded | PictureError]:
+    """The same, the objects among them read, or why they cannot be; each at most `most` bytes."""
+    urls = [each.url for each in batch if each.url is not None]
+    contents = iter(objects.read_all(urls, most))
+    every: list[Encoded | PictureError] = []
+    for each in batch:
+        content = each.data if each.url is None else next(contents)
+        if isinstance(content, PictureError):
+            every.append(content)
+        else:
+            every.append(each if each.url is None else Encoded(each.source, data=content))
+    return every
 
 
 class _LostError(Exception):

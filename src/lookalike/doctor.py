@@ -22,7 +22,7 @@ from .engine import extractors_of, restore
 from .errors import BadQuery, LookalikeError, NotTrained
 from .extract import Extractor
 from .opening import open_collection
-from .store.embedded import EmbeddedStore
+from .store import home_of
 from .types import Finding, Limits
 
 _LIBRARIES = (
@@ -123,7 +123,7 @@ def _models(collection: Path | None, device: str) -> Iterator[Finding]:
     learned: dict[str, bytes] = {}
     if collection is not None:
         with contextlib.suppress(LookalikeError):
-            kept = EmbeddedStore.made_with(collection)
+            kept = home_of(collection).made_with()
             used = recipe.parse(kept.recipe, f"the recipe of {collection}")
             learned = kept.learned
     extractors = extractors_of(used, device)
@@ -175,7 +175,9 @@ def _torch(device: str) -> Iterator[Finding]:
 
 def _collection(path: Path) -> Iterator[Finding]:
     with _opened(path) as collection:
-        yield Finding("collection", sound=True, text=f"{len(collection):,} pictures in {path}")
+        yield Finding(
+            "collection", sound=True, text=f"{len(collection):,} pictures in {collection.address}"
+        )
         yield from collection.check()
 
 

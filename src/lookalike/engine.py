@@ -8,7 +8,6 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,7 @@ from .features import FeaturePipeline
 from .queries import Question
 from .sources import Item
 from .stages import stage
-from .store import ANYWHERE, EmbeddingPlan, LocalPlan, Look
-from .store.embedded import EmbeddedStore
+from .store import ANYWHERE, EmbeddingPlan, Home, LocalPlan, Look, Store
 from .types import Effort, Hit, Limits, LocalFeatures, Record, Vectors
 
 OnLearning = Callable[[str, float], None]
@@ -34,6 +32,8 @@ OnLearning = Callable[[str, float], None]
 
 LOCAL = "local"
 """What the candidates of local features are called, beside the embeddings."""
+WORDS = "words"
+"""What pictures are called that words were found of in what is said of them."""
 _ROUNDING = 1e-6
 """Of a fused score, which is from 0 to 1."""
 
@@ -43,7 +43,7 @@ class Engine:
 
     def __init__(
         self,
-        folder: Path,
+        home: Home,
         named: recipes.Recipe | None,
         device: str,
         limits: Limits,
@@ -54,8 +54,8 @@ class Engine:
 
         `for_records`: a model that cannot be had is told of when vectors are asked for, not now.
         """
-        kept = EmbeddedStore.made_with(folder)
-        self.recipe = named or recipes.parse(kept.recipe, f"the recipe of {folder}")
+        kept = home.made_with()
+        self.recipe = named or recipes.parse(kept.recipe, f"the recipe of {home.address}")
         self.extractors: dict[str, Extractor] = {}
         self._untrained: list[str] = []
         self._without_model: LookalikeError | None = None
@@ -65,13 +65,14 @@ class Engine:
             self.local: LocalExtractor = self.recipe.local.make_extractor(device)
             plans = plans_for(self.recipe, extractors)
             votes = self.recipe.local.use.matching == "votes"
-            self.store = EmbeddedStore(folder, plans, LocalPlan(self.local.fingerprint, votes))
+            local = LocalPlan(self.local.fingerprint, votes)
+            self.store: Store = home.open(plans, local)
             self.extractors = extractors
         except LookalikeError as error:
             if not for_records:
                 raise
             self._without_model = error
-            self.store = EmbeddedStore(folder, [])
+            self.store = home.open([])
         self._dims = {name: each.dim for name, each in self.extractors.items()}
         self._distances = {
             each.name: distance_named(each.distance) for each in self.recipe.embeddings
@@ -79,10 +80,12 @@ class Engine:
         self._indexes = {each.name: each.index.name for each in self.recipe.embeddings}
         self._weights = {each.name: each.weight for each in self.recipe.embeddings}
         self._weights[LOCAL] = self.recipe.local.use.weight
+        self._weights[WORDS] = 1.0
         self._comparators: dict[recipes.Part, Comparator] = {}
         self._calibrated: tuple[str | None, Calibration | None] | None = None
-        self.folder = folder
-        self._limits = limits
+        self.address = home.address
+        self.limits = limits
+        self.device = device
         self._starting = threading.Lock()
         self._started: FeaturePipeline | None = None
         self._closed = False
@@ -92,14 +95,14 @@ class Engine:
         """Decoders and networks, started when first needed."""
         with self._starting:
             if self._closed:
-                raise CollectionClosed(self.folder)
+                raise CollectionClosed(self.address)
             if self._without_model:
                 raise self._without_model
             if self._untrained:  # another process may have learned meanwhile
                 self._untrained = restore(self.extractors, self.store.learned())
             if self._started is None:
                 local = self.local if self.makes_local_features else None
-                self._started = FeaturePipeline(self.extractors, self._limits, local)
+                self._started = FeaturePipeline(self.extractors, self.limits, local)
             return self._started
 
     def dims(self, embedding: str | None) -> dict[str, int]:
@@ -211,14 +214,14 @@ class Engine:
         if self.recipe.local.use.matching == "none" or question.embedding is not None:
             local = None
         with stage("search"):
-            if len(vectors) == 1 and local is None:
+            if len(vectors) == 1 and local is None and not question.words:
                 ((name, matrix),) = vectors.items()
                 hits = self._nearest(name, matrix, upto, look)
             else:
                 depth = page or question.k
                 if depth is not None:
                     depth = max(int(depth), self.recipe.fusion.candidates)
-                hits = self._fused(vectors, local, depth, upto, look)
+                hits = self._fused(vectors, local, question.words, depth, upto, look)
         if question.offset:
             hits = [each[question.offset :] for each in hits]
         if look.least is not None:
@@ -262,7 +265,7 @@ class Engine:
 
     def _with_room(self, least: float, vectors: Mapping[str, Vectors]) -> float:
         """A bound that what misses it by rounding alone keeps to."""
-        if len(vectors) > 1:
+        if len(vectors) != 1:
             return least - _ROUNDING
         ((name, matrix),) = vectors.items()
         return self.store.least(name, least, matrix)
@@ -270,7 +273,7 @@ class Engine:
     def _check(self, effort: Effort, embedding: str) -> None:
         """`BadQuery` if the index of this embedding has no such knob."""
         index = self._indexes[embedding]
-        knobs = registry.load("index", index).knobs
+        knobs = self.store.knobs(embedding)
         for name in ("probes", "ef_search", "refine"):
             if getattr(effort, name) is not None and name not in knobs:
                 has = f"it has {', '.join(sorted(knobs))}" if knobs else "it has none"
@@ -287,6 +290,7 @@ class Engine:
         self,
         vectors: Mapping[str, Vectors],
         local: Sequence[LocalFeatures] | None,
+        words: str | None,
         depth: int | None,
         upto: int | None,
         look: Look,
@@ -299,7 +303,9 @@ class Engine:
         if local is not None:
             exactly = self.recipe.local.use.matching == "exhaustive"
             found[LOCAL] = self.store.voted(local, depth, each_ones, exactly=exactly)
-        count = len(next(iter(vectors.values())))
+        count = len(next(iter(vectors.values()))) if vectors else 1
+        if words:
+            found[WORDS] = [self.store.mentioned(words, depth, each_ones)] * count
         return [
             self._fused_one(
                 {name: matrix[i : i + 1] for name, matrix in vectors.items()},
@@ -320,7 +326,7 @@ class Engine:
         scores = {
             name: {record.id: score for record, score in each} for name, each in found.items()
         }
-        if self.recipe.fusion.method == "weighted":
+        if self.recipe.fusion.method == "weighted" and WORDS not in found:
             ids = list(records)
             scores = {name: self.store.scores(name, vectors[name], ids) for name in vectors}
             fused = fusion.weighted(scores, self._weights)
@@ -353,6 +359,7 @@ def plans_for(recipe: recipes.Recipe, extractors: Mapping[str, Extractor]) -> li
             index=each.index.name,
             index_options=each.index.options,
             pca=min(each.pca, extractors[each.name].dim),
+            elastic=each.elastic,
         )
         for each in recipe.embeddings
     ]

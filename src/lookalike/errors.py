@@ -7,8 +7,10 @@ which file or value, and what to do. Anything else that escapes this package is 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class LookalikeError(Exception):
@@ -32,6 +34,11 @@ class PictureError(LookalikeError):
         self.retry = retry
         self.recognised = recognised
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It travels between processes."""
+        made = functools.partial(type(self), retry=self.retry, recognised=self.recognised)
+        return made, (self.source, self.reason)
+
 
 class PictureTooSlow(PictureError):
     """A picture that was not decoded in time; a less busy machine may do it, so `retry` is true."""
@@ -40,7 +47,7 @@ class PictureTooSlow(PictureError):
 class NotACollection(LookalikeError):
     """The path is not a collection of ours."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path | str, why: str) -> None:
         super().__init__(
             f"{path} is not a collection: {why}. Make one with `lookalike index DIR -c COLLECTION`."
         )
@@ -49,7 +56,7 @@ class NotACollection(LookalikeError):
 class CollectionTooNew(LookalikeError):
     """A collection written by a newer version of this software."""
 
-    def __init__(self, path: Path, found: int, known: int) -> None:
+    def __init__(self, path: Path | str, found: int, known: int) -> None:
         super().__init__(
             f"{path} was written by a newer lookalike (format {found}; this one knows {known}). "
             "Upgrade with `pip install --upgrade lookalike`."
@@ -59,7 +66,7 @@ class CollectionTooNew(LookalikeError):
 class CollectionDamaged(LookalikeError):
     """The catalogue itself, which is the truth, cannot be read."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path | str, why: str) -> None:
         super().__init__(
             f"{path} is damaged: {why}. Restore it from a backup, or index the pictures again "
             "into a new collection."
@@ -93,6 +100,53 @@ class CannotWrite(LookalikeError):
         )
 
 
+class BadAddress(LookalikeError):
+    """The address of a collection in Elasticsearch that cannot be read."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(
+            f"{text} is no address of a collection: {why}. One is es+https://HOST:9200/NAME"
+        )
+
+
+class ClusterUnreachable(LookalikeError):
+    """Elasticsearch does not answer, or is not who we were told to trust."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"cannot reach {address}: {why}")
+
+
+class ClusterRefuses(LookalikeError):
+    """Elasticsearch does not let us in, or not do this."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"{address} refuses: {why}")
+
+
+class ClusterUnwell(LookalikeError):
+    """Elasticsearch answers, but cannot do what it was asked for now."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"{address} cannot answer now: {why}. Try again once that is over.")
+
+
+class ClusterUnsuited(LookalikeError):
+    """A server, or a recipe, that do not go together with this client."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"{address} cannot be used: {why}")
+
+
+class CannotStore(LookalikeError):
+    """Elasticsearch takes no more writes: full, read-only, or too busy for too long."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(
+            f"cannot write to {address}: {why}. What was reported as stored is safe. "
+            "Run the same again once that is over: it goes on where it ended."
+        )
+
+
 class CannotWritePage(LookalikeError):
     """The file that `--html` or `-o` names cannot be written, or must not be."""
 
@@ -114,7 +168,7 @@ class CannotPlot(LookalikeError):
 class ModelMismatch(LookalikeError):
     """The vectors of a collection come from another model than the one at hand."""
 
-    def __init__(self, path: Path, embedding: str, stored: str, found: str) -> None:
+    def __init__(self, path: Path | str, embedding: str, stored: str, found: str) -> None:
         super().__init__(
             f"{path} was made with another model: its `{embedding}` vectors have fingerprint "
             f"{stored[:12]}, the recipe now gives {found[:12]}. Vectors of two models cannot be "
@@ -145,7 +199,7 @@ class RecipeChanged(LookalikeError):
 class OtherRecipe(LookalikeError):
     """A recipe was named that is not the one the collection has."""
 
-    def __init__(self, path: Path, has: str, named: str) -> None:
+    def __init__(self, path: Path | str, has: str, named: str) -> None:
         other = "one of that name with other options" if has == named else has
         super().__init__(
             f"{path} has not the recipe {named} but {other}: leave `--recipe` away, change it with "
@@ -156,7 +210,7 @@ class OtherRecipe(LookalikeError):
 class ReindexUnderWay(LookalikeError):
     """Another process gives the collection another recipe at this moment."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         super().__init__(f"{path} is being reindexed by another process: wait until that has ended")
 
 
@@ -277,7 +331,7 @@ class BadQuery(LookalikeError):
 class NotCalibrated(BadQuery):
     """Confident answers were asked of scores of which nothing is known."""
 
-    def __init__(self, path: Path, scorer: str, option: str = "") -> None:
+    def __init__(self, path: Path | str, scorer: str, option: str = "") -> None:
         super().__init__(
             f"how good the score {scorer} of a copy is in {path} has not been measured yet, by "
             f"this model: run `lookalike calibrate -c {path}{option}` first"
@@ -368,3 +422,7 @@ class BadTruth(LookalikeError):
             super().__init__(
                 f"cannot use the ground truth {path}, {self.count:,} problems:{listed}"
             )
+
+
+class WorkersUnusable(LookalikeError):
+    """A Ray cluster that is not there, lacks what was asked of it, or whose workers fail."""

@@ -163,19 +163,28 @@ class FeaturePipeline:
         pairs: Iterable[tuple[_Item, Encoded | PictureError]],
         work: Callable[[Sequence[Encoded | PictureError]], list[_Result]],
     ) -> Iterator[list[tuple[_Item, _Result]]]:
-        under_way: deque[tuple[list[_Item], Future[list[_Result]]]] = deque()
         threads = ThreadPoolExecutor(self._lanes, "lookalike-lane")
         try:
-            for batch in _batches(pairs):
-                future = threads.submit(work, [encoded for _, encoded in batch])
-                under_way.append(([item for item, _ in batch], future))
-                while under_way and (len(under_way) >= 2 * self._lanes or under_way[0][1].done()):
-                    yield _finished(*under_way.popleft())
-            while under_way:
-                yield _finished(*under_way.popleft())
+            yield from in_order(pairs, lambda batch: threads.submit(work, batch), 2 * self._lanes)
         finally:
             # Whoever interrupts does not wait for the pictures that are being decoded.
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+def in_order(
+    pairs: Iterable[tuple[_Item, Encoded | PictureError]],
+    submit: Callable[[list[Encoded | PictureError]], Future[list[_Result]]],
+    most: int,
+) -> Iterator[list[tuple[_Item, _Result]]]:
+    """Things and what is made of their pictures elsewhere, a batch at a time, `most` under way."""
+    under_way: deque[tuple[list[_Item], Future[list[_Result]]]] = deque()
+    for batch in _batches(pairs):
+        future = submit([encoded for _, encoded in batch])
+        under_way.append(([item for item, _ in batch], future))
+        while under_way and (len(under_way) >= most or under_way[0][1].done()):
+            yield _finished(*under_way.popleft())
+    while under_way:
+        yield _finished(*under_way.popleft())
 
 
 def _batches(

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from . import sources
 from .decoding import Encoded
 from .errors import BadSource, PictureError
-from .features import FeaturePipeline, Features
+from .features import Features
 from .places import place_of
 from .sources import Item
 from .store import Arrival, LedgerEntry, Refusal, Store
@@ -74,10 +74,20 @@ class Report:
 OnProgress = Callable[[Report], None]
 
 
+class Lanes(Protocol):
+    """Who describes pictures: a `FeaturePipeline` on this machine, or workers on many."""
+
+    def stream(
+        self, pairs: Iterable[tuple[Item, Encoded | PictureError]], /
+    ) -> Iterator[list[tuple[Item, Features | PictureError]]]:
+        """Each with its features, or why it has none; in order, some at a time."""
+        ...
+
+
 def ingest(
     items: Iterable[Item],
     store: Store,
-    pipeline: FeaturePipeline,
+    lanes: Lanes,
     *,
     retry: bool = False,
     on_progress: OnProgress | None = None,
@@ -90,7 +100,7 @@ def ingest(
     report = Report()
     tell = on_progress or (lambda _: None)
     to_do = _to_do(items, store, report, tell, retry=retry)
-    for done in pipeline.stream((item, encoded(item)) for item in to_do):
+    for done in lanes.stream((item, encoded(item)) for item in to_do):
         _put(store, done, report)
         report.seconds = time.monotonic() - report.started
         tell(report)

@@ -2,6 +2,7 @@
 
 A file is its absolute path; one whose name is not valid UTF-8 is a `file://` URI, whose escapes
 hold every byte of it. A member of an archive is `ARCHIVE!/MEMBER`, its name as the archive has it.
+An object is its URL, `s3://BUCKET/KEY`; `objects` reads those.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ MARK = "!/"
 """What stands between an archive and the name of a member."""
 
 _URI = "file://"
+_OBJECTS = tuple(f"{scheme}://" for scheme in ("s3", "gs", "az", "hf", "memory"))
 _LARGEST = 2**63 - 1
 
 
@@ -32,8 +34,15 @@ def path_of(text: str) -> Path:
     return absolute(str(disk_path(text)) if text.startswith(_URI) else text)
 
 
+def is_object(text: str) -> bool:
+    """Whether it is the URL of an object, or of a folder of them."""
+    return text.startswith(_OBJECTS)
+
+
 def place_of(text: str) -> str:
     """The place that a user means, who may have copied it from a hit."""
+    if is_object(text):
+        return plain_text(text)
     inside = in_archive(text)
     return member_place(*inside) if inside else place_name(path_of(text))
 

@@ -65,6 +65,7 @@ class Asking(TypedDict, total=False):
     rerank: int | None
     confident: bool
     weights: Sequence[float] | None
+    words: str | None
 
 
 @dataclass(slots=True)
@@ -115,6 +116,8 @@ class Question:
     """Whether only hits are wanted that are as good as a copy is, by what `calibrate` found."""
     weights: Sequence[float] | None = None
     """What each of several pictures counts; all the same unless given."""
+    words: str | None = None
+    """Words of labels and metadata, whose pictures are fused with the others."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k
@@ -132,6 +135,8 @@ class Question:
             self._check_texts()
         if self.weights is not None and not all(0 < each < math.inf for each in self.weights):
             raise BadQuery(f"weights must be numbers above 0, not {list(self.weights)}")
+        if self.words is not None and not self.words.strip():
+            raise BadQuery("the words to look for are empty")
         if self.order not in (None, "last", "fused"):
             raise BadQuery(f"order must be last or fused, not {self.order!r}")
         _check_number("expand", self.expand, expansion.MOST)

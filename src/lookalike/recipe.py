@@ -48,6 +48,8 @@ class Embedding:
     """How many of the collection's own principal components the index works with; 0 for all."""
     weight: float
     """How much it counts where several are fused."""
+    elastic: Part | None = None
+    """How Elasticsearch is to index it; None: as `index` suggests."""
 
     def make_extractor(self, device: Device) -> Any:
         """Its extractor; the model itself is loaded when it is first used."""
@@ -220,7 +222,7 @@ def _folder() -> Any:
 def _embedding(name: str, table: Mapping[str, Any], where: str) -> Embedding:
     if not name.isidentifier():
         raise RecipeError(f"{where}: a name has only letters, digits and underscores")
-    check_keys(table, ("extractor", "index", "distance", "pca", "weight"), where)
+    check_keys(table, ("extractor", "index", "distance", "pca", "weight", "elastic"), where)
     distance = table.get("distance", "cosine")
     if not isinstance(distance, str):
         raise RecipeError(f"{where}: distance must be text, not {distance!r}")
@@ -237,6 +239,7 @@ def _embedding(name: str, table: Mapping[str, Any], where: str) -> Embedding:
         distance=distance_named(distance).name,
         pca=pca,
         weight=float(weight),
+        elastic=_part("elastic", table, where) if "elastic" in table else None,
     )
 
 
@@ -258,7 +261,7 @@ def comparator(name: str, options: Mapping[str, Any] | None = None, where: str =
 
 
 def _part(
-    seam: Literal["extractor", "local", "index"],
+    seam: Literal["extractor", "local", "index", "elastic"],
     table: Mapping[str, Any],
     where: str,
     *,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .errors import UnknownName
 
-Seam = Literal["extractor", "local", "index", "comparator"]
+Seam = Literal["extractor", "local", "index", "comparator", "store", "elastic"]
 
 _TABLE: dict[Seam, dict[str, str]] = {
     "extractor": {
@@ -47,6 +47,19 @@ _TABLE: dict[Seam, dict[str, str]] = {
         "sift": "lookalike.compare.sift:Sift",
         "ssim": "lookalike.compare.ssim:Ssim",
         "verified": "lookalike.compare.verified:Verified",
+    },
+    # By what an address begins with.
+    "store": {
+        "folder": "lookalike.store.folder:Folder",
+        "es+http": "lookalike.store.elastic.home:ElasticHome",
+        "es+https": "lookalike.store.elastic.home:ElasticHome",
+    },
+    # How Elasticsearch indexes vectors.
+    "elastic": {
+        "flat": "lookalike.store.elastic.kinds:Flat",
+        "hnsw": "lookalike.store.elastic.kinds:HNSW",
+        "int8_hnsw": "lookalike.store.elastic.kinds:Int8HNSW",
+        "bbq_hnsw": "lookalike.store.elastic.kinds:BBQHNSW",
     },
 }
 

@@ -22,7 +22,7 @@ from .extract import Extractor
 from .extract.ready import ReadyVectors
 from .features import FeaturePipeline, Features
 from .sources import Item
-from .store.embedded import EmbeddedStore
+from .store import Store
 from .types import Place, Record
 
 _AT_ONCE = 512
@@ -109,7 +109,7 @@ def reindex(
 
 
 def _described(
-    extractors: Mapping[str, Extractor], learned: Mapping[str, bytes], store: EmbeddedStore
+    extractors: Mapping[str, Extractor], learned: Mapping[str, bytes], store: Store
 ) -> dict[str, Extractor]:
     """Those whose vectors are not of the very same model as some in use, which are taken over.
 
@@ -133,7 +133,7 @@ def _described(
 
 
 def _with_what_they_learned(
-    chosen: recipes.Recipe, device: str, store: EmbeddedStore
+    chosen: recipes.Recipe, device: str, store: Store
 ) -> tuple[dict[str, Extractor], dict[str, bytes]]:
     """The new extractors, and what they learned in a reindex that was interrupted."""
     extractors, learned = extractors_of(chosen, device), store.begun_reindex(chosen.text)
@@ -146,7 +146,7 @@ def _with_what_they_learned(
 
 def _fill(
     collection: Collection,
-    store: EmbeddedStore,
+    store: Store,
     pipeline: FeaturePipeline,
     unreadable: dict[int, PictureError],
     report: Reindexed,
@@ -173,7 +173,7 @@ def _fill(
         tell(report)
 
 
-def _lacking(store: EmbeddedStore, but: dict[int, PictureError]) -> Iterator[tuple[int, Record]]:
+def _lacking(store: Store, but: dict[int, PictureError]) -> Iterator[tuple[int, Record]]:
     after = 0
     while found := store.lacking(after, _AT_ONCE):
         after = found[-1][0]

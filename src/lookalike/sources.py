@@ -1,4 +1,4 @@
-"""Where pictures come from: folders, files, globs, lists and archives -> one item a picture.
+"""Where pictures come from: folders, lists, archives, object stores … -> one item a picture.
 
 How a place is written down is said in `places`.
 """
@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from . import archives
+from . import archives, objects
 from .decoding import Encoded
 from .errors import BadQuery, BadSource, PictureError
 from .picture import HEAD_BYTES, sniff
@@ -27,6 +27,7 @@ from .places import (
     disk_path,
     in_64_bits,
     in_archive,
+    is_object,
     is_there,
     member_place,
     path_of,
@@ -40,6 +41,7 @@ from .types import Place
 CATALOGUE = "catalogue.sqlite"
 """A folder with this file in it is a collection: it is not walked into."""
 
+_OBJECT_BYTES = 100_000_000
 _LISTS = (".csv", ".jsonl", ".ndjson")
 _PICTURES = frozenset(
     f".{ending}"
@@ -76,6 +78,8 @@ def find(source: str | os.PathLike[str]) -> Iterator[Item]:
     once if nothing is there, or a row of a list is wrong.
     """
     text = os.fspath(source)
+    if is_object(text):
+        return _objects(text)
     path = path_of(text)
     inside = in_archive(text)
     if inside is not None and archives.has(member_place(*inside)):
@@ -107,6 +111,9 @@ def find(source: str | os.PathLike[str]) -> Iterator[Item]:
 def roots(source: str | os.PathLike[str]) -> Iterator[str]:
     """The places that a source speaks of; what lies below them and is gone may be forgotten."""
     text = os.fspath(source)
+    if is_object(text):
+        yield objects.root(text)
+        return
     path = path_of(text)
     if _is_list(path):
         yield from (item.place.path for item in _list(path))
@@ -147,6 +154,8 @@ def count(given: Iterable[str]) -> int | None:
 def named(text: str) -> Item:
     """The picture at a path or a place; what is wrong with it, its `encoded` says."""
     place = place_of(text)
+    if is_object(place):
+        return Item(Place(place), lambda: encoded_at(place), explicit=True)
     if archives.is_member(place):
         return Item(Place(place), lambda: archives.read(place), explicit=True)
     return replace(next(_one(disk_path(place))), explicit=True)
@@ -154,6 +163,8 @@ def named(text: str) -> Item:
 
 def encoded_at(place: str) -> Encoded:
     """The picture at a place that an item once had; `PictureError` if it is gone."""
+    if is_object(place):
+        return Encoded(place, data=objects.read(place, _OBJECT_BYTES))
     if archives.is_member(place):
         return archives.read(place)
     return Encoded(place, path=disk_path(place))
@@ -161,6 +172,8 @@ def encoded_at(place: str) -> Encoded:
 
 def exists(place: str) -> bool:
     """Whether a place is still there. What cannot be looked at counts as there."""
+    if is_object(place):
+        return objects.exists(place)
     return archives.has(place) if archives.is_member(place) else is_there(disk_path(place))
 
 
@@ -172,6 +185,25 @@ def is_collection(folder: Path) -> bool:
 def looks_like_a_picture(path: str) -> bool:
     """By the ending of its name, which only decides whether to call a refusal a failure."""
     return os.path.splitext(path)[1].lower() in _PICTURES  # noqa: PTH122 - may be a URI
+
+
+def _objects(url: str) -> Iterator[Item]:
+    found, named = objects.find(url)
+    return (_object(each, explicit=named) for each in found)
+
+
+def _object(found: objects.Found, *, explicit: bool) -> Item:
+    place = found.place
+
+    def encoded() -> Encoded:
+        if found.refusal is not None:
+            raise found.refusal
+        if place.size > _OBJECT_BYTES:
+            limit = f"larger than {_OBJECT_BYTES / 1e6:g} MB, the limit for objects"
+            raise PictureError(place.path, limit)
+        return Encoded(place.path, url=place.path) if place.size else Encoded(place.path, data=b"")
+
+    return Item(place, encoded, explicit=explicit)
 
 
 def _matches(pattern: str) -> Iterator[Item]:

@@ -79,7 +79,7 @@ def tune(
         raise UnknownName("embedding", embedding, names)
     if len(collection) < 2:
         raise BadQuery(
-            f"{collection.path} has {len(collection)} pictures, tuning needs 2 or more: "
+            f"{collection.address} has {len(collection)} pictures, tuning needs 2 or more: "
             "fill it with `lookalike index DIR`"
         )
     collection.settle()
@@ -218,7 +218,8 @@ _REMEDIES: dict[_Family, str] = {
 
 def _family(structure: str) -> _Family:
     """What a kind of structure can be told by."""
-    knobs = registry.load("index", structure).knobs
+    seam: registry.Seam = "index" if structure in registry.names("index") else "elastic"
+    knobs = registry.load(seam, structure).knobs
     if "ef_search" in knobs:
         return "graph"
     if "refine" in knobs:

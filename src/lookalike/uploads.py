@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from .decoding import Encoded
@@ -18,6 +19,7 @@ from .errors import CannotWrite
 SCHEME = "upload:"
 """What the place of an upload begins with."""
 _NAME_LENGTH = 120
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class Uploads:
@@ -39,7 +41,7 @@ class Uploads:
 
     def encoded(self, place: str) -> Encoded:
         """The kept picture."""
-        return Encoded(place, path=self._path(self.id_of(place)))
+        return Encoded(place, path=self.path_of(self.id_of(place)))
 
     def id_of(self, place: str) -> str:
         """The SHA-256 of the content at such a place, in hexadecimal."""
@@ -47,15 +49,28 @@ class Uploads:
 
     def keep(self, sha256: bytes, data: bytes) -> None:
         """Make the bytes durable; `CannotWrite` if that fails."""
-        path = self._path(sha256.hex())
+        path = self.path_of(sha256.hex())
         if not path.exists():
             write_whole(path, data, durable=True)
 
+    def has(self, id: str) -> bool:
+        """Whether the bytes of a picture are kept."""
+        return self.path_of(id).is_file()
+
+    def kept(self, before: float) -> Iterator[str]:
+        """The ids of all whose bytes have been kept since before a time, in seconds since 1970."""
+        for path in sorted(self._folder.glob("??/*")):
+            if _ID.fullmatch(path.name):
+                with contextlib.suppress(OSError):
+                    if path.stat().st_mtime < before:
+                        yield path.name
+
     def drop(self, id: str) -> None:
         """Delete the bytes of a picture, if they were kept."""
-        self._path(id).unlink(missing_ok=True)
+        self.path_of(id).unlink(missing_ok=True)
 
-    def _path(self, id: str) -> Path:
+    def path_of(self, id: str) -> Path:
+        """The file with the bytes of a picture, if they are kept."""
         return self._folder / id[:2] / id
 
 

@@ -1,8 +1,9 @@
-"""What every store promises. There is one so far; the next is a line in `STORES`."""
+"""What every store promises; that of a cluster where LOOKALIKE_TEST_ELASTIC names one."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,27 +16,29 @@ from conftest import DIM, arrival, plan, put, random_vectors, sha
 
 from lookalike import filters
 from lookalike.errors import BadQuery, CollectionClosed, UnknownPicture
-from lookalike.store import Arrival, Look, Refusal, Store
-from lookalike.store.embedded import EmbeddedStore
+from lookalike.store import Arrival, Look, Refusal, Store, home_of
 from lookalike.types import Place
 
-
-def embedded(folder: Path) -> EmbeddedStore:
-    if not folder.exists():
-        EmbeddedStore.create(folder, "", [plan()])
-    return EmbeddedStore(folder, [plan()])
-
-
-STORES: dict[str, Callable[[Path], EmbeddedStore]] = {"embedded": embedded}
+STORES = ["folder", *(["elastic"] if "LOOKALIKE_TEST_ELASTIC" in os.environ else [])]
 
 
 @pytest.fixture(params=STORES)
-def reopen(request: pytest.FixtureRequest, folder: Path) -> Callable[[], EmbeddedStore]:
-    return lambda: STORES[request.param](folder)
+def reopen(request: pytest.FixtureRequest, folder: Path) -> Callable[[], Store]:
+    if request.param == "folder":
+        home = home_of(folder)
+    else:
+        home = home_of(request.getfixturevalue("elastic_address"))
+
+    def opened() -> Store:
+        if not home.exists():
+            home.create("", [plan()])
+        return home.open([plan()])
+
+    return opened
 
 
 @pytest.fixture
-def store(reopen: Callable[[], EmbeddedStore]) -> Any:
+def store(reopen: Callable[[], Store]) -> Any:
     opened = reopen()
     yield opened
     opened.close()
@@ -53,7 +56,7 @@ def found(store: Store, vector: Any, k: int = 5, where: str | None = None) -> li
 
 
 def test_what_is_put_is_had_and_found_at_once_and_after_reopening(
-    store: EmbeddedStore, reopen: Callable[[], EmbeddedStore]
+    store: Store, reopen: Callable[[], Store]
 ) -> None:
     place = Place("/a/b.png", "cat", {"n": 1, "größe": "½", "list": [1, None]}, 55, 7_000)
     vectors = random_vectors(1)
@@ -72,7 +75,7 @@ def test_what_is_put_is_had_and_found_at_once_and_after_reopening(
             each.close()
 
 
-def test_neighbours_are_those_of_brute_force(store: EmbeddedStore) -> None:
+def test_neighbours_are_those_of_brute_force(store: Store) -> None:
     vectors = random_vectors(500)
     put(store, range(500), vectors)
     queries = random_vectors(20, seed=1)
@@ -86,9 +89,7 @@ def test_neighbours_are_those_of_brute_force(store: EmbeddedStore) -> None:
     assert len(everything) == 500
 
 
-def test_the_same_content_elsewhere_is_a_copy_and_one_hit(
-    store: EmbeddedStore, tmp_path: Path
-) -> None:
+def test_the_same_content_elsewhere_is_a_copy_and_one_hit(store: Store, tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     first.touch()
     second.touch()
@@ -108,7 +109,7 @@ def test_the_same_content_elsewhere_is_a_copy_and_one_hit(
     assert store.get(sha(1).hex()) is None
 
 
-def test_a_moved_picture_leaves_its_old_place(store: EmbeddedStore, tmp_path: Path) -> None:
+def test_a_moved_picture_leaves_its_old_place(store: Store, tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.touch()
     store.put([arrival(1, str(old))], {"v": random_vectors(1)})
@@ -118,14 +119,14 @@ def test_a_moved_picture_leaves_its_old_place(store: EmbeddedStore, tmp_path: Pa
     assert store.ledger([str(old)]) == {}
 
 
-def test_a_place_that_is_not_here_moves_nothing(store: EmbeddedStore) -> None:
+def test_a_place_that_is_not_here_moves_nothing(store: Store) -> None:
     vectors = random_vectors(1)
     store.put([arrival(1, "/not/here/a")], {"v": vectors})
     assert store.put([arrival(1, "/not/here/b")], {"v": vectors}) == ["copy"]
     assert paths_of(store, 1) == ["/not/here/a", "/not/here/b"]
 
 
-def test_a_picture_may_come_with_all_its_places(store: EmbeddedStore) -> None:
+def test_a_picture_may_come_with_all_its_places(store: Store) -> None:
     vectors = random_vectors(1)
     every = replace(arrival(1, "/a"), others=(Place("/b", "cat", {"n": 1}), Place("x:/c")))
     assert store.put([every], {"v": vectors}) == ["stored"]
@@ -140,7 +141,7 @@ def test_a_picture_may_come_with_all_its_places(store: EmbeddedStore) -> None:
     assert paths_of(store, 1) == ["/a", "/b", "x:/c"]
 
 
-def test_blocks_give_every_record_with_its_vectors(store: EmbeddedStore) -> None:
+def test_blocks_give_every_record_with_its_vectors(store: Store) -> None:
     matrix = random_vectors(10)
     put(store, range(10), matrix)
     store.forget(["http://pictures/3"])
@@ -157,7 +158,7 @@ def test_blocks_give_every_record_with_its_vectors(store: EmbeddedStore) -> None
     assert list(reading) == []
 
 
-def test_changed_content_at_a_path_replaces_what_was_there(store: EmbeddedStore) -> None:
+def test_changed_content_at_a_path_replaces_what_was_there(store: Store) -> None:
     a, b = random_vectors(2)
     store.put([arrival(1, "/p")], {"v": a[None]})
     assert store.put([arrival(2, "/p")], {"v": b[None]}) == ["replaced"]
@@ -166,14 +167,14 @@ def test_changed_content_at_a_path_replaces_what_was_there(store: EmbeddedStore)
     assert found(store, a) == [sha(2).hex()]
 
 
-def test_one_batch_may_hold_copies_and_replacements(store: EmbeddedStore) -> None:
+def test_one_batch_may_hold_copies_and_replacements(store: Store) -> None:
     every = [arrival(1, "x:/a"), arrival(1, "x:/b"), arrival(2, "x:/a"), arrival(1, "x:/b")]
     outcomes = store.put(every, {"v": random_vectors(4)})
     assert outcomes == ["stored", "copy", "replaced", "unchanged"]
     assert (paths_of(store, 1), paths_of(store, 2)) == (["x:/b"], ["x:/a"])
 
 
-def test_a_removed_picture_never_shows_again(store: EmbeddedStore) -> None:
+def test_a_removed_picture_never_shows_again(store: Store) -> None:
     vectors = random_vectors(100)
     put(store, range(100), vectors)
     assert len(found(store, vectors[0], 100)) == 100
@@ -184,7 +185,7 @@ def test_a_removed_picture_never_shows_again(store: EmbeddedStore) -> None:
     assert store.forget(["/never/seen"]) == 0
 
 
-def test_a_refused_path_is_in_the_ledger_with_its_reason(store: EmbeddedStore) -> None:
+def test_a_refused_path_is_in_the_ledger_with_its_reason(store: Store) -> None:
     store.refuse([Refusal(Place("/bad"), "not a picture", retry=False, recognised=False)])
     store.refuse([Refusal(Place("/busy"), "could not be read", retry=True, recognised=True)])
     entries = store.ledger(["/bad", "/busy", "/unknown"])
@@ -198,7 +199,7 @@ def test_a_refused_path_is_in_the_ledger_with_its_reason(store: EmbeddedStore) -
     assert len(store) == 0
 
 
-def test_a_refusal_drops_what_was_there_unless_it_may_be_tried_again(store: EmbeddedStore) -> None:
+def test_a_refusal_drops_what_was_there_unless_it_may_be_tried_again(store: Store) -> None:
     store.put([arrival(1, "/a"), arrival(2, "/b")], {"v": random_vectors(2)})
     store.refuse([Refusal(Place("/a"), "broken now", retry=False, recognised=True)])
     store.refuse([Refusal(Place("/b"), "too busy", retry=True, recognised=True)])
@@ -210,7 +211,7 @@ def test_a_refusal_drops_what_was_there_unless_it_may_be_tried_again(store: Embe
     assert [entry.path for entry in store.refused()] == ["/a"]
 
 
-def test_places_are_described_anew_and_found_by_it(store: EmbeddedStore) -> None:
+def test_places_are_described_anew_and_found_by_it(store: Store) -> None:
     store.put([arrival(1, "/a", label="cat")], {"v": random_vectors(1)})
     assert found(store, random_vectors(1), where="label=cat") == [sha(1).hex()]
     store.describe([Place("/a", "dog", {"n": 2}), Place("/unknown", "x")])
@@ -219,7 +220,7 @@ def test_places_are_described_anew_and_found_by_it(store: EmbeddedStore) -> None
     assert store.ledger(["/unknown"]) == {}
 
 
-def test_paths_below_a_folder_are_those_in_it_and_in_its_archives(store: EmbeddedStore) -> None:
+def test_paths_below_a_folder_are_those_in_it_and_in_its_archives(store: Store) -> None:
     inside = ["/a/b", "/a/b/c", "/a/b/ü", "/a/b!/d", "/a/b!/e/f"]
     outside = ["/a/b0", "/a/b c", "/a/bc", "/a", "/a/b!x", "/a/B/c", "/a/b.zip!/d", "/A/b/c"]
     store.put([arrival(path, path) for path in inside + outside], {"v": random_vectors(13)})
@@ -228,7 +229,7 @@ def test_paths_below_a_folder_are_those_in_it_and_in_its_archives(store: Embedde
     assert set(store.paths_below("/")) == set(inside + outside)
 
 
-def test_an_id_is_found_by_its_beginning_if_that_is_plain(store: EmbeddedStore) -> None:
+def test_an_id_is_found_by_its_beginning_if_that_is_plain(store: Store) -> None:
     twins = [bytes.fromhex("ab" * 31 + ending) for ending in ("00", "01")]
     store.put(
         [Arrival(twin, "PNG", 1, 1, 1, Place(f"/{i}")) for i, twin in enumerate(twins)],
@@ -242,7 +243,7 @@ def test_an_id_is_found_by_its_beginning_if_that_is_plain(store: EmbeddedStore) 
         store.vectors("v", "00" * 32)
 
 
-def test_the_newest_come_first(store: EmbeddedStore) -> None:
+def test_the_newest_come_first(store: Store) -> None:
     for i in range(5):
         put(store, [i], random_vectors(1, seed=i))
     assert [record.id for record in store.scan(1, 3)] == [sha(i).hex() for i in (3, 2, 1)]
@@ -261,14 +262,14 @@ def test_the_newest_come_first(store: EmbeddedStore) -> None:
     ],
 )
 def test_vectors_that_could_not_be_searched_are_refused_whole(
-    store: EmbeddedStore, vectors: Any, said: str
+    store: Store, vectors: Any, said: str
 ) -> None:
     with pytest.raises(BadQuery, match=said):
         store.put([arrival(1)], vectors)
     assert len(store) == 0
 
 
-def test_metadata_that_is_no_json_is_refused_and_nan_becomes_null(store: EmbeddedStore) -> None:
+def test_metadata_that_is_no_json_is_refused_and_nan_becomes_null(store: Store) -> None:
     """One NaN in the catalogue would make every later filter fail."""
     store.put(
         [arrival(1, "/a", metadata={"n": float("nan"), "m": [float("inf")], "x": 1})],
@@ -287,7 +288,7 @@ def test_metadata_that_is_no_json_is_refused_and_nan_becomes_null(store: Embedde
     assert found(store, random_vectors(1), where="x=1 or y=2") == [sha(1).hex()]
 
 
-def test_a_closed_store_says_so_and_may_be_closed_twice(store: EmbeddedStore) -> None:
+def test_a_closed_store_says_so_and_may_be_closed_twice(store: Store) -> None:
     put(store, [1], random_vectors(1))
     store.close()
     store.close()
@@ -458,7 +459,7 @@ def random_metadata(rng: random.Random) -> dict[str, Any]:
     return {key: rng.choice(values) for key in KEYS if rng.random() < 0.5}
 
 
-def test_a_filter_finds_exactly_what_it_means(store: EmbeddedStore) -> None:
+def test_a_filter_finds_exactly_what_it_means(store: Store) -> None:
     rng = random.Random(5)
     every: list[Arrival] = []
     for i in range(300):
@@ -485,7 +486,7 @@ def test_a_filter_finds_exactly_what_it_means(store: EmbeddedStore) -> None:
     assert passed > 130
 
 
-def test_times_and_formats_are_compared_as_people_write_them(store: EmbeddedStore) -> None:
+def test_times_and_formats_are_compared_as_people_write_them(store: Store) -> None:
     at = int(1.7e9)  # 2023-11-14T22:13:20Z
     store.put(
         [
@@ -509,7 +510,7 @@ def test_times_and_formats_are_compared_as_people_write_them(store: EmbeddedStor
         assert set(found(store, random_vectors(1), 9, where)) == expected, where
 
 
-def test_the_largest_filters_that_are_read_are_answered(store: EmbeddedStore) -> None:
+def test_the_largest_filters_that_are_read_are_answered(store: Store) -> None:
     store.put([arrival(1, "/a", metadata={"n": 3})], {"v": random_vectors(1)})
     deep = "n=3"
     for i in range(10):
@@ -523,7 +524,7 @@ def test_the_largest_filters_that_are_read_are_answered(store: EmbeddedStore) ->
         assert found(store, random_vectors(1), 9, where) == [sha(1).hex()]
 
 
-def test_vectors_of_many_are_those_that_came_and_of_the_unknown_none(store: EmbeddedStore) -> None:
+def test_vectors_of_many_are_those_that_came_and_of_the_unknown_none(store: Store) -> None:
     vectors = random_vectors(700)
     put(store, range(700), vectors)
     wanted = [sha(i).hex() for i in (3, 699, 5)]
@@ -536,7 +537,7 @@ def test_vectors_of_many_are_those_that_came_and_of_the_unknown_none(store: Embe
 
 
 def test_pages_neither_repeat_nor_leave_out_a_record_whatever_changes(
-    store: EmbeddedStore, reopen: Callable[[], EmbeddedStore]
+    store: Store, reopen: Callable[[], Store]
 ) -> None:
     put(store, range(10), random_vectors(10))
     found, after = [], None

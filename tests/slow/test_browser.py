@@ -329,6 +329,16 @@ def test_shows_what_is_wrong_with_a_filter_and_keeps_the_results(page: Page, sho
     expect(page.get_by_label("Filter")).to_have_value("label =")
     expect(tiles(page).first).to_be_visible()
     shoot(page, "bad-filter")
+    expect(page.locator("#banner")).to_be_hidden()  # it is said once
+
+
+def test_what_went_wrong_is_not_told_any_more_where_something_else_is_shown(page: Page) -> None:
+    shown = page.url
+    page.evaluate("location.hash = 'in=no-such-collection&view=map'")
+    expect(page.locator("#banner")).to_contain_text("No collection named no-such-collection")
+    page.goto(f"{shown.partition('#')[0]}#view=statistics")
+    expect(page.get_by_text("What it takes on disk")).to_be_visible()
+    expect(page.locator("#banner")).to_be_hidden()
 
 
 def test_a_mistake_in_a_filter_takes_the_place_of_what_the_last_one_said(page: Page) -> None:

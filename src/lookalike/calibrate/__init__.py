@@ -56,8 +56,8 @@ def calibrate(
     given = read_pairs(Path(pairs)) if isinstance(pairs, str | Path) else list(pairs)
     if len(collection) < LEAST:
         raise CannotCalibrate(
-            f"{collection.path} holds {len(collection)} pictures, and calibrating needs {LEAST} or "
-            "more, hundreds for numbers that mean something: fill it with `lookalike index DIR`"
+            f"{collection.address} holds {len(collection)} pictures, and calibrating needs {LEAST} "
+            "or more, hundreds for numbers that mean something: fill it with `lookalike index DIR`"
         )
     collection.settle()
     given = [*kept_pairs(collection), *given]
@@ -107,6 +107,6 @@ def _comparators(collection: Collection, compare: Sequence[str] | None) -> list[
 def _check_asked(collection: Collection, asked: Sequence[Asked], unreadable: int) -> None:
     if not asked:
         raise CannotCalibrate(
-            f"none of the {unreadable} pictures of {collection.path} that were tried can be read "
-            "any more: index them again where they are now"
+            f"none of the {unreadable} pictures of {collection.address} that were tried can be "
+            "read any more: index them again where they are now"
         )

@@ -64,9 +64,9 @@ def match(
 def _any_collection(path: Path | None, device: str) -> Iterator[Any]:
     """The one that is named or there, which knows ids; else one that is empty, and goes again."""
     from ..opening import open_collection
-    from ..sources import is_collection
+    from ..store import home_of
 
-    if path is not None or is_collection(collection_path(None)):
+    if path is not None or home_of(collection_path(None)).exists():
         with opened(path, device=device) as collection:
             yield collection
     else:

@@ -30,10 +30,10 @@ def opened(
     """The collection; where there is none, one is made for the sources that are `given`."""
     from ..ingest import found
     from ..opening import open_collection
-    from ..sources import is_collection
+    from ..store import home_of
 
     folder = collection_path(path)
-    if given is not None and not is_collection(folder):
+    if given is not None and not home_of(folder).exists():
         found(given)  # one that is mistyped must not leave an empty collection behind
     with open_collection(
         folder,

@@ -16,7 +16,7 @@ CollectionPath = Annotated[
         "-c",
         "--collection",
         envvar="LOOKALIKE_COLLECTION",
-        help="The collection, a folder. Default: one in your own data folder.",
+        help="The collection: a folder, or es+https://HOST:9200/NAME. Default: one of your own.",
         show_default=False,
         readable=False,  # opening it tells better why it cannot be read
     ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
 
 from .. import terminal
-from ..errors import BadSource, UnknownPicture
+from ..errors import BadQuery, BadSource, UnknownPicture
 from ..tables.ingest import show_report
 from ..tables.ledger import show_failures, show_ledger
 from .opened import opened
@@ -30,7 +32,8 @@ app = typer.Typer()
 @app.command()
 def index(
     given: Annotated[
-        list[str], typer.Argument(metavar="SOURCE…", help="Folders, pictures, lists, archives.")
+        list[str],
+        typer.Argument(metavar="SOURCE…", help="Folders, pictures, lists, archives, s3://…"),
     ],
     collection: CollectionPath = None,
     recipe: Annotated[
@@ -39,16 +42,35 @@ def index(
     device: Device = "auto",
     prune: Annotated[bool, typer.Option(help="Forget pictures that are no longer there.")] = False,
     retry: Annotated[bool, typer.Option(help="Try again what was refused before.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Describe on a Ray cluster: auto, or HOST:PORT."),
+    ] = None,
+    ray_gpus: Annotated[
+        float, typer.Option(min=0, help="The share of a GPU that each worker there takes.")
+    ] = 0,
     max_megapixels: MaxMegapixels = MEGAPIXELS,
     max_upload_mb: MaxUploadMb = UPLOAD_MB,
     as_json: AsJson = False,
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
+    from ..ray_workers import Workers
+
+    if ray is None and ray_gpus:
+        raise BadQuery("--ray-gpus goes with --ray: name the cluster")
+    workers = None if ray is None else Workers(ray, ray_gpus)
     limits = limits_of(max_megapixels, max_upload_mb)
     with opened(collection, recipe=recipe, device=device, given=given, limits=limits) as c:
-        with terminal.ingest_progress(given) as (on_progress, on_learning):
+        # Ray tells of workers that die on standard output, where the report is to stand alone.
+        aside = contextlib.redirect_stdout(sys.stderr) if ray else contextlib.nullcontext()
+        with aside, terminal.ingest_progress(given) as (on_progress, on_learning):
             report = c.add(
-                *given, prune=prune, retry=retry, on_progress=on_progress, on_learning=on_learning
+                *given,
+                prune=prune,
+                retry=retry,
+                workers=workers,
+                on_progress=on_progress,
+                on_learning=on_learning,
             )
         nothing = not (report.kept or report.failed or report.removed)
         if as_json or not nothing:

@@ -32,10 +32,10 @@ app.add_typer(models, name="models")
 def recipes(collection: CollectionPath = None, as_json: AsJson = False) -> None:
     """List the ready recipes, a star at that of the collection if there is one."""
     from ..recipe import ready
-    from ..sources import is_collection
+    from ..store import home_of
 
     used = None
-    if is_collection(collection_path(collection)):
+    if home_of(collection_path(collection)).exists():
         with opened(collection, for_records=True) as c:
             used = c.recipe.name
     show_recipes(ready(), used, as_json=as_json)

@@ -101,6 +101,9 @@ def search(
     confident: Annotated[
         bool, typer.Option("--confident", help="Only hits that pass for copies, once calibrated.")
     ] = False,
+    words: Annotated[
+        str | None, typer.Option(help="Words in labels and metadata (in Elasticsearch only).")
+    ] = None,
     together: Annotated[
         bool, typer.Option("--together", help="All pictures as one query: their mean.")
     ] = False,
@@ -113,7 +116,7 @@ def search(
     ] = None,
 ) -> None:
     """Find the pictures that look like these, or fit these words, best first."""
-    if (id is None) == (not (pictures or text)):
+    if (id is None) == (not (pictures or text or words)):
         raise BadQuery(
             "give one picture or more to search with, words with --text, or --id of a stored one"
         )
@@ -138,6 +141,7 @@ def search(
         "expand": expand,
         "rerank": rerank,
         "confident": confident,
+        "words": words,
     }
     asking = {
         **wanted,
@@ -150,13 +154,15 @@ def search(
     limits = limits_of(max_megapixels, max_upload_mb)
     with opened(collection, device=device, limits=limits) as c, contextlib.ExitStack() as page:
         if not c.newest(limit=1):
-            fill = terminal.command("index", "DIR", "-c", c.path)
-            terminal.note(f"lookalike: {c.path} is empty: fill it with `{fill}`")
+            fill = terminal.command("index", "DIR", "-c", c.address)
+            terminal.note(f"lookalike: {c.address} is empty: fill it with `{fill}`")
         answers: Iterable[Answer]
         if id is not None:
             answers = [Answer(id, c.more_like(id, **wanted))]
         elif not pictures:
-            answers = [Answer(" + ".join(text or ()), c.search(**asking))]
+            answers = [
+                Answer(" + ".join([*(text or ()), *([words] if words else [])]), c.search(**asking))
+            ]
         elif together:
             answers = [c.search_together(pictures, **asking)]
         else:

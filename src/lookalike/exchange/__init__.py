@@ -31,7 +31,7 @@ from ..errors import BadFeatures, RecipeError, UnknownName
 from ..extract import Extractor
 from ..ingest import Report
 from ..opening import open_collection
-from ..sources import is_collection
+from ..store import home_of
 from . import writing
 from .reading import FeatureFile, opened
 from .rows import check
@@ -108,7 +108,7 @@ def import_features(
     one by one. Raises `BadFeatures` for a file that cannot be taken in as a whole.
     """
     with opened(Path(file).expanduser()) as features, contextlib.ExitStack() as stack:
-        if not isinstance(into, Collection) and is_collection(Path(into).expanduser()):
+        if not isinstance(into, Collection) and home_of(into).exists():
             into = stack.enter_context(open_collection(into, recipe=recipe))
         there = into if isinstance(into, Collection) else None
         chosen = _recipe_for(features, recipe) if there is None else there.recipe

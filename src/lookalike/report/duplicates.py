@@ -41,7 +41,7 @@ def write(found: Duplicates, collection: Collection, path: Path) -> None:
 
 def _page(found: Duplicates, collection: Collection) -> str:
     shown = _that_fit(found)
-    name = collection.path.name.removesuffix(".lookalike") or "collection"
+    name = Path(collection.address).name.removesuffix(".lookalike") or "collection"
     parts = [_heading(found, name), _choice(shown)]
     parts += [_group(group, collection) for group in shown]
     if len(shown) < len(found.groups):
@@ -128,7 +128,7 @@ def _other(member: Member, group: Group, collection: Collection) -> Markup:
     parts = [_figure(member, collection, badge=member.relation.kind)]
     if member.record.id != group.keep.record.id:
         ids = (member.record.id[:12], group.keep.record.id[:12])
-        said = command("judge", *ids, "--different", "-c", collection.path.absolute())
+        said = command("judge", *ids, "--different", "-c", collection.name_in_full)
         parts.append(element("details", element("summary", "Not the same?"), element("code", said)))
     return element("div", *parts, class_="other")
 

@@ -21,6 +21,7 @@ from .gate import Gate
 from .jobs import Jobs
 from .keys import Keyring, keyring_of
 from .observed import Observed
+from .parameters import OnlyKnown
 from .rate import Buckets, RateLimit
 from .rate import refusal as too_often
 from .security import HEADERS, BodyLimit, OwnHeaders, SameOrigin
@@ -86,11 +87,13 @@ def create_app(
         ending.is_set,
     )
     openapi.install(app)
-    for router in (*routes.ROUTERS, access.router, health.router, metrics.router):
+    for router in (*routes.ROUTERS, access.router):
+        app.include_router(router, dependencies=[OnlyKnown])
+    for router in (health.router, metrics.router):
         app.include_router(router)
     if settings.compat or settings.k is not None:
         app.openapi_tags = [compat.DESCRIPTION]
-        app.include_router(compat.router)
+        app.include_router(compat.router, dependencies=[OnlyKnown])
     app.state.sessions = sessions
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     return app

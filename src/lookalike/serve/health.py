@@ -52,6 +52,8 @@ class Readiness:
             except NotTrained:  # it learns when pictures come
                 pass
             except (LookalikeError, RuntimeError) as error:
+                if self._ending.is_set():  # its collections are being closed
+                    return
                 _log.warning("%s: the model cannot be used: %s", name, error)
                 self._models[name] = "its model cannot be used, the log says why"
                 continue
@@ -61,8 +63,9 @@ class Readiness:
         """One sentence each, without anything that strangers must not know; none if all is well."""
         if self._ending.is_set():
             return ["the service is shutting down"]
-        found = [f"{name}: {why}" for name, why in list(self._models.items())]
-        for name, collection in self._shelf.open_now().items():
+        there = self._shelf.open_now()  # one with a model that cannot be had may have been deleted
+        found = [f"{name}: {why}" for name, why in list(self._models.items()) if name in there]
+        for name, collection in there.items():
             try:
                 len(collection)
             except LookalikeError as error:

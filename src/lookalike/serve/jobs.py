@@ -119,6 +119,7 @@ class Jobs:
                 same = (job.collection, job.kind, job.asked) == (shelved.name, kind, asked)
                 if same and job.state not in ENDED and not job.stop.is_set():
                     return job
+            self._check_room()
             job = Job(secrets.token_hex(8), kind, shelved.name, asked)
             _keep(job, shelved.collection.path)
             self._queue(job)
@@ -129,6 +130,7 @@ class Jobs:
         with self._changing:
             if job.state not in ENDED or job.state == "done":
                 raise Refused(409, "not-resumable", f"the job {job.id} is {job.state}")
+            self._check_room()
             job.stop.clear()
             job.state, job.problem, job.ended = "queued", None, None
             self._queue(job)
@@ -138,8 +140,11 @@ class Jobs:
         """Have it stop where it can be resumed; what is stored stays. Nothing if it has ended."""
         job.stop.set()
         with self._changing:
-            if job.state == "queued":
-                self._end(job, "cancelled")
+            if job.state != "queued":
+                return
+            self._end(job, "cancelled")
+        with contextlib.suppress(Refused), self._shelf.lent(job.collection) as shelved:
+            _keep(job, shelved.collection.path)
 
     def cancel_all(self, collection: str) -> None:
         """Have all jobs of a collection stop, as it is to be deleted."""
@@ -163,9 +168,11 @@ class Jobs:
         for worker in workers:
             worker.join(max(0.0, until - time.monotonic()))
 
-    def _queue(self, job: Job) -> None:
+    def _check_room(self) -> None:
         if self._line.qsize() >= _MOST_QUEUED:
             raise Refused(503, "too-many-jobs", f"{_MOST_QUEUED} jobs wait already: ask later")
+
+    def _queue(self, job: Job) -> None:
         self._every[job.id] = job
         job.version += 1
         while len(self._workers) < _AT_ONCE:
@@ -176,9 +183,17 @@ class Jobs:
 
     def _work(self) -> None:
         while (job := self._line.get()) is not None:
-            if job.state == "queued":
-                with self._ending.working():
+            with self._ending.working():
+                if self._claim(job):
                     self._run(job)
+
+    def _claim(self, job: Job) -> bool:
+        """Whether it is still to be run, and by nobody else: who was resumed is in line twice."""
+        with self._changing:
+            if job.state != "queued":
+                return False
+            job.state, job.started = "running", time.time()
+        return True
 
     def _run(self, job: Job) -> None:
         try:
@@ -201,8 +216,6 @@ class Jobs:
                 kept = time.monotonic()
                 _keep(job, folder)
 
-        with self._changing:
-            job.state, job.started = "running", time.time()
         try:
             tell(job.progress)
             job.progress = self._works[job.kind](shelved, job.asked, tell)

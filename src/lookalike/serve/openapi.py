@@ -35,10 +35,9 @@ _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-_EVERYWHERE = (400, 401, 403, 421, 429, 500, 503)
+_EVERYWHERE = (400, 401, 403, 421, 422, 429, 500, 503)
 _OF_COLLECTIONS = (404, 409)
-_OF_VALUES = (422,)
-_OF_BODIES = (408, 413, 415, 422)
+_OF_BODIES = (408, 413, 415)
 
 
 def install(app: FastAPI) -> None:
@@ -94,8 +93,6 @@ def _add_refusals(path: str, operation: dict[str, Any]) -> None:
     statuses = set(_EVERYWHERE)
     if "{name}" in path:
         statuses |= set(_OF_COLLECTIONS)
-    if operation.get("parameters"):
-        statuses |= set(_OF_VALUES)
     if "requestBody" in operation:
         statuses |= set(_OF_BODIES)
     for status in sorted(statuses):

@@ -200,7 +200,10 @@ def _of_http(request: Request, error: Exception) -> JSONResponse:
     if methods:
         allow = {"Allow": ", ".join(methods)}
         return problem(405, f"this address takes {allow['Allow']}", headers=allow)
-    return problem(error.status_code, error.detail, headers=error.headers)
+    detail = error.detail
+    if error.status_code == 404:
+        detail = "there is nothing at this address; /openapi.json describes all calls"
+    return problem(error.status_code, detail, headers=error.headers)
 
 
 def _methods(request: Request) -> list[str]:

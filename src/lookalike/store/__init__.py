@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from .. import registry
 from ..filters import Filter
-from ..types import Effort, Finding, Judgement, LocalFeatures, Place, Record, Vectors
+from ..types import (
+    Effort,
+    Finding,
+    Judgement,
+    LocalFeatures,
+    Place,
+    Record,
+    Rows,
+    Trial,
+    Tuning,
+    Vectors,
+)
 
 Verdict = Literal["stored", "copy", "skipped", "retry"]
 Outcome = Literal["stored", "copy", "replaced", "unchanged"]
@@ -78,6 +96,8 @@ class EmbeddingPlan:
     index_options: Any
     pca: int = 0
     """How many of the collection's own principal components the index works with; 0 for all."""
+    elastic: Any = None
+    """How Elasticsearch is to index it, one of `store.elastic.kinds`; None: as `index` suggests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,57 @@ class Look:
     """None: as far as usual."""
     least: float | None = None
     """The least score; heeded where all are wanted, else it is the caller's to leave some out."""
+
+
+SIDES = (256, 512, 1024, 2048, 4096)
+"""Where one class of sizes ends and the next begins: pixels of the longer side."""
+
+
+class Facets(NamedTuple):
+    """Pictures by what they have in common, the most frequent first."""
+
+    labels: list[tuple[str, int]]
+    """At most as many as were asked for. A picture with several labels counts for each."""
+    formats: list[tuple[str, int]]
+    sizes: list[int]
+    """How many have a longer side below each of SIDES, and from the last of them on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Stored vectors as queries, and how good what they should find is."""
+
+    queries: Vectors
+    """float32 [q, dim], as they came."""
+    own: Rows
+    """int64 [q], the row of each, which does not count as found."""
+    k: int
+    there: npt.NDArray[np.int64]
+    """int64 [q], how many are to be found: `k`, or all the others."""
+    least: npt.NDArray[np.float64]
+    """float64 [q], the lowest score among the true nearest; as good as that is right."""
+
+
+class Kept(NamedTuple):
+    """What a store keeps of how its vectors are made."""
+
+    recipe: str
+    """The recipe's text."""
+    learned: dict[str, bytes]
+    """By embedding."""
+
+
+class Loose(NamedTuple):
+    """What is stored that belongs to nothing; `reconcile` looks for it."""
+
+    vectors: int
+    """Without their picture."""
+    local_features: int
+    """Without their picture."""
+    records: int
+    """Of pictures that lie nowhere."""
+    places: list[str]
+    """Paths at which a picture is said to lie that is not there."""
 
 
 ANYWHERE = Look()
@@ -205,6 +276,19 @@ class Store(Protocol):
         """
         ...
 
+    def knobs(self, embedding: str) -> frozenset[str]:
+        """The fields of `Effort` that searches by this embedding heed."""
+        ...
+
+    def mentioned(
+        self, words: str, count: int | None, look: Look = ANYWHERE
+    ) -> list[tuple[Record, float]]:
+        """The `count` records whose label or metadata have some of these words, best first.
+
+        By BM25; `BadQuery` where the store keeps no words.
+        """
+        ...
+
     def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
         """Whether `nearest` without `k` would give more than so many to one of the queries."""
         ...
@@ -270,6 +354,96 @@ class Store(Protocol):
         """Counts and sizes, as JSON values."""
         ...
 
+    def state(self) -> object:
+        """The same object until anybody, in any process, commits."""
+        ...
+
+    def facets(self, where: Filter | None, most_labels: int) -> Facets:
+        """How many pictures that pass a filter have each label, format and size."""
+        ...
+
+    def sample(self, embedding: str, limit: int) -> tuple[list[Record], Vectors]:
+        """At most `limit` records, evenly spread, the oldest first; float32 [n, dim], theirs."""
+        ...
+
+    def sampled(self, embedding: str, count: int, k: int) -> Sample:
+        """Stored vectors, evenly spread, at most `count`, as queries with their true `k` nearest.
+
+        None of them finds itself.
+        """
+        ...
+
+    def tried(self, embedding: str, sample: Sample, effort: Effort) -> Trial:
+        """How much of a sample's nearest searches with this effort find, and in what time."""
+        ...
+
+    def keep_tuning(self, embedding: str, tuning: Tuning) -> None:
+        """Have every search of every process that says no effort use the chosen one.
+
+        Until the index is of another kind, or has other options.
+        """
+        ...
+
+    def calibration(self) -> str | None:
+        """What was kept of scores; see `keep_calibration`."""
+        ...
+
+    def keep_calibration(self, text: str) -> None:
+        """Keep what scores were found to mean, for every process, in place of what was kept."""
+        ...
+
+    def reindexing(self) -> AbstractContextManager[None]:
+        """Alone among all processes that would reindex; else `ReindexUnderWay`."""
+        ...
+
+    def begun_reindex(self, recipe: str) -> dict[str, bytes]:
+        """What extractors learned for a reindex to this recipe that has not ended."""
+        ...
+
+    def begin_reindex(
+        self, recipe: str, plans: Sequence[EmbeddingPlan], learned: Mapping[str, bytes]
+    ) -> None:
+        """Make room for the vectors of another recipe beside those in use, or go on with it.
+
+        Vectors of the very same model are taken over. `learned`: by embedding.
+        """
+        ...
+
+    def models(self) -> set[tuple[str, int]]:
+        """Of the vectors in use: the fingerprint of what made them, and their length."""
+        ...
+
+    def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
+        """Pictures that have yet to be described for the recipe to come, by row, above `after`."""
+        ...
+
+    def put_coming(self, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
+        """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
+        ...
+
+    def swap(self, unreadable: Sequence[int]) -> bool:
+        """Let the recipe to come take over at once, if no picture lacks its vectors.
+
+        `unreadable`: rows that are forgotten with it. Whether it took over: not if others were
+        added meanwhile.
+        """
+        ...
+
+    def loose(self) -> Loose:
+        """What belongs to nothing; nothing does unless something has been damaged."""
+        ...
+
+    def drop_loose(self) -> None:
+        """Delete all that."""
+        ...
+
+    def mend(self, ids: Sequence[str], vectors: Mapping[str, Vectors]) -> None:
+        """Give pictures that are there their vectors anew; findable when this returns.
+
+        `ids`: whole; `vectors`: of every embedding, float32 [len(ids), dim].
+        """
+        ...
+
     def settle(self) -> None:
         """Bring the index into its best shape now, if it has fallen out of it."""
         ...
@@ -283,3 +457,53 @@ class Store(Protocol):
     def close(self) -> None:
         """Give everything back."""
         ...
+
+
+class Home(Protocol):
+    """Where a collection is, or is to be."""
+
+    @property
+    def address(self) -> str:
+        """What a user calls it: a folder's path, or a URL without what is secret in it."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """On this machine, for what is kept beside the records: uploads, thumbnails, logs."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether a collection is there."""
+        ...
+
+    def check_free(self, *, create: bool) -> None:
+        """`NotACollection` if none may be made there, or none is to be made and there is none."""
+        ...
+
+    def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
+        """Make an empty store; one that is there already is left as it is."""
+        ...
+
+    def replace_empty(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> bool:
+        """Give a store without pictures another recipe; whether it had none."""
+        ...
+
+    def made_with(self) -> Kept:
+        """The recipe that it has, and what the extractors have learned from its pictures."""
+        ...
+
+    def open(self, plans: Sequence[EmbeddingPlan], local: LocalPlan = NO_LOCAL_FEATURES) -> Store:
+        """The store, to hold what is planned; `ModelMismatch` if it holds other vectors."""
+        ...
+
+
+def home_of(given: str | os.PathLike[str]) -> Home:
+    """Where a user means: a folder, or `es+https://HOST:9200/NAME`.
+
+    Of what has become a `Path` the second slash is missing, which is no harm.
+    """
+    text = os.fspath(given)
+    scheme, slashed, _ = text.partition(":/")
+    known = slashed and scheme in registry.names("store")
+    home: Home = registry.load("store", scheme if known else "folder").of(text)
+    return home

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..distances import comparable
+from .. import registry
 from ..errors import (
     BadQuery,
     CannotWrite,
@@ -41,22 +41,26 @@ from . import (
     NO_LOCAL_FEATURES,
     Arrival,
     EmbeddingPlan,
+    Facets,
+    Kept,
     LedgerEntry,
     LocalPlan,
     Look,
+    Loose,
     Outcome,
     Refusal,
+    Sample,
     embeddings,
     facets,
     judgements,
     local_features,
+    mending,
 )
 from .catalogue import Catalogue, PackedFeatures
+from .checked import storable
 from .connection import readable
 from .embedding_index import EmbeddingIndex
-from .embeddings import Embedding
 from .local_index import LocalIndex
-from .measuring import Sample
 from .near_pairs import near_pairs
 from .writes import remove_if_nowhere
 
@@ -65,15 +69,6 @@ _FILTERS_KEPT = 32
 _ABOVE_ALL = 2**63 - 1
 """A row number that no picture gets."""
 _CALIBRATION = "calibration"
-
-
-class Kept(NamedTuple):
-    """What a store keeps of how its vectors are made."""
-
-    recipe: str
-    """The recipe's text."""
-    learned: dict[str, bytes]
-    """By embedding."""
 
 
 class _Seen:
@@ -151,7 +146,8 @@ class EmbeddedStore:
             )
         if any(len(arrival.sha256) != 32 for arrival in arrivals):
             raise BadQuery("a picture's sha256 has 32 bytes; nothing was stored")
-        checked = _checked(vectors, self._stored, len(arrivals))
+        dims = {name: each.dim for name, each in self._stored.items()}
+        checked = storable(vectors, dims, len(arrivals))
         numbered = {self._stored[name].number: matrix for name, matrix in checked.items()}
         if local is None:
             return self._catalogue.put(arrivals, numbered)
@@ -227,6 +223,8 @@ class EmbeddedStore:
             for row, id in id_at.items()
             if row in records
         }
+        if not made:  # a commit would be a change to whoever watches `state`
+            return
         with self._catalogue.writing() as connection:
             for each in self._stored.values():
                 embeddings.in_use(connection, each.number)
@@ -320,6 +318,23 @@ class EmbeddedStore:
             rows[number] = list(compress(each, there))
             scores[number] = list(compress(scores[number], there))
         return _with_records(records, rows, scores)
+
+    def knobs(self, embedding: str) -> frozenset[str]:
+        """The fields of `Effort` that searches by this embedding heed."""
+        knobs: frozenset[str] = registry.load("index", self._indexes[embedding].kind).knobs
+        return knobs
+
+    def mentioned(
+        self,
+        words: str,  # noqa: ARG002
+        count: int | None,  # noqa: ARG002
+        look: Look = ANYWHERE,  # noqa: ARG002
+    ) -> list[tuple[Record, float]]:
+        """`BadQuery`: a folder keeps no words."""
+        raise BadQuery(
+            "words of labels and metadata are looked for in Elasticsearch alone: here a filter "
+            "finds them, such as --where 'label = cat'"
+        )
 
     def exceeds(self, most: int, embedding: str, queries: Vectors, look: Look = ANYWHERE) -> bool:
         """Whether `nearest` without `k` would give more than so many to one of the queries."""
@@ -445,7 +460,8 @@ class EmbeddedStore:
         """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
         with self._catalogue.writing() as connection:
             coming = embeddings.coming(connection)
-            checked = _checked(vectors, coming, len(rows))
+            dims = {name: each.dim for name, each in coming.items()}
+            checked = storable(vectors, dims, len(rows))
             embeddings.put_coming(connection, rows, checked)
 
     def swap(self, unreadable: Sequence[int]) -> bool:
@@ -489,7 +505,7 @@ class EmbeddedStore:
         """The same object until anybody, in any process, commits."""
         return self._current().state
 
-    def facets(self, where: Filter | None, most_labels: int) -> facets.Facets:
+    def facets(self, where: Filter | None, most_labels: int) -> Facets:
         """How many pictures that pass a filter have each label, format and size."""
         with self._catalogue.reading() as connection:
             return facets.counted(connection, where, most_labels)
@@ -506,6 +522,26 @@ class EmbeddedStore:
         records = self._records(seen, [rows.tolist()])
         there = [row in records for row in rows.tolist()]
         return [records[row] for row in rows.tolist() if row in records], vectors[there]
+
+    def loose(self) -> Loose:
+        """What belongs to nothing; nothing does unless something has been damaged."""
+        with self._catalogue.reading() as connection:
+            return mending.loose(connection)
+
+    def drop_loose(self) -> None:
+        """Delete all that."""
+        with self._catalogue.writing() as connection:
+            mending.drop_loose(connection)
+
+    def mend(self, ids: Sequence[str], vectors: Mapping[str, Vectors]) -> None:
+        """Give pictures that are there their vectors anew; findable when this returns."""
+        dims = {name: each.dim for name, each in self._stored.items()}
+        checked = storable(vectors, dims, len(ids))
+        with self._catalogue.writing() as connection:
+            for each in self._stored.values():
+                embeddings.in_use(connection, each.number)
+            numbered = {self._stored[name].number: each for name, each in checked.items()}
+            mending.mend(connection, ids, numbered)
 
     def settle(self) -> None:
         """Bring the index into its best shape now, if it has fallen out of it."""
@@ -601,28 +637,6 @@ class EmbeddedStore:
                 seen.allowed = {}
             seen.allowed[where] = allowed
         return allowed
-
-
-def _checked(
-    vectors: Mapping[str, Vectors], wanted: Mapping[str, Embedding], count: int
-) -> dict[str, Vectors]:
-    """`vectors` as they are stored; `BadQuery` unless each is finite and float32 [count, dim]."""
-    checked = {}
-    for name, given in vectors.items():
-        with np.errstate(over="ignore"):
-            matrix = np.ascontiguousarray(given, np.float32)
-        if matrix.shape != (count, wanted[name].dim):
-            raise BadQuery(
-                f"{name} vectors of shape {matrix.shape} for {count} pictures, "
-                f"expected {(count, wanted[name].dim)}"
-            )
-        if not comparable(matrix).all():
-            raise BadQuery(
-                f"{name} vectors hold NaN, infinity or values too large to be compared; "
-                "nothing was stored"
-            )
-        checked[name] = matrix
-    return checked
 
 
 def _with_records(

@@ -24,7 +24,7 @@ from ..index.flat import Flat, FlatOptions
 from ..index.segments import SegmentedIndex
 from ..sealed import Unusable
 from ..types import Effort, Finding, Trial, Tuning
-from . import EmbeddingPlan, embeddings, measuring
+from . import EmbeddingPlan, Sample, embeddings, measuring
 from .building import LEARN_FROM, Building
 from .catalogue import Catalogue
 from .connection import Connection
@@ -45,6 +45,8 @@ class EmbeddingIndex:
     def __init__(self, catalogue: Catalogue, plan: EmbeddingPlan, number: int) -> None:
         self._catalogue = catalogue
         self._plan = plan
+        self.kind = plan.index
+        """The name of what its structures are made by."""
         self._number = number
         self._folder = catalogue.folder / "index"
         self._kind: type[Kind] = registry.load("index", plan.index)
@@ -162,7 +164,7 @@ class EmbeddingIndex:
             "tuning": self.tuning.to_json() if self.tuning else None,
         }
 
-    def sampled(self, count: int, k: int) -> measuring.Sample:
+    def sampled(self, count: int, k: int) -> Sample:
         """Stored vectors, evenly spread, at most `count`, as queries with their true nearest."""
         index, rows = self.vectors, self.vectors.sample(count)
         with self._catalogue.reading() as connection:
@@ -170,7 +172,7 @@ class EmbeddingIndex:
             there, queries = self._catalogue.vectors_at(connection, embedding, rows)
         return measuring.sampled(index, there, queries, k)
 
-    def tried(self, sample: measuring.Sample, effort: Effort) -> Trial:
+    def tried(self, sample: Sample, effort: Effort) -> Trial:
         """How much of a sample's nearest searches with this effort find, and in what time."""
         return measuring.tried(self.vectors, sample, effort)
 

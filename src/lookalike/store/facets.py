@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..filters import Filter
+from . import SIDES, Facets
 from .connection import Connection
 from .sql_filters import Condition, condition
-
-SIDES = (256, 512, 1024, 2048, 4096)
-"""Where one class of sizes ends and the next begins: pixels of the longer side."""
-
-
-class Facets(NamedTuple):
-    """Pictures by what they have in common, the most frequent first."""
-
-    labels: list[tuple[str, int]]
-    """At most as many as were asked for. A picture with several labels counts for each."""
-    formats: list[tuple[str, int]]
-    sizes: list[int]
-    """How many have a longer side below each of SIDES, and from the last of them on."""
 
 
 def counted(connection: Connection, where: Filter | None, most_labels: int) -> Facets:

@@ -119,6 +119,7 @@ class LocalIndex:
             file.remove(removed)
         for block in self._blocks(self._number):
             rows = np.array([row for _, row, _ in block], np.int64)
+            file.remove(np.sort(rows))  # whose features were lost, and have been made again
             file.add(rows, [features.descriptors for _, _, features in block])
             self._number = block[-1][0]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import faiss
 import numpy as np
@@ -13,26 +12,12 @@ import numpy.typing as npt
 
 from ..index.segments import SegmentedIndex
 from ..types import Effort, Neighbours, Rows, Trial, Vectors
+from . import Sample
 
 _WARMING = 50
 """Queries before the clock starts, so that what is mapped has been read."""
 _SAME = 1e-5
 """Scores that differ by less, or by less than this share of them, are the same."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """Stored vectors as queries, and how good what they should find is."""
-
-    queries: Vectors
-    """float32 [q, dim], as they came."""
-    own: Rows
-    """int64 [q], the row of each, which does not count as found."""
-    k: int
-    there: npt.NDArray[np.int64]
-    """int64 [q], how many are to be found: `k`, or all the others."""
-    least: npt.NDArray[np.float64]
-    """float64 [q], the lowest score among the true nearest; as good as that is right."""
 
 
 def sampled(index: SegmentedIndex, own: Rows, queries: Vectors, k: int) -> Sample:

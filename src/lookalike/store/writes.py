@@ -132,8 +132,8 @@ def _instead_of_vanished(
     places = connection.execute(
         "SELECT path, label, metadata FROM places WHERE row = ?", (row,)
     ).fetchall()
-    gone = [each for each in places if each[0] not in but and _vanished(each[0])]
-    if not gone or _vanished(place.path):
+    gone = [each for each in places if each[0] not in but and vanished(each[0])]
+    if not gone or vanished(place.path):
         return place
     for path, label, metadata in gone:
         connection.execute("DELETE FROM places WHERE path = ?", (path,))
@@ -142,7 +142,7 @@ def _instead_of_vanished(
     return place
 
 
-def _vanished(path: str) -> bool:
+def vanished(path: str) -> bool:
     """Whether there is surely no such file: one that we may not look at can be there.
 
     Of a member of an archive, whether the archive is gone.

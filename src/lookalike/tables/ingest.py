@@ -33,7 +33,7 @@ def show_report(
     ]
     rate = f" ({report.pictures_per_second:.0f} pictures/s)" if report.pictures_per_second else ""
     line = f"{', '.join(parts) or 'no pictures found'} in {report.seconds:.1f} s{rate}"
-    total = f"{len(collection):,} pictures in {collection.path}"
+    total = f"{len(collection):,} pictures in {collection.address}"
     (note if to_stderr else print_line)(f"{line}\n{total}")
     if report.failed:
-        note(f"`{command('failures', '-c', collection.path)}` tells why the failed ones failed")
+        note(f"`{command('failures', '-c', collection.address)}` tells why the failed ones failed")

@@ -9,6 +9,7 @@ from ..quantities import written_bytes, written_time
 from ..terminal import note, print_json, print_line, print_pairs
 
 if TYPE_CHECKING:
+    from ..cluster_plan import ClusterPlan
     from ..forecast import Way
     from ..plan import Plan, Scheme
 
@@ -25,6 +26,30 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
             print_line(f"\n{plan.scheme.fragment.rstrip()}")
     if plan.scheme is None:
         note("nothing fits: let one of these wishes give way, or choose a recipe with `pca`")
+
+
+def show_cluster_plan(plan: ClusterPlan, *, as_json: bool) -> None:
+    """What a cluster would take, with the formula and where it is from."""
+    if as_json:
+        print_json(plan.to_json())
+        return
+    wish = plan.wish
+    copies = f"{wish.replicas} replicas" if wish.replicas != 1 else "1 replica"
+    print_pairs(
+        [
+            ("pictures", f"{wish.pictures:,} x {wish.dims}, {wish.kind}, {copies}"),
+            ("memory", f"{written_bytes(round(plan.memory))} outside the heaps"),
+            ("formula", plan.formula),
+            ("on disk", f"{written_bytes(round(plan.disk))}, all copies, disks 85% full"),
+            ("shards", f"{plan.shards:,}, and {wish.replicas} copies of each"),
+            (
+                "nodes",
+                f"{plan.nodes:,} of {written_bytes(wish.node_memory)}, for {plan.bound_by}; and "
+                "three small ones that are masters",
+            ),
+            *(("source", each) for each in plan.to_json()["sources"]),
+        ]
+    )
 
 
 def rows(plan: Plan) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from ...picture_map import PictureMap
-from ...store.facets import SIDES, Facets
+from ...store import SIDES, Facets
 from ..describing import PREFIX
 from ..served import Borrowed, Named
 

@@ -1,0 +1,267 @@
+"""Pictures described by the machines of a Ray cluster, as the lanes of this one would.
+
+Each worker is an actor that reads, decodes and describes a batch by the very `FeaturePipeline`;
+pixels never leave it. The process that began the ingest lists, asks the ledger, and alone writes,
+so that what it has committed is done, whoever dies. A worker that dies is started again, and only
+what it had under way is done again.
+
+These are Ray's actors, not Ray Data. That would read each picture in one process and hand its bytes
+to another, and fails or repeats a whole dataset; what is left to do is known to the ledger here,
+which goes picture by picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import recipe as recipes
+from .decoding import Encoded
+from .engine import Engine, extractors_of, restore
+from .errors import BadQuantity, LookalikeError, MissingPackage, PictureError, WorkersUnusable
+from .features import FeaturePipeline, Features, in_order
+from .ingest import Lanes
+from .types import Limits
+
+_AT_ONCE = 2
+"""Batches that a worker has at work: while one is computed, another is read and decoded."""
+_UNDER_WAY = 3
+"""Batches for each worker: one more waits there for the next."""
+_TRIES = 5
+"""How often a batch is given out again whose worker has died."""
+_STARTS_WITHIN = 120.0
+_ANSWERS_WITHIN = 10.0
+
+_Item = TypeVar("_Item")
+_Batch = list[Encoded | PictureError]
+_Described = list[Features | PictureError]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Which cluster, and what each worker takes of it."""
+
+    address: str = "auto"
+    """Of its head, `HOST:PORT`; `auto` for the one that this machine is part of."""
+    gpus: float = 0.0
+    """The share of a GPU; each also takes a core."""
+
+    def __post_init__(self) -> None:
+        if self.gpus < 0 or (self.gpus > 1 and not float(self.gpus).is_integer()):
+            expected = "a share up to 1, such as 0.25, or a whole number"
+            raise BadQuantity("--ray-gpus", f"{self.gpus:g}", expected)
+
+
+@contextlib.contextmanager
+def lanes_of(engine: Engine, workers: Workers | None) -> Iterator[Lanes]:
+    """Who describes pictures for an engine: this machine, or a cluster's workers.
+
+    Raises `WorkersUnusable` for a cluster that is not there, or has not what they need.
+    """
+    if workers is None:
+        yield engine.pipeline
+        return
+    with _connected(workers.address) as ray:
+        number = _number(ray.cluster_resources(), workers)
+        actor = ray.remote(
+            num_cpus=1,
+            num_gpus=workers.gpus,
+            max_concurrency=_AT_ONCE,
+            max_restarts=-1,
+            max_task_retries=_TRIES,
+        )(_Describer)
+        task = _Task.of(engine)
+        crew = _Crew(ray, [_Worker(actor.remote(task)) for _ in range(number)])
+        try:
+            yield crew
+        finally:
+            crew.end()
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """Ray, connected to a cluster; if it is connected already, that one is used and kept."""
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingPackage("--ray", "pip install 'lookalike[ray]'") from error
+    if ray.is_initialized():
+        yield ray
+        return
+    try:
+        _check_listens(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise WorkersUnusable(
+            f"no Ray cluster answers at {address} ({_why(error)}): start one with "
+            "`ray start --head`, or leave --ray out"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_listens(address: str) -> None:
+    """`OSError` if nobody listens there, which Ray takes minutes to find out.
+
+    A cluster that was killed leaves its address where `auto` looks.
+    """
+    if address == "auto":
+        left = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108
+        noted = left.read_text().strip() if left.exists() else ""
+        address = os.environ.get("RAY_ADDRESS") or noted
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN).close()
+
+
+def _number(there: Mapping[str, float], workers: Workers) -> int:
+    """As many as the cluster has cores and GPUs for."""
+    number = int(there.get("CPU", 0))
+    if workers.gpus:
+        number = min(number, int(there.get("GPU", 0) / workers.gpus + 1e-9))
+    if number < 1:
+        wanted = f"a core and {workers.gpus:g} of a GPU" if workers.gpus else "a core"
+        has = f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs"
+        raise WorkersUnusable(f"a worker takes {wanted}, and the Ray cluster has {has}")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What a worker has to know: how pictures are described."""
+
+    recipe: str
+    learned: Mapping[str, bytes]
+    fingerprints: Mapping[str, str]
+    """Of the models, by embedding: the worker's own must be the same."""
+    makes_local_features: bool
+    device: str
+    limits: Limits
+
+    @classmethod
+    def of(cls, engine: Engine) -> _Task:
+        return cls(
+            engine.recipe.text,
+            engine.store.learned(),
+            {name: each.fingerprint for name, each in engine.extractors.items()},
+            engine.makes_local_features,
+            engine.device,
+            engine.limits,
+        )
+
+    def pipeline(self) -> FeaturePipeline:
+        """Made on the worker's machine; `WorkersUnusable` if it has other models."""
+        named = recipes.parse(self.recipe, "the recipe of the collection")
+        extractors = extractors_of(named, self.device)
+        restore(extractors, self.learned)
+        others = [
+            name for name, each in extractors.items() if each.fingerprint != self.fingerprints[name]
+        ]
+        if others:
+            raise WorkersUnusable(
+                f"a machine of the cluster has another model for {', '.join(others)}: install "
+                "the same lookalike and the same weights on all of them"
+            )
+        local = named.local.make_extractor(self.device) if self.makes_local_features else None
+        return FeaturePipeline(extractors, self.limits, local)
+
+
+class _Describer:
+    """The actor. It makes its pipeline when first asked, so that what fails there can be told."""
+
+    def __init__(self, task: _Task) -> None:
+        self._task = task
+        self._making = threading.Lock()
+        self._made: FeaturePipeline | None = None
+
+    def start(self) -> None:
+        """Find out whether it can work."""
+        self._pipeline()
+
+    def describe(self, batch: _Batch) -> _Described:
+        """Encoded pictures -> their features, or why there are none, in order."""
+        return self._pipeline().of_batch(batch)
+
+    def _pipeline(self) -> FeaturePipeline:
+        with self._making:
+            if self._made is None:
+                self._made = self._task.pipeline()
+            return self._made
+
+
+@dataclass(slots=True)
+class _Worker:
+    """An actor, and what was given to it."""
+
+    actor: Any
+    started: Future[None] = field(init=False)
+    given: list[Future[_Described]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.started = self.actor.start.remote().future()
+
+    def describe(self, batch: _Batch) -> Future[_Described]:
+        future: Future[_Described] = self.actor.describe.remote(batch).future()
+        self.given = [each for each in self.given if not each.done()]
+        self.given.append(future)
+        return future
+
+    @property
+    def busy(self) -> int:
+        """How many batches it has yet to describe."""
+        return sum(not each.done() for each in self.given)
+
+
+class _Crew:
+    """The workers of one ingest, as `Lanes`."""
+
+    def __init__(self, ray: Any, workers: Sequence[_Worker]) -> None:
+        self._ray = ray
+        self._workers = workers
+
+    def stream(
+        self, pairs: Iterable[tuple[_Item, Encoded | PictureError]]
+    ) -> Iterator[list[tuple[_Item, Features | PictureError]]]:
+        """As `FeaturePipeline.stream`: in order, and no more under way than keeps all at work."""
+        try:
+            yield from in_order(pairs, self._give, _UNDER_WAY * len(self._workers))
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, LookalikeError):
+                raise error.cause from None
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise WorkersUnusable(
+                f"workers of the Ray cluster fail, the same pictures {_TRIES + 1} times "
+                f"({_why(error)}): see Ray's logs, and run this again to go on"
+            ) from error
+
+    def end(self) -> None:
+        """Stop all, with what they are at."""
+        for each in self._workers:
+            self._ray.kill(each.actor)
+
+    def _give(self, batch: _Batch) -> Future[_Described]:
+        """To the worker that has the least to do, of those that have started."""
+        starting = [each.started for each in self._workers]
+        if not wait(starting, _STARTS_WITHIN, FIRST_COMPLETED).done:
+            raise WorkersUnusable(
+                f"no worker has started within {_STARTS_WITHIN:g} s: is the Ray cluster busy?"
+            )
+        ready = [each for each in self._workers if each.started.done()]
+        for each in ready:
+            each.started.result()  # raises why it cannot work
+        return min(ready, key=lambda each: each.busy).describe(batch)
+
+
+def _why(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200].rstrip(".: ") or type(error).__name__

@@ -1,0 +1,310 @@
+"""Source, records and vectors against each other: what is lost between them is found, and mended.
+
+Nothing is changed unless it is asked for. After a repair all is looked at anew, so that what is
+called repaired has been seen to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from . import archives, ingest, sources
+from .collection import Collection
+from .decoding import Encoded
+from .errors import PictureError
+from .extract.ready import ReadyVectors
+from .features import Features
+from .places import disk_path, in_64_bits
+from .store import LedgerEntry
+from .types import Record
+from .uploads import Uploads
+
+Kind = Literal[
+    "gone",
+    "changed",
+    "no-record",
+    "nowhere",
+    "no-vector",
+    "loose-vector",
+    "no-local-features",
+    "loose-local-features",
+    "upload-lost",
+    "upload-unrecorded",
+]
+_AT_ONCE = 512
+_SETTLED_SECONDS = 60.0
+"""How old the bytes of an upload are that should have their record by now."""
+_TOO_MANY = 0.5
+"""Of the files that are looked at: that so many have been deleted is hardly meant."""
+_MADE_ELSEWHERE = "its vectors are made elsewhere: add them again, by `lookalike import`"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is not as the other things say."""
+
+    kind: Kind
+    what: str
+    """A place, a picture's id, or how many."""
+    repaired: bool = False
+    why: str | None = None
+    """Why it has not been repaired, though that was asked for."""
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What was looked at and found."""
+
+    repair: bool
+    pictures: int = 0
+    files: int = 0
+    """Places on this machine, and members of archives."""
+    uploads: int = 0
+    """Places of pictures that came as bytes."""
+    elsewhere: int = 0
+    """Places that cannot be looked at from here, such as `http://…`."""
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        """Faults that are still there."""
+        return sum(not each.repaired for each in self.faults)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `lookalike reconcile --json` prints it."""
+        return {
+            "repair": self.repair,
+            "pictures": self.pictures,
+            "files": self.files,
+            "uploads": self.uploads,
+            "elsewhere": self.elsewhere,
+            "left": self.left,
+            "faults": [
+                {"kind": each.kind, "what": each.what, "repaired": each.repaired, "why": each.why}
+                for each in self.faults
+            ],
+        }
+
+
+def reconcile(collection: Collection, *, repair: bool = False) -> Reconciled:
+    """Look for all that does not fit together; with `repair`, mend it.
+
+    Files that are gone are forgotten and changed ones taken in again, as `index --prune` does;
+    lost vectors and local features are made again of the pictures; what belongs to nothing is
+    deleted; uploads without a record are taken in again. Files are not forgotten if that would be
+    more than half of them. Reads every vector once.
+    """
+    found = _examined(collection, repair=repair)
+    if not (repair and found.faults):
+        return found
+    why = _Repair(collection, found).made()
+    after = _examined(collection, repair=True)
+    left = {(each.kind, each.what) for each in after.faults}
+    told = [
+        replace(each, repaired=key not in left, why=why.get(key) if key in left else None)
+        for each in found.faults
+        for key in ((each.kind, each.what),)
+    ]
+    known = {(each.kind, each.what) for each in found.faults}
+    new = [each for each in after.faults if (each.kind, each.what) not in known]
+    after.faults = [*told, *new]
+    return after
+
+
+def _examined(collection: Collection, *, repair: bool) -> Reconciled:
+    said, uploads = Reconciled(repair), _uploads(collection)
+    for records in _blocks(collection):
+        said.pictures += len(records)
+        said.faults += _of_places(collection, records, uploads, said)
+        said.faults += _without_vectors(collection, records)
+    said.faults += _of_refused(collection, said)
+    said.faults += _loose(collection)
+    engine, after = collection.engine, -1
+    while engine.makes_local_features and (
+        lacking := engine.store.lacking_local_features(after, _AT_ONCE)
+    ):
+        after = lacking[-1][0]
+        said.faults += [Fault("no-local-features", record.id) for _, record in lacking]
+    kept = uploads.kept(time.time() - _SETTLED_SECONDS)
+    said.faults += [Fault("upload-unrecorded", id) for id in kept if id not in collection]
+    return said
+
+
+def _blocks(collection: Collection) -> Iterator[list[Record]]:
+    after: str | None = None
+    while True:
+        records, after = collection.store.page(after, _AT_ONCE)
+        yield [record for record in records if record.places]
+        if after is None:
+            return
+
+
+def _of_places(
+    collection: Collection, records: Sequence[Record], uploads: Uploads, said: Reconciled
+) -> Iterator[Fault]:
+    paths = [place.path for record in records for place in record.places]
+    entries = collection.store.ledger([path for path in paths if _is_here(path)])
+    for record in records:
+        for place in record.places:
+            entry = entries.get(place.path)
+            if uploads.owns(place.path):
+                said.uploads += 1
+                if not uploads.has(uploads.id_of(place.path)):
+                    yield Fault("upload-lost", place.path)
+            elif not _is_here(place.path):
+                said.elsewhere += 1
+            elif entry is not None and entry.id == record.id:
+                said.files += 1
+                if not sources.exists(place.path):
+                    yield Fault("gone", place.path)
+                elif _has_changed(entry):
+                    yield Fault("changed", place.path)
+
+
+def _of_refused(collection: Collection, said: Reconciled) -> Iterator[Fault]:
+    """Of paths that gave no picture: it does not matter any more why, if they are gone."""
+    for entry in collection.store.refused():
+        if entry.id is None and _is_here(entry.path):
+            said.files += 1
+            file = disk_path(entry.path)
+            member = archives.is_member(entry.path)
+            # A folder behind a link is there, and so is a link that leads nowhere.
+            if not (archives.has(entry.path) if member else os.path.lexists(file)):
+                yield Fault("gone", entry.path)
+            elif _has_changed(entry):
+                yield Fault("changed", entry.path)
+
+
+def _without_vectors(collection: Collection, records: Sequence[Record]) -> Iterator[Fault]:
+    ids = [record.id for record in records]
+    lacking = {
+        id
+        for name in collection.engine.dims(None)
+        for id in set(ids).difference(collection.store.vectors_of(name, ids))
+    }
+    return (Fault("no-vector", id) for id in ids if id in lacking)
+
+
+def _loose(collection: Collection) -> Iterator[Fault]:
+    found = collection.store.loose()
+    counted: list[tuple[Kind, int]] = [
+        ("loose-vector", found.vectors),
+        ("loose-local-features", found.local_features),
+        ("nowhere", found.records),
+    ]
+    yield from (Fault(kind, f"{count:,}") for kind, count in counted if count)
+    yield from (Fault("no-record", path) for path in found.places)
+
+
+class _Repair:
+    """Of what was found in one collection."""
+
+    def __init__(self, collection: Collection, found: Reconciled) -> None:
+        self._collection = collection
+        self._found = found
+        self._uploads = _uploads(collection)
+        self._why: dict[tuple[Kind, str], str] = {}
+
+    def made(self) -> dict[tuple[Kind, str], str]:
+        """Mend what can be; why the rest cannot, by kind and what."""
+        engine = self._collection.engine
+        if self._of("loose-vector", "loose-local-features", "nowhere", "no-record"):
+            engine.store.drop_loose()
+        self._forget("gone", self._found.files)
+        self._forget("upload-lost", self._found.uploads)
+        made_elsewhere = ReadyVectors in map(type, engine.extractors.values())
+        if made_elsewhere:
+            for each in self._of("changed", "no-record", "no-vector", "upload-unrecorded"):
+                self._why[each.kind, each.what] = _MADE_ELSEWHERE
+        else:
+            self._take_in()
+            self._describe()
+            self._record_uploads()
+        self._collection.settle()  # makes the local features that are lacking
+        return self._why
+
+    def _of(self, *kinds: Kind) -> list[Fault]:
+        return [each for each in self._found.faults if each.kind in kinds]
+
+    def _forget(self, kind: Kind, of: int) -> None:
+        paths = [each.what for each in self._of(kind)]
+        if len(paths) > _TOO_MANY * of:
+            for path in paths:
+                self._why[kind, path] = (
+                    f"{len(paths):,} of {of:,} are gone, is a disk not there? If they are, "
+                    "`lookalike index --prune FOLDER` forgets them"
+                )
+        elif paths:
+            self._collection.forget(*paths)
+
+    def _take_in(self) -> None:
+        """Files whose content has changed, and such as have lost their record."""
+        paths = [each.what for each in self._of("changed", "no-record")]
+        there = (path for path in paths if _is_here(path) and sources.exists(path))
+        engine = self._collection.engine
+        if paths:
+            ingest.ingest(map(sources.named, there), engine.store, engine.pipeline)
+
+    def _describe(self) -> None:
+        """Make the vectors that are lost again, of pictures that are as they were."""
+        store, pipeline = self._collection.store, self._collection.engine.pipeline
+        found = (store.get(each.what) for each in self._of("no-vector"))
+        pairs = ((record, self._encoded(record)) for record in found if record is not None)
+        for done in pipeline.stream(pairs):
+            good: dict[str, Features] = {}
+            for record, features in done:
+                if isinstance(features, PictureError):
+                    self._why["no-vector", record.id] = str(features)
+                elif features.sha256.hex() != record.id:
+                    changed = f"{record.path} holds another picture by now: index it again"
+                    self._why["no-vector", record.id] = changed
+                else:
+                    good[record.id] = features
+            if good:
+                store.mend(list(good), ingest.stacked(list(good.values())))
+
+    def _encoded(self, record: Record) -> Encoded | PictureError:
+        try:
+            return self._collection.original_of(record)
+        except PictureError as error:
+            return error
+
+    def _record_uploads(self) -> None:
+        """Take in bytes that were kept; by what name they came is lost."""
+        for each in self._of("upload-unrecorded"):
+            path = self._uploads.path_of(each.what)
+            try:
+                data = path.read_bytes()
+                if hashlib.sha256(data).hexdigest() == each.what:
+                    self._collection.add_bytes(data, "picture")
+                else:
+                    self._why[each.kind, each.what] = f"its bytes are damaged: delete {path}"
+            except OSError as error:
+                self._why[each.kind, each.what] = f"{path}: {error.strerror}"
+            except PictureError as error:
+                self._why[each.kind, each.what] = f"{error.reason}: delete {path}"
+
+
+def _uploads(collection: Collection) -> Uploads:
+    return Uploads(collection.path / "uploads")
+
+
+def _is_here(path: str) -> bool:
+    """Whether a place is on this machine, so that it can be told whether something is there."""
+    return path.startswith(("/", "file://"))
+
+
+def _has_changed(entry: LedgerEntry) -> bool:
+    """Whether a file is not what it was; of a member of an archive, that is not asked."""
+    if entry.modified_ns == 0 or archives.is_member(entry.path):
+        return False
+    try:
+        now = disk_path(entry.path).stat()
+    except (OSError, ValueError):
+        return False
+    return (now.st_size, in_64_bits(now.st_mtime_ns)) != (entry.size, entry.modified_ns)

@@ -1,0 +1,449 @@
+"""A connection to Elasticsearch: patient with what passes, and with our errors for the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from ...errors import (
+    CannotStore,
+    ClusterRefuses,
+    ClusterUnreachable,
+    ClusterUnsuited,
+    ClusterUnwell,
+    CollectionClosed,
+    MissingPackage,
+    RecipeChanged,
+)
+from .address import Address
+
+try:
+    import elastic_transport
+    import elasticsearch
+    import orjson
+    from elasticsearch.serializer import DEFAULT_SERIALIZERS, OrjsonSerializer
+except ImportError as missing:
+    raise MissingPackage(
+        "a collection in Elasticsearch", "pip install 'lookalike[elasticsearch]'"
+    ) from missing
+
+_log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
+_PASSING = {429, 502, 503, 504}
+"""What a cluster answers that may have changed its mind a moment later."""
+_LEAST_SERVER = (8, 18)
+"""Which ranks quantised candidates again (`rescore_vector`)."""
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 5.0
+_BULK_BYTES = 8_000_000
+"""Of one request: a server takes 100 MB, but a tenth keeps its memory free for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One change of one document."""
+
+    action: Literal["create", "index", "update", "delete"]
+    index: str
+    id: str
+    body: Mapping[str, Any] | None = None
+    """May hold NumPy arrays."""
+    seen: tuple[int, int] | None = None
+    """The sequence number and the primary term that it is to have still."""
+
+    def lines(self) -> bytes:
+        """As a bulk request has it."""
+        about: dict[str, Any] = {"_index": self.index, "_id": self.id, "require_alias": True}
+        if self.seen is not None:
+            about["if_seq_no"], about["if_primary_term"] = self.seen
+        if self.action == "delete":  # which makes no index where there is none
+            del about["require_alias"]
+        head = orjson.dumps({self.action: about}) + b"\n"
+        if self.body is None:
+            return head
+        body = {"doc": self.body} if self.action == "update" else self.body
+        return head + orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+
+
+class Cluster:
+    """Safe to use from several threads."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        options = address.options
+        secure: dict[str, Any] = {}
+        if address.hosts[0].startswith("https") and options.fingerprint:
+            # The fingerprint is all that is trusted, whoever has signed the certificate.
+            secure = {"ssl_assert_fingerprint": options.fingerprint, "verify_certs": False}
+            secure["ssl_show_warn"] = False
+        elif address.hosts[0].startswith("https") and options.ca:
+            secure = {"ca_certs": options.ca}
+        try:
+            self._client = elasticsearch.Elasticsearch(
+                list(address.hosts),
+                basic_auth=None if address.api_key else address.login,
+                api_key=address.api_key,
+                request_timeout=options.timeout,
+                max_retries=len(address.hosts) - 1,
+                retry_on_timeout=False,
+                serializers={**DEFAULT_SERIALIZERS, _Answers.mimetype: _Answers()},
+                **secure,
+            )
+        except (ValueError, OSError) as error:
+            raise ClusterUnreachable(str(address), f"{error}") from error
+        self._closed = False
+        self._told_of_shards = False
+        self.may_pass: Callable[[], bool] = lambda: False
+        """Whether an index that takes no writes may take them again in a moment."""
+
+    def check(self) -> None:
+        """`ClusterUnsuited` if the server is too old, or none of Elastic's."""
+        # `GET /` is not there in every distribution.
+        answer = self.ask(
+            lambda c: c.nodes.info(node_id="_local", filter_path="nodes.*.version"), wait=False
+        )
+        for node in answer.get("nodes", {}).values():
+            version = tuple(int(part) for part in node["version"].split(".")[:2])
+            if version < _LEAST_SERVER:
+                wanted = ".".join(map(str, _LEAST_SERVER))
+                raise ClusterUnsuited(
+                    str(self.address), f"it is Elasticsearch {node['version']}, {wanted} is needed"
+                )
+
+    def ask(
+        self, what: Callable[[elasticsearch.Elasticsearch], _Answer], *, wait: bool = True
+    ) -> _Answer:
+        """The answer of a call, tried again for a while where the cluster is only busy."""
+        if self._closed:
+            raise CollectionClosed(str(self.address))
+        with self.translated():
+            for pause in self._pauses(wait=wait):
+                try:
+                    return what(self._client)
+                except elasticsearch.ApiError as error:
+                    if error.status_code not in _PASSING or pause is None:
+                        raise
+                except (elastic_transport.ConnectionTimeout, elastic_transport.TlsError):
+                    raise
+                except elastic_transport.ConnectionError:
+                    if pause is None or len(self.address.hosts) == 1:
+                        raise
+                time.sleep(pause)
+            raise AssertionError("the last pause is None")
+
+    def searched(self, *, whole: bool = True, **request: Any) -> dict[str, Any]:
+        """The answer of a search.
+
+        `whole`: `ClusterUnwell` where a shard is missing; else what the others have, and that is
+        said, once.
+        """
+        answer: dict[str, Any] = self.ask(
+            lambda c: c.search(allow_partial_search_results=not whole, **request)
+        ).body
+        self.note_shards(answer)
+        return answer
+
+    def count(self, index: str, query: Mapping[str, Any]) -> int:
+        """How many documents pass; `ClusterUnwell` where a shard is missing."""
+        answer = self.ask(lambda c: c.count(index=index, query=query))
+        shards = answer["_shards"]
+        if shards["successful"] < shards["total"]:
+            missing = shards["total"] - shards["successful"]
+            where = str(self.address)
+            raise ClusterUnwell(where, f"{missing} of {shards['total']} shards of it are missing")
+        return int(answer["count"])
+
+    def searched_many(self, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The answers of several searches in one request."""
+        answers: list[dict[str, Any]] = self.ask(lambda c: c.msearch(searches=lines))["responses"]
+        for answer in answers:
+            if "error" in answer:
+                self.raise_item(answer["error"])
+            self.note_shards(answer)
+        return answers
+
+    def note_shards(self, answer: Mapping[str, Any]) -> None:
+        """Warn once, until it is over, that an answer comes from a part of the shards."""
+        shards = answer.get("_shards", {})
+        partial = is_partial(answer)
+        if partial and not self._told_of_shards:
+            _log.warning(
+                "%s is degraded: %s of %s shards answer, hits of the others are missing",
+                self.address,
+                shards.get("successful"),
+                shards.get("total"),
+            )
+        self._told_of_shards = partial
+
+    def index_named(self, name: str) -> dict[str, Any] | None:
+        """What an index, or those that an alias stands for, are made like; None if there is none.
+
+        By the index's own name.
+        """
+        answer = self.ask(
+            lambda c: c.options(ignore_status=404).indices.get(
+                index=name, features=["mappings", "aliases"], flat_settings=True
+            )
+        )
+        if _type(answer.body) == "index_not_found_exception":
+            return None
+        if "error" in answer.body:
+            raise self._api_error(elasticsearch.ApiError("", answer.meta, answer.body))
+        found: dict[str, Any] = answer.body
+        return found
+
+    def make(self, index: str, body: Mapping[str, Any]) -> None:
+        """Make an index; one that is there already is left as it is."""
+        with self.translated():
+            answer = self._client.options(ignore_status=400).indices.create(index=index, **body)
+        kind = _type(answer.body)
+        if kind and kind != "resource_already_exists_exception":
+            raise self._api_error(elasticsearch.ApiError("", answer.meta, answer.body))
+        if not answer.get("shards_acknowledged", True):
+            raise ClusterUnwell(str(self.address), f"no node takes the shards of {index}")
+
+    def make_current(self, index: str, body: Mapping[str, Any]) -> None:
+        """Make an index that at once has the collection's name, if no other has."""
+        self.make(index, {**body, "aliases": {**body["aliases"], self.address.name: {}}})
+
+    def write(self, writes: Sequence[Write], *, found: bool = True) -> list[bool]:
+        """Make changes; whether each was made, which it is not if somebody else was first.
+
+        What a busy cluster refuses is tried again, and only that. `found`: whether all of it is to
+        be found by what the collection's `refresh` says; else by the index's own next refresh.
+        """
+        refresh = self.address.options.refresh if found else "false"
+        made = [False] * len(writes)
+        for chunk in _chunks([(number, each.lines()) for number, each in enumerate(writes)]):
+            self._write_chunk(chunk, made, refresh)
+        return made
+
+    def _write_chunk(
+        self,
+        chunk: list[tuple[int, bytes]],
+        made: list[bool],
+        refresh: str,
+    ) -> None:
+        for pause in self._pauses():
+            body = b"".join(lines for _, lines in chunk)
+            answer = self.ask(lambda c, body=body: c.bulk(operations=body, refresh=refresh))  # type: ignore[misc]
+            refused: list[tuple[int, bytes]] = []
+            why: Mapping[str, Any] = {}
+            for (number, lines), item in zip(chunk, answer["items"], strict=True):
+                (result,) = item.values()
+                status = result["status"]
+                if "error" not in result:  # what was to be deleted may be gone
+                    made[number] = True
+                elif status in _PASSING or (_is_blocked(result["error"]) and self.may_pass()):
+                    refused.append((number, lines))
+                    why = result["error"]
+                elif status != 409:
+                    raise self._cannot_write(status, result["error"])
+            if not refused:
+                return
+            if pause is None:
+                raise self._cannot_write(429, why)
+            chunk = refused
+            time.sleep(pause)
+
+    def block_writes(self, index: str, *, blocked: bool) -> None:
+        """Have an index take no writes for a while; one that is not there is no harm."""
+        self.ask(
+            lambda c: c.options(ignore_status=404).indices.put_settings(
+                index=index, settings={"index.blocks.write": blocked or None}
+            )
+        )
+
+    def name_over(self, former: str, index: str) -> None:
+        """Give the collection's name from one index to another, in one step."""
+        name = self.address.name
+        actions = [
+            {"remove": {"index": former, "alias": name}},
+            {"add": {"index": index, "alias": name}},
+        ]
+        self.ask(lambda c: c.indices.update_aliases(actions=actions))
+
+    def remove(self, index: str) -> None:
+        """Delete an index, if it is there."""
+        self.ask(lambda c: c.options(ignore_status=404).indices.delete(index=index))
+
+    def refresh(self, index: str) -> None:
+        """Have all that was written to an index found."""
+        self.ask(lambda c: c.indices.refresh(index=index))
+
+    def give_up(self, what: Callable[[elasticsearch.Elasticsearch], object]) -> None:
+        """Have the cluster free what it keeps for us; it will by itself, in time."""
+        with contextlib.suppress(elasticsearch.ApiError, elastic_transport.TransportError):
+            what(self._client)
+
+    def raise_item(self, error: Mapping[str, Any]) -> None:
+        """What went wrong with one of several documents that were asked for."""
+        if error.get("type") == "index_not_found_exception":
+            raise RecipeChanged
+        raise ClusterUnwell(str(self.address), str(error.get("reason", error)))
+
+    def too_busy(self) -> Exception:
+        """Of a change that others were always faster with."""
+        return CannotStore(str(self.address), "others change the same pictures all the time")
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._closed = True
+        self._client.close()
+
+    def _pauses(self, *, wait: bool = True) -> Iterator[float | None]:
+        """How long to wait before each next try; None once patience has ended."""
+        end = time.monotonic() + (self.address.options.patience if wait else 0)
+        pause = _FIRST_WAIT
+        while time.monotonic() + pause < end:
+            yield pause * random.uniform(0.5, 1)  # noqa: S311 - so that not all come back at once
+            pause = min(2 * pause, _LONGEST_WAIT)
+        yield None
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """What the client raises as our errors, one clear line each."""
+        where = str(self.address)
+        try:
+            yield
+        except elasticsearch.UnsupportedProductError as error:
+            raise ClusterUnsuited(where, "what answers there is not Elasticsearch") from error
+        except elastic_transport.TlsError as error:
+            pinned = bool(self.address.options.fingerprint)
+            raise ClusterUnreachable(where, _tls_problem(error, pinned=pinned)) from error
+        except elastic_transport.ConnectionTimeout as error:
+            raise ClusterUnwell(
+                where, f"it took over {self.address.options.timeout:g} s"
+            ) from error
+        except elastic_transport.ConnectionError as error:
+            raise ClusterUnreachable(where, _connection_problem(error)) from error
+        except elastic_transport.SerializationError as error:
+            raise ClusterUnsuited(where, f"its answer cannot be read ({error})") from error
+        except elasticsearch.AuthenticationException as error:
+            raise ClusterRefuses(
+                where,
+                "user and password, or the API key, are wrong or missing; they are read from "
+                "LOOKALIKE_ES_USER and LOOKALIKE_ES_PASSWORD, or LOOKALIKE_ES_API_KEY",
+            ) from error
+        except elasticsearch.ApiError as error:
+            raise self._api_error(error) from error
+
+    def _api_error(self, error: elasticsearch.ApiError) -> Exception:
+        where, reason = str(self.address), _reason(error.body)
+        kind = _type(error.body)
+        if kind == "cluster_block_exception":
+            return self._cannot_write(error.status_code, {"type": kind, "reason": reason})
+        if error.status_code == 403:
+            return ClusterRefuses(where, reason)
+        if kind == "index_not_found_exception":
+            return RecipeChanged()
+        if kind == "media_type_header_exception":
+            return ClusterUnsuited(
+                where,
+                "the server is older than the client: pip install 'elasticsearch<9' for an "
+                "Elasticsearch 8",
+            )
+        if error.status_code in _PASSING:
+            return ClusterUnwell(where, reason)
+        if kind == "":
+            return ClusterUnsuited(where, f"what answers there is not Elasticsearch ({error})")
+        return ClusterUnwell(where, reason)
+
+    def _cannot_write(self, status: int, why: Mapping[str, Any]) -> Exception:
+        kind, reason = why.get("type", ""), str(why.get("reason", why))
+        where = str(self.address)
+        if kind == "index_not_found_exception":
+            return RecipeChanged()
+        if "read-only-allow-delete" in reason or "flood-stage" in reason:
+            return CannotStore(where, "a disk of the cluster is nearly full (flood stage)")
+        if kind == "cluster_block_exception":
+            return CannotStore(where, f"it is read-only ({reason})")
+        if status == 403:
+            return ClusterRefuses(where, reason)
+        if kind == "strict_dynamic_mapping_exception":
+            return RecipeChanged()
+        return CannotStore(where, reason)
+
+
+class _Answers(OrjsonSerializer):
+    """Reads answers several times as fast as the client's usual one."""
+
+    mimetype = "application/vnd.elasticsearch+json"
+
+
+def is_partial(answer: Mapping[str, Any]) -> bool:
+    """Whether a search was answered by a part of the shards, or of the documents in them."""
+    return bool(answer.get("_shards", {}).get("failed")) or bool(answer.get("timed_out"))
+
+
+def _is_blocked(error: Mapping[str, Any]) -> bool:
+    return "FORBIDDEN/8/index write" in str(error.get("reason"))
+
+
+def _chunks(lines: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    chunk: list[tuple[int, bytes]] = []
+    size = 0
+    for number, text in lines:
+        if chunk and size + len(text) > _BULK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((number, text))
+        size += len(text)
+    if chunk:
+        yield chunk
+
+
+def _type(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("type", "")) if isinstance(error, dict) else ""
+
+
+def _reason(body: Any) -> str:
+    """The innermost reason that Elasticsearch gives."""
+    error = body.get("error") if isinstance(body, dict) else body
+    while isinstance(error, dict):
+        causes = error.get("root_cause") or error.get("failed_shards") or []
+        inner = error.get("caused_by") or (causes[0] if causes else None)
+        if isinstance(inner, dict) and "reason" in inner and inner is not error:
+            error = inner
+            continue
+        return str(error.get("reason") or error.get("type") or error)
+    return str(error)[:300]
+
+
+def _tls_problem(error: elastic_transport.TlsError, *, pinned: bool) -> str:
+    text = _all_that_is_said(error)
+    if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
+        return "it does not speak TLS: is it es+http:// ?"
+    if pinned:
+        return "its certificate has another fingerprint than the one given"
+    return (
+        "its certificate is not trusted; give the authority's by ?ca=FILE or LOOKALIKE_ES_CA, or "
+        "the certificate's own SHA-256 by ?fingerprint= or LOOKALIKE_ES_FINGERPRINT"
+    )
+
+
+def _all_that_is_said(error: BaseException | None) -> str:
+    """By an error, and by what has led to it."""
+    texts = []
+    while error is not None:
+        texts.append(repr(error))
+        error = error.__cause__ or error.__context__
+    return " ".join(texts)
+
+
+def _connection_problem(error: elastic_transport.ConnectionError) -> str:
+    text = _all_that_is_said(error)
+    if "refused" in text:
+        return "nothing listens there (connection refused)"
+    if "resolve" in text or "Name or service" in text or "getaddrinfo" in text:
+        return "there is no such host"
+    if any(each in text for each in ("RemoteDisconnected", "ConnectionReset", "BadStatusLine")):
+        return "it closed the connection: is it es+https:// ?"
+    return str(error)

@@ -1,0 +1,204 @@
+"""A record as Elasticsearch keeps it, and back; its vectors beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...distances import Distance
+from ...errors import BadQuery
+from ...places import in_64_bits, plain_text
+from ...types import Place, Record, Vectors
+from .. import Arrival
+from ..writes import metadata_text
+from . import conditions
+
+Source = Mapping[str, Any]
+OF_RECORD = ("id", "order", "added", "format", "width", "height", "bytes", "places")
+"""Of a document, what its record is made of."""
+LEFT_OUT = ["v", "came"]
+"""Of a document, where its vectors are not wanted."""
+_LONGEST_PATH = 8000
+_UNIT = 1e-6
+"""How far from 1 a length may be that counts as 1."""
+
+
+class Order:
+    """Numbers for pictures as they come, ascending in this process, and apart in all of them."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> int:
+        """One above all before: nanoseconds since 1970, the last ten bits by chance."""
+        with self._lock:
+            now = (time.time_ns() & ~0x3FF) | secrets.randbits(10)
+            self._last = max(now, self._last + 1)
+            return self._last
+
+
+ORDER = Order()
+
+
+@dataclass(slots=True)
+class Draft:
+    """A picture's document as it is to be written."""
+
+    id: str
+    about: dict[str, Any]
+    """All but its places and its vectors."""
+    places: dict[str, dict[str, Any]]
+    """By path, in the order in which they came."""
+    seen: tuple[int, int] | None = None
+    """Sequence number and primary term of what was read; None for one that is new."""
+    changed: bool = False
+    added: set[str] = field(default_factory=set)
+    """Paths that it got."""
+
+    @classmethod
+    def of(cls, hit: Source) -> Draft:
+        """One that is there, as a search or a get gives it."""
+        source = hit["_source"]
+        about = {key: each for key, each in source.items() if key not in ("places", *LEFT_OUT)}
+        places = {each["path"]: each for each in source["places"]}
+        return cls(hit["_id"], about, places, (hit["_seq_no"], hit["_primary_term"]))
+
+    @classmethod
+    def new(cls, arrival: Arrival) -> Draft:
+        """One that has not been stored before."""
+        about = {
+            "id": arrival.sha256.hex(),
+            "order": ORDER.next(),
+            "added": time.time(),
+            "format": arrival.format,
+            "width": arrival.width,
+            "height": arrival.height,
+            "side": max(arrival.width, arrival.height),
+            "bytes": arrival.size,
+        }
+        return cls(arrival.sha256.hex(), about, {}, changed=True)
+
+    def put(self, place: Place) -> None:
+        """Have it lie at a place, as is said of that now."""
+        self.changed = True
+        self.added.add(place.path)
+        self.places[place.path] = {
+            **written(place),
+            **{name: self.about[name] for name in ("format", "width", "height", "bytes", "added")},
+        }
+
+    def drop(self, path: str) -> None:
+        """Have it lie there no more."""
+        self.changed = True
+        self.added.discard(path)
+        self.places.pop(path, None)
+
+    def body(self) -> dict[str, Any]:
+        """The document, without vectors."""
+        return {
+            **self.about,
+            "changed": time.time_ns(),
+            "lies": len(self.places),
+            "places": list(self.places.values()),
+        }
+
+
+def written(place: Place) -> dict[str, Any]:
+    """A place as a nested document: what it is, what it is found by, and the words in it."""
+    path = plain_text(place.path)
+    label = None if place.label is None else plain_text(place.label)
+    if max(len(path), len(label or "")) > _LONGEST_PATH:
+        raise BadQuery(f"paths and labels have at most {_LONGEST_PATH} characters: {path[:80]} …")
+    text = metadata_text(place)
+    metadata = json.loads(text)
+    return {
+        "path": path,
+        "label": label,
+        "metadata": text,
+        "size": in_64_bits(place.size),
+        "modified_ns": in_64_bits(place.modified_ns),
+        "modified": place.modified_ns / 1e9,
+        "checked": time.time(),
+        "said": conditions.terms_of(metadata),
+        "words": [each for each in (label, *metadata.values()) if isinstance(each, str)],
+    }
+
+
+def record(source: Source) -> Record:
+    """The record that a document holds."""
+    return Record(
+        source["id"],
+        source["format"],
+        source["width"],
+        source["height"],
+        source["bytes"],
+        source["added"],
+        tuple(map(_place, source["places"])),
+    )
+
+
+def _place(said: Source) -> Place:
+    text = said["metadata"]
+    metadata = {} if text == "{}" else json.loads(text)
+    return Place(said["path"], said["label"], metadata, said["size"], said["modified_ns"])
+
+
+def path_id(path: str) -> str:
+    """The id of what is known of a path."""
+    return hashlib.sha256(plain_text(path).encode()).hexdigest()
+
+
+def vector_fields(
+    names: Mapping[str, tuple[str, Distance]], vectors: Mapping[str, Vectors]
+) -> list[dict[str, Any]]:
+    """Of each picture, what its document has of its vectors.
+
+    `names`: by embedding, the field's name and the distance; `vectors`: float32 [n, dim] each.
+    What is searched is what came, where that suits; where it has to be brought to another length
+    first, what came is kept beside it. An all-zero vector has no direction, so it has no field.
+    """
+    count = len(next(iter(vectors.values())))
+    parts: list[dict[str, Any]] = [{"v": {}} for _ in range(count)]
+    for embedding, matrix in vectors.items():
+        name, distance = names[embedding]
+        searched, fits = _searched(matrix, distance)
+        for number, part in enumerate(parts):
+            if not distance.normalised or searched[number].any():
+                part["v"][name] = searched[number]
+            if not fits[number]:
+                came = matrix[number].astype("<f4").tobytes()
+                part.setdefault("came", {})[name] = base64.b64encode(came).decode()
+    return parts
+
+
+def _searched(matrix: Vectors, distance: Distance) -> tuple[Vectors, list[bool]]:
+    """Vectors as they are searched; and of each, whether that is how it came."""
+    if distance.norm == "none":
+        return matrix, [True] * len(matrix)
+    prepared = distance.prepared(matrix)
+    if distance.normalised:
+        sizes = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+        fits = np.abs(sizes - 1) < _UNIT
+        return np.where(fits[:, np.newaxis], matrix, prepared), fits.tolist()
+    return prepared, (prepared == matrix).all(axis=1).tolist()
+
+
+def vector_of(source: Source, name: str, dim: int) -> Vectors | None:
+    """A picture's vector as it came, float32 [1, dim]; None if the document has none."""
+    came = source.get("came", {}).get(name)
+    if came is not None:
+        return np.frombuffer(base64.b64decode(came), "<f4").reshape(1, dim).astype(np.float32)
+    searched = source.get("v", {}).get(name)
+    if searched is None:
+        return None
+    return np.array(searched, np.float32).reshape(1, dim)

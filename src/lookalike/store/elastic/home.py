@@ -1,0 +1,122 @@
+"""A collection in Elasticsearch: whether it is there, making one, opening it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import NotACollection
+from .. import NO_LOCAL_FEATURES, EmbeddingPlan, Kept, LocalPlan
+from . import address as addresses
+from . import mapping
+from .address import Address
+from .cluster import Cluster
+from .mapping import About
+from .reading import Reading
+from .small import Small
+from .store import ElasticStore
+
+
+class ElasticHome:
+    """See `Home`."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self.address = str(address)
+
+    @classmethod
+    def of(cls, text: str) -> ElasticHome:
+        """The one that a user wrote; `BadAddress` if it cannot be read."""
+        return cls(addresses.read(text))
+
+    @property
+    def folder(self) -> Path:
+        """On this machine, or shared by all, for what is kept in files."""
+        return self._address.folder
+
+    def exists(self) -> bool:
+        """Whether a collection is there; asks the cluster, so that what is wrong is said first."""
+        cluster = Cluster(self._address)
+        try:
+            cluster.check()
+            return _current(cluster) is not None
+        finally:
+            cluster.close()
+
+    def check_free(self, *, create: bool) -> None:
+        """`NotACollection` if none is to be made."""
+        if not create:
+            raise NotACollection(self.address, "there is nothing there")
+
+    def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
+        """Make an empty store; one that is there already is left as it is.
+
+        The pictures' index comes last, and with it the name by which the collection is found.
+        """
+        mapping.check_plans(self._address, plans)
+        cluster = Cluster(self._address)
+        try:
+            for name, body in mapping.companions(self._address).items():
+                cluster.make(name, body)
+            cluster.make_current(
+                mapping.index_of(self._address, 1),
+                mapping.pictures(self._address, recipe, plans, 1),
+            )
+        finally:
+            cluster.close()
+
+    def replace_empty(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> bool:
+        """Give a store without pictures another recipe; whether it had none."""
+        mapping.check_plans(self._address, plans)
+        store = self.open([])
+        try:
+            if len(store):
+                return False
+            store.begin_reindex(recipe, plans, {})
+            return store.swap([])
+        finally:
+            store.close()
+
+    def made_with(self) -> Kept:
+        """The recipe that it has, and what the extractors have learned from its pictures."""
+        cluster = Cluster(self._address)
+        try:
+            _, about = self._found(cluster)
+            index = Reading(cluster, f"{self._address.name}-about")
+            small = Small(index, about.generation, list(about.embeddings))
+            return Kept(about.recipe, small.learned())
+        finally:
+            cluster.close()
+
+    def open(
+        self, plans: Sequence[EmbeddingPlan], local: LocalPlan = NO_LOCAL_FEATURES
+    ) -> ElasticStore:
+        """The store, to hold what is planned."""
+        cluster = Cluster(self._address)
+        try:
+            index, about = self._found(cluster)
+            with contextlib.suppress(OSError):  # who needs it says better why it is not there
+                self.folder.mkdir(parents=True, exist_ok=True)
+            return ElasticStore(cluster, index, about, plans, local)
+        except BaseException:
+            cluster.close()
+            raise
+
+    def _found(self, cluster: Cluster) -> tuple[str, About]:
+        found = _current(cluster)
+        if found is None:
+            raise NotACollection(self.address, "there is nothing there")
+        return found
+
+
+def _current(cluster: Cluster) -> tuple[str, About] | None:
+    """The index that the collection's name stands for, and what it says of itself."""
+    found: dict[str, Any] | None = cluster.index_named(cluster.address.name)
+    if found is None:
+        return None
+    if len(found) != 1:
+        raise NotACollection(str(cluster.address), "the name stands for several indices")
+    ((index, said),) = found.items()
+    return index, mapping.about(cluster.address, said["mappings"])
