@@ -157,6 +157,14 @@ class TestCalibrate:
             calibrate(other, sample=3)
         assert collection.calibration is not None
 
+    def test_one_comparator_after_another_is_calibrated(self, collection: Collection) -> None:
+        before = calibrate(collection, sample=13, compare=["phash"])
+        after = calibrate(collection, sample=13, compare=["ssim"])
+        assert set(after.scorers) == {"default", "ssim"}
+        kept = collection.calibration
+        assert kept is not None
+        assert kept.scorers == {**after.scorers, "phash": before.scorers["phash"]}
+
     def test_that_of_another_model_or_comparator_is_not_used(self, collection: Collection) -> None:
         calibrate(collection, sample=3)
         with sqlite3.connect(collection.path / "catalogue.sqlite") as catalogue:

@@ -591,7 +591,10 @@ class Collection:
         return self._engine.calibration
 
     def keep_calibration(self, calibration: Calibration) -> None:
-        """Have every search of every process go by it, until the recipe is another."""
+        """Have every search of every process go by it, until the recipe is another.
+
+        What was found before of scores that are not in it stays.
+        """
         self._engine.keep_calibration(calibration)
 
     def check(self) -> list[Finding]:

@@ -155,8 +155,11 @@ class Engine:
         return self._calibrated[1]
 
     def keep_calibration(self, found: Calibration) -> None:
-        """Have every search of every process go by it."""
-        self.store.keep_calibration(json.dumps(found.to_json()))
+        """Have every search of every process go by it; what was found of other scores stays."""
+        earlier = self.calibration.scorers if self.calibration else {}
+        others = {name: each for name, each in earlier.items() if name not in found.unjudged}
+        kept = replace(found, scorers={**others, **found.scorers})
+        self.store.keep_calibration(json.dumps(kept.to_json()))
 
     def made_for(self, scorer: str) -> str:
         """What a score, of an embedding or a comparator, hangs on: models, options, candidates."""
