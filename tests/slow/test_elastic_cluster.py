@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import elastic_node
 import elasticsearch
@@ -69,8 +70,12 @@ def wait_for_green(node: Node) -> None:
 def holder(nodes: list[Node], name: str) -> Node:
     """The node with the primary of a collection's pictures, or of its first shard of them."""
     with elasticsearch.Elasticsearch(nodes[0].url, request_timeout=60) as client:
-        asked = {"index": f"{name}-pictures-1", "format": "json", "h": "shard,prirep,node"}
-        shards: list[dict[str, str]] = client.cat.shards(**asked).body  # type: ignore[assignment]
+        asked: dict[str, Any] = {
+            "index": f"{name}-pictures-1",
+            "format": "json",
+            "h": "shard,prirep,node",
+        }
+        shards: Any = client.cat.shards(**asked).body
     (said,) = {each["node"] for each in shards if (each["shard"], each["prirep"]) == ("0", "p")}
     return next(node for node in nodes if node.name == said)
 
@@ -251,7 +256,7 @@ def test_a_snapshot_brings_back_what_was_there(
         client.snapshot.create_repository(
             name=name, repository={"type": "fs", "settings": settings}
         )
-        whole = {"indices": f"{name}-*", "include_global_state": False}
+        whole: dict[str, Any] = {"indices": f"{name}-*", "include_global_state": False}
         taken = client.snapshot.create(
             repository=name, snapshot="first", wait_for_completion=True, **whole
         )
