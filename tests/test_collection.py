@@ -228,6 +228,13 @@ class TestNarrowing:
         kept = made.search(encoded(5), k=COUNT, threshold=least)
         assert [hit.id for hit in kept] == [hit.id for hit in every if hit.score >= least]
 
+    def test_a_threshold_beyond_what_float32_holds_keeps_all_or_none(
+        self, made: Collection
+    ) -> None:
+        (record,) = made.newest(limit=1)
+        assert len(made.more_like(record.id, k=None, threshold=-2e163)) == COUNT - 1
+        assert made.more_like(record.id, k=None, threshold=2e163) == []
+
     @pytest.mark.parametrize("wanted", [{"k": 0}, {"k": -1}, {"offset": -1}])
     def test_a_range_that_makes_no_sense_is_refused(
         self, wanted: dict[str, int], made: Collection, photos: Path

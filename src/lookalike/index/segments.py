@@ -401,7 +401,7 @@ class SegmentedIndex:
         parts.append(self._distance.scores(query[0], view.fresh_vectors[in_fresh]))
         scores = np.concatenate(parts)
         if least > -np.inf:
-            enough = scores >= least
+            enough = scores >= np.float64(least)  # which float32 may not hold
             rows, scores = rows[enough], scores[enough]
         order = np.argsort(-scores, kind="stable")
         return Neighbours(rows[np.newaxis, order], scores[np.newaxis, order])
