@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def compare(url: str, kind: str, vectors: Array, queries: Array, rounds: int) ->
         for _ in range(rounds):
             for some in np.array_split(queries, 4):
                 for name, way in ways.items():
-                    times[name].append(seconds(lambda way=way, some=some: list(map(way, some))))
+                    times[name].append(seconds(partial(answered, way, some)))
                     times[name][-1] *= 1e3 / len(some)
     return {
         "count": len(vectors),
@@ -158,8 +159,8 @@ def filled(
     for start in range(0, len(vectors), BATCH):
         block = vectors[start : start + BATCH]
         turns: dict[str, Callable[[], object]] = {
-            "bare": lambda block=block, start=start: bulk(client, block, start),
-            "ours": lambda block=block, start=start: add(ours, block, start),
+            "bare": partial(bulk, client, block, start),
+            "ours": partial(add, ours, block, start),
         }
         for name in sorted(turns, reverse=bool(start // BATCH % 2)):
             times[name].append(seconds(turns[name]) / len(block))
@@ -246,7 +247,7 @@ def clusters(count: int, dim: int) -> Array:
 
 def unit(vectors: Array) -> Array:
     """Brought to length 1."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def sha256(number: int) -> bytes:
@@ -265,6 +266,12 @@ def recalled(way: Callable[[Array], list[int]], queries: Array, truth: npt.NDArr
     return float(
         np.mean([len(own & set(t)) / K for own, t in zip(found, truth.tolist(), strict=True)])
     )
+
+
+def answered(way: Callable[[Array], list[int]], queries: Array) -> None:
+    """Ask one after the other."""
+    for query in queries:
+        way(query)
 
 
 def seconds(what: Callable[[], object]) -> float:
