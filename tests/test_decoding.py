@@ -180,11 +180,14 @@ def test_many_threads_share_few_workers(pool: DecodePool) -> None:
         assert len(workers()) == 2
 
 
-def test_a_path_or_data_never_both() -> None:
-    with pytest.raises(ValueError, match="one of the two"):
-        Encoded("a")
-    with pytest.raises(ValueError, match="one of the two"):
-        Encoded("a", path=Path("a"), data=b"a")
+def test_a_path_data_or_a_url_and_only_one_of_them() -> None:
+    for path, data, url in (
+        (None, None, None),
+        (Path("a"), b"a", None),
+        (None, b"a", "memory://a"),
+    ):
+        with pytest.raises(ValueError, match="one of the three"):
+            Encoded("a", path=path, data=data, url=url)
 
 
 # ---- Files ----

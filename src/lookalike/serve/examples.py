@@ -37,6 +37,7 @@ _HIT: dict[str, Any] = {
     "score": 0.912,
     "distance": 0.088,
     "scores": {},
+    "unavailable": {},
     "kinship": None,
     "probability": None,
     "evidence": None,
