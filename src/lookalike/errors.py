@@ -219,7 +219,9 @@ class UnknownName(LookalikeError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+        by_small = {each.lower(): each for each in names}
+        found = difflib.get_close_matches(name.lower(), by_small, n=3, cutoff=0.5)
+        close = [by_small[each] for each in found]
         hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."
         super().__init__(f"there is no {kind} named {name!r}. {hint}")
 
