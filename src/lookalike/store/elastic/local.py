@@ -145,7 +145,6 @@ class Local:
         chosen = {
             "function_score": {"query": self._own, "random_score": {"seed": 0, "field": "row"}}
         }
-        sample: list[npt.NDArray[np.generic]] = []
         hits = self._index.hits(chosen, size=min(count, _LEARN_FROM)) if count else []
         sample = [_features(hit["_source"]).descriptors for hit in hits]
         try:
