@@ -61,6 +61,8 @@ def _stray(pictures: Reading, local: Reading) -> Iterator[list[str]]:
     for hits in local.every(_EVERY, False):
         ids = [hit["_id"] for hit in hits]
         there = pictures.by_ids(ids, source=False)
-        stray = [id for id in ids if id not in there]
+        lone = [id for id in ids if id not in there]
+        # A search goes on finding what has been deleted until the next refresh.
+        stray = list(local.by_ids(lone, source=False)) if lone else []
         if stray:
             yield stray
