@@ -396,8 +396,13 @@ def learned_by(
     assert isinstance(extractor, Trainable)
     tell = on_learning or (lambda _what, _share: None)
     samples = []
-    for sample in pipeline.samples(ingest.sampled(found, extractor.wanted_pictures), extractor):
+
+    def telling() -> Iterator[Item]:
+        for item in found():
+            tell(name, 0.5 * len(samples) / extractor.wanted_pictures)  # who is told may stop it
+            yield item
+
+    for sample in pipeline.samples(ingest.sampled(telling, extractor.wanted_pictures), extractor):
         samples.append(sample)
-        tell(name, 0.5 * len(samples) / extractor.wanted_pictures)
     content = extractor.learn(samples, lambda share: tell(name, 0.5 + 0.5 * share))
     return extractor.fingerprint, content

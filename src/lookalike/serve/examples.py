@@ -21,7 +21,7 @@ _PROBLEM: dict[str, Any] = {
     "type": "tag:lookalike,2026:weights-missing",
     "title": "Conflict",
     "status": 409,
-    "detail": "the weights of clip-vit-b-32 are not on this machine: `lookalike models fetch` has them",
+    "detail": "the weights of clip-vit-b-32 are not on this machine",
 }
 _PICTURE: dict[str, Any] = {
     "id": _ID,
