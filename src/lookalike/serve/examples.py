@@ -163,6 +163,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "bytes": 120_000,
         "pictures": 9000,
         "seconds": 2.1,
+        "age": 71.5,
+        "current": True,
+        "job": None,
     },
     "Facetted": {
         "labels": [{"value": "cats", "count": 512}],

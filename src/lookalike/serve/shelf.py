@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ..collection import Collection
 from ..duplicates import Duplicates
@@ -32,6 +33,16 @@ _log = logging.getLogger(__name__)
 _DEFAULT_LIMITS = Limits()
 
 
+class KnownDuplicates(NamedTuple):
+    """Duplicates as they were when they were looked for."""
+
+    found: Duplicates
+    at: float
+    """Seconds since the epoch."""
+    state: object
+    """That of the collection then: they are current while it is the same."""
+
+
 @dataclass(slots=True, eq=False)
 class Shelved:
     """One collection that is served."""
@@ -41,8 +52,8 @@ class Shelved:
     is_ours: bool
     """Whether it lies in the folder of collections, so that it may be deleted."""
     map: Cartographer = field(init=False)
-    duplicates: dict[tuple[str, ...], tuple[object, Duplicates]] = field(default_factory=dict)
-    """Those that were looked for last, by kinds, each with the state of the collection then."""
+    duplicates: dict[tuple[str, ...], KnownDuplicates] = field(default_factory=dict)
+    """Those that were looked for last, by kinds."""
     borrowers: int = 0
     is_going: bool = False
     """Whether it is being deleted: nobody gets it any more."""
