@@ -314,6 +314,35 @@ class TestBatch:
         answer = client.post(f"{V1}/search/batch", json={"queries": queries})
         assert_problem(answer, 422, ":invalid")
 
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"text": "a", "k": 0}, "queries[1].k: "),
+            ({"text": "a", "tekst": "b"}, "queries[1].tekst: "),
+            ({"text": "a", "k": 2, "n": 3}, "queries[1]: k, limit and n are the same"),
+            ({"like": [{"vector": [1, "x"]}]}, "queries[1].like[0].vector[1]: "),
+            ({"like": [{"weight": 2}]}, "queries[1].like[0]: give one of id, url and vector"),
+            ({"crop": [1, 2, "x", 4], "text": "a"}, "queries[1].crop[2]: "),
+            ({}, "queries[1]: a query needs like, or text"),
+            ({"text": "a", "k": "all"}, "queries[1]: k: "),
+            (7, "queries[1]: "),
+        ],
+    )
+    def test_tells_which_query_is_wrong_and_what_of_it(
+        self, client: httpx.Client, wrong: Any, told: str
+    ) -> None:
+        queries = [{"text": "a", "k": 1}, wrong, {"text": "a"}]
+        answer = client.post(f"{V1}/search/batch", json={"queries": queries})
+        assert_problem(answer, 422, ":invalid", told)
+        assert "queries[0]" not in answer.text
+        assert "queries[2]" not in answer.text
+
+    def test_tells_which_upload_is_wrong(self, client: httpx.Client) -> None:
+        limit = client.get(V1).json()["upload_bytes"]
+        files = [("image", ("a", samples.encoded(1))), ("image", ("b", bytes(limit + 1)))]
+        answer = client.post(f"{V1}/search/batch", files=files)
+        assert_problem(answer, 413, ":too-large", "image[1]")
+
     def test_as_a_form_is_bounded_too(self, client: httpx.Client) -> None:
         files = [("image", ("a.png", samples.encoded(1)))] * 65
         assert_problem(client.post(f"{V1}/search/batch", files=files), 422, ":invalid", "64")
