@@ -335,8 +335,8 @@ class Collection:
         alone that pass for copies, by what `calibrate` found; there may be none. `words` also finds
         pictures whose labels or metadata have these words, by BM25, fused with the others by rank;
         in Elasticsearch only. `depth`: how far each of several that are fused looks at least, `k`
-        unless given; the same for each page, or they disagree. Raises `PictureError` if a query cannot be decoded, `NoText` if the
-        recipe reads no text,
+        unless given; the same for each page, or they disagree. Raises `PictureError` if a query
+        cannot be decoded, `NoText` if the recipe reads no text,
         `UnknownName` for a comparator that there is not, `NotCalibrated` if nothing says how good
         a copy's score is, `BadQuery` if the query makes no sense.
         """
