@@ -121,6 +121,17 @@ class TestScorers:
         assert found.threshold == round(found.threshold)
         assert 4 < found.threshold <= 30
 
+    def test_a_threshold_of_a_few_counts_far_apart_lies_nearer_to_the_lower(
+        self, measured: Collection
+    ) -> None:
+        asked = [
+            Asked(str(n), "flip", {"verified": 852.0 + n}, {"verified": 6.0}, True)
+            for n in range(10)
+        ]
+        found = fitted_scorer("verified", measured, asked, [], 0.01)
+        assert isinstance(found, Scorer)
+        assert found.threshold == math.ceil(math.sqrt(7 * 853) - 1)
+
     def test_what_has_no_score_is_told_why(self, measured: Collection) -> None:
         asked = [Asked("a", "flip", {}, {"default": 0.1}, True)]
         assert "no copy was found" in str(fitted_scorer("default", measured, asked, [], 0.01))

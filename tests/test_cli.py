@@ -229,6 +229,17 @@ class TestSearch:
         first, _ = done.stdout.splitlines()
         assert first.split("\t") == [str(path), "1.0000", "cat", str(path)]
 
+    def test_a_pipe_gets_what_was_compared_behind_each_path(self, made: Path, photos: Path) -> None:
+        path = photos / "cat" / "0.png"
+        compare = ("--compare", "sift", "--compare", "phash")
+        rows = called("search", path, "-c", made, *compare).stdout.splitlines()
+        for row in rows:
+            _, _, _, where, *scores = row.split("\t")
+            assert Path(where).exists()
+            assert [each.partition("=")[0] for each in scores] == ["sift", "phash"]
+        assert len(rows) == 10
+        assert rows[0].endswith("\tphash=0")
+
     def test_a_terminal_gets_a_table(self, made: Path, photos: Path) -> None:
         code, shown = on_a_terminal("search", photos / "cat" / "0.png", "-c", made, "-k", "2")
         assert code == 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from samples import lookalike, write
+from samples import called, lookalike, write
 
 import lookalike as api
 from lookalike.collection import Collection
@@ -119,6 +119,20 @@ def test_accepted_pairs_are_a_ground_truth(
     assert len(printed.stdout.splitlines()) == 3
     done = lookalike("evaluate", "-c", collection.path, "--truth", truth, "--json")
     assert done.returncode == 0, done.stderr
+
+
+def test_of_none_there_is_the_header_of_a_ground_truth(collection: Collection) -> None:
+    assert called("judgements", "-c", collection.path, "--csv").stdout == "query,relevant\n"
+
+
+def test_a_path_that_is_not_stored_is_named_with_what_to_do(
+    collection: Collection, pictures: list[Path], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "nothing.png"
+    done = called("judge", pictures[0], wrong, "--same", "-c", collection.path)
+    assert done.returncode == 2
+    assert str(wrong) in done.stderr
+    assert "lookalike index" in done.stderr
 
 
 def test_the_command_line_wants_one_verdict(collection: Collection, pictures: list[Path]) -> None:
