@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from samples import DATA, PHOTOGRAPHS, lookalike, needs_data, write
+from samples import DATA, PHOTOGRAPHS, called, needs_data, write
 
 import lookalike as api
 from lookalike.calibrate import JudgedPair, calibrate, read_pairs
@@ -155,9 +155,9 @@ class TestCalibrate:
         assert first.scorers == second.scorers
 
     def test_another_process_sees_it_and_so_do_stats(self, measured: Collection) -> None:
-        done = lookalike("stats", "-c", measured.path)
+        done = called("stats", "-c", measured.path)
         assert "verified copies" in done.stdout
-        said = json.loads(lookalike("stats", "-c", measured.path, "--json").stdout)
+        said = json.loads(called("stats", "-c", measured.path, "--json").stdout)
         assert Calibration.from_json(said["calibration"]) == measured.calibration
 
     def test_an_open_collection_sees_what_another_one_measured(
@@ -345,7 +345,7 @@ class TestConfident:
 
     def test_the_command_line_prints_it(self, measured: Collection) -> None:
         query = PHOTOGRAPHS / "coffee.png"
-        done = lookalike("search", query, "-c", measured.path, "--confident", "--json")
+        done = called("search", query, "-c", measured.path, "--confident", "--json")
         (hit,) = json.loads(done.stdout)["hits"]
         assert 0.8 < hit["probability"] <= 1
 
