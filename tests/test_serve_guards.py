@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,19 @@ class TestGate:
                 assert client.get(STATS).status_code == 200
             # The second has gone: its place is free again.
             wait_for(lambda: client.post(f"{V1}/search", json={"text": "x"}), 200)
+
+    def test_as_many_clients_as_there_is_room_for_are_never_refused(
+        self, collection: Collection
+    ) -> None:
+        with serving(collection, at_once=2) as client:
+
+            def asked(_: int) -> list[int]:
+                return [
+                    client.post(f"{V1}/search", json={"text": "x"}).status_code for _ in range(50)
+                ]
+
+            with ThreadPoolExecutor(2) as threads:
+                assert {status for some in threads.map(asked, range(2)) for status in some} == {200}
 
 
 def many_scans() -> bytes:
