@@ -37,10 +37,18 @@ class CollectionSummary(BaseModel):
     looks_again: list[str] = Field(description="Those that do unless others are named.")
 
 
+class BrokenCollection(BaseModel):
+    """One in the folder of collections that cannot be opened; the service goes on trying."""
+
+    name: str
+    problem: Problem = Field(description="Why it cannot be opened.")
+
+
 class Collections(BaseModel):
     """The collections that are served."""
 
     collections: list[CollectionSummary]
+    broken: list[BrokenCollection] = Field(description="Those that cannot be opened.")
 
 
 class Stats(BaseModel):
