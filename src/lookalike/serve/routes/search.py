@@ -69,9 +69,7 @@ def search_batch(
 
 
 @router.get("/{name}/pictures/{id}/similar", response_model=answers.Found)
-def similar(
-    shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]
-) -> Response:
+def similar(shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]) -> Response:
     """Find the pictures that look like a stored one, itself excepted."""
     collection = shelved.collection
     record = record_of(collection, id)
