@@ -4,7 +4,7 @@
 
 FOLDER has JPEGs in one folder a class. What cannot run here (a data set that is not installed) is
 named and passed over. Takes about half an hour on 2 cores, most of it the graph of the million.
-What takes longer, `growth`, `indexes`, `updates`, `plan` and `service_soak`, runs with `--only` alone.
+What takes longer, `growth`, `indexes`, `updates`, `plan`, `service_soak`, runs with `--only` alone.
 """
 
 from __future__ import annotations
