@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import io
@@ -20,11 +21,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from serving import assert_problem, service
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
 import lookalike
 from lookalike import Collection
 from lookalike.serve import connections
 from lookalike.serve.access import ChangesState
+from lookalike.serve.gate import Gate
 from lookalike.serve.rate import Buckets
 from lookalike.types import Limits
 
@@ -233,6 +237,28 @@ class TestGate:
                 assert client.get(STATS).status_code == 200
             # The second has gone: its place is free again.
             wait_for(lambda: client.post(f"{V1}/search", json={"text": "x"}), 200)
+
+    def test_who_has_the_whole_answer_may_ask_again_at_once(self) -> None:
+        statuses: list[int] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse("found")(scope, receive, send)
+            await asyncio.sleep(0)  # what there is to tidy up
+
+        gate = Gate(app, most=1)
+        search: Scope = {"type": "http", "method": "POST", "path": f"{V1}/search", "headers": []}
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif len(statuses) < 3:
+                await gate(search, receive, send)
+
+        asyncio.run(gate(search, receive, send))
+        assert statuses == [200, 200, 200]
 
 
 def many_scans() -> bytes:

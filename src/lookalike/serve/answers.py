@@ -7,10 +7,16 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..pairs import Pair
 from ..types import Hit, Record
+
+
+def written(answer: BaseModel) -> Response:
+    """As JSON, here and now: FastAPI would begin another thread for that."""
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 class Health(BaseModel):
