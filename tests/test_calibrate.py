@@ -169,8 +169,8 @@ class TestCalibrate:
         assert collection.calibration is not None
 
     def test_one_comparator_after_another_is_calibrated(self, collection: Collection) -> None:
-        before = calibrate(collection, sample=13, compare=["phash"])
-        after = calibrate(collection, sample=13, compare=["ssim"])
+        before = calibrate(collection, sample=5, compare=["phash"])
+        after = calibrate(collection, sample=5, compare=["ssim"])
         assert set(after.scorers) == {"default", "ssim"}
         kept = collection.calibration
         assert kept is not None
