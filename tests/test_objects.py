@@ -256,7 +256,7 @@ class TestWhatIsStored:
         assert collection.original(record.id).data == encoded(1)
         assert collection.thumbnail(record.id, 64).startswith(b"\xff\xd8")
         store.delete(f"{folder}/1.png")
-        with pytest.raises(PictureError, match="no longer where it was"):
+        with pytest.raises(PictureError, match="no longer there"):
             collection.original(record.id)
 
     def test_an_object_is_a_query_and_can_be_checked(
