@@ -21,6 +21,7 @@ from serving import assert_problem, service, upload
 import lookalike
 from lookalike import Collection
 from lookalike.decoding import at_hand
+from lookalike.doctor import examine
 from lookalike.errors import CannotWrite, ObjectStoreUnusable, PictureError
 from lookalike.reconcile import reconcile
 from lookalike.store.folder import Folder
@@ -299,6 +300,14 @@ class TestACollection:
             ("upload-lost", records[1].path)
         ]
         assert len(collection) == 2
+
+    def test_the_doctor_tries_the_store(self, collection: Collection, store: ObjectStore) -> None:
+        by_name = {each.name: each for each in examine(collection.path, "auto")}
+        assert by_name["uploads"].sound
+        assert store.keys(collection.path.parent.name) == []
+        forbid(store, "PUT", code="NoSuchBucket")
+        (wrong,) = (each for each in examine(collection.path, "auto") if not each.sound)
+        assert wrong.text.startswith(f"cannot use s3://{BUCKET}")
 
 
 class TestTheService:

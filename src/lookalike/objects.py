@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,9 @@ _INSTALL = {
     "az": "pip install adlfs",
     "hf": "pip install huggingface_hub",
 }
+_RETRIES = frozenset(("AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"))
+_WRITTEN_WITHIN = 60.0
+"""Seconds."""
 _LETTERS = 300
 _ASKED_AT_ONCE = 32
 _ADDRESS = re.compile(r'[:\s]*"?\bhttps?://\S*')
@@ -131,8 +135,10 @@ def read_all(urls: Sequence[str], most: int) -> list[bytes | PictureError]:
 def write(url: str, content: bytes) -> None:
     """Make an object, or replace it; it is there whole or not at all. `ObjectStoreUnusable`."""
     store, path = _opened(url)
+    # While it waits to be told to send, a client of S3 has no end to its patience.
+    patience = {"timeout": _WRITTEN_WITHIN} if store.async_impl else {}
     try:
-        store.pipe_file(path, content)
+        store.pipe_file(path, content, **patience)
     except Exception as error:  # each store's client has errors of its own
         raise ObjectStoreUnusable(url, _why(error)) from error
 
@@ -205,9 +211,15 @@ def _file_system(scheme: str) -> Any:
     try:
         import fsspec
 
-        return fsspec.filesystem(scheme)
+        if scheme != "s3" or _RETRIES & os.environ.keys():
+            return fsspec.filesystem(scheme)
+        # As often as newer clients of S3 do. By what is usual here, up to 25 times, a request would
+        # wait for minutes to be told that a store is down.
+        store = fsspec.filesystem(scheme, config_kwargs={"retries": {"total_max_attempts": 3}})
+        store.retries = 2
+        return store
     except ImportError as error:
-        raise MissingPackage(f"reading {scheme}://", install) from error
+        raise MissingPackage(f"using {scheme}://", install) from error
 
 
 def _about(store: Any, path: str) -> Mapping[str, Any]:

@@ -79,6 +79,16 @@ class Uploads:
         """What a user calls the file or object with the bytes of a picture."""
         return self._kept.where(_name(id))
 
+    def try_out(self) -> str:
+        """Keep something, have it back and delete it; where that was. Raises what these do."""
+        name = f"trial-{secrets.token_hex(8)}"
+        self._kept.write(name, b"lookalike", durable=True)
+        try:
+            self._kept.read(name)
+        finally:
+            self._kept.delete(name)
+        return self._kept.where("")
+
 
 class Thumbnails:
     """JPEGs that were made before; a cache, which may be deleted."""
