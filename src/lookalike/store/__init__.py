@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .. import registry
 from ..filters import Filter
+from ..recipe import Embedding
 from ..types import (
     Effort,
     Finding,
@@ -480,6 +481,10 @@ class Home(Protocol):
 
     def check_free(self, *, create: bool) -> None:
         """`NotACollection` if none may be made there, or none is to be made and there is none."""
+        ...
+
+    def index_kind(self, embedding: Embedding) -> str:
+        """What vectors are found by there, under what a recipe says of them."""
         ...
 
     def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:

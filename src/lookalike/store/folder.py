@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import CannotRestore, NotACollection
+from ..recipe import Embedding
 from ..sealed import publish
 from . import NO_LOCAL_FEATURES, EmbeddingPlan, Kept, LocalPlan, snapshot
 from .catalogue import FILE
@@ -48,6 +49,10 @@ class Folder:
             raise NotACollection(self.folder, (error.strerror or str(error)).lower()) from error
         if not create:
             raise NotACollection(self.folder, "there is nothing there")
+
+    def index_kind(self, embedding: Embedding) -> str:
+        """The one that the recipe names."""
+        return embedding.index.name
 
     def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
         """Make an empty store; one that is there already is left as it is."""

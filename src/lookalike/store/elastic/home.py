@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import NotACollection
+from ...recipe import Embedding
 from .. import NO_LOCAL_FEATURES, EmbeddingPlan, FoundFirst, Kept, LocalPlan
 from . import address as addresses
 from . import filling, mapping
 from .address import Address
 from .cluster import Cluster
+from .kinds import BITS_FROM, kind_for
 from .mapping import About
 from .moment import Moment
 from .reading import Reading
@@ -50,6 +52,11 @@ class ElasticHome:
         """`NotACollection` if none is to be made."""
         if not create:
             raise NotACollection(self.address, "there is nothing there")
+
+    def index_kind(self, embedding: Embedding) -> str:
+        """The one for Elasticsearch, or what comes nearest to that for a folder."""
+        index = embedding.index
+        return kind_for(index.name, index.options, embedding.elastic, BITS_FROM).structure
 
     def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
         """Make an empty store; one that is there already is left as it is.
