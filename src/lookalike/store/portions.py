@@ -165,11 +165,9 @@ def write(
 
 
 _PLACE = """
-    INSERT INTO places (path, row, size, modified_ns, label, metadata, checked)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET row = excluded.row,
-    size = excluded.size, modified_ns = excluded.modified_ns, label = excluded.label,
-    metadata = excluded.metadata, checked = excluded.checked
-    WHERE excluded.checked > places.checked
+    INSERT OR REPLACE INTO places (path, row, size, modified_ns, label, metadata, checked)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+    WHERE NOT EXISTS (SELECT 1 FROM places WHERE path = ?1 AND checked >= ?7)
 """
 _REFUSED = """
     INSERT INTO places (path, reason, retry, recognised, size, modified_ns, checked)
