@@ -46,17 +46,18 @@ def page_of(search: Search, wanted: Wanted, shelved: Shelved, parts: list[bytes]
     """One page of what a search finds. `parts`: what is asked with, beside what is wanted."""
     limit, keywords, pictures = wanted.count, wanted.keywords(), len(shelved.collection)
     question = cursors.digest([shelved.name.encode(), wanted.told_apart().encode(), *parts])
-    began = time.perf_counter()
+    began, depth = time.perf_counter(), limit
     if wanted.cursor is None or limit is None:
         at, hits = wanted.offset, search(**keywords)
     else:
         cursor = cursors.read(wanted.cursor, question)
-        found = search(**{**keywords, "k": cursor.reach(limit, pictures)})
+        depth = cursor.depth
+        found = search(**{**keywords, "k": cursor.reach(limit, pictures), "depth": depth})
         at, hits = cursor.behind(found, limit)
     took = round((time.perf_counter() - began) * 1000, 1)
     following = None
-    if limit is not None and len(hits) == limit:
-        following = str(cursors.Cursor(question, at + limit, hits[-1].id, pictures))
+    if limit is not None and depth is not None and len(hits) == limit:
+        following = str(cursors.Cursor(question, at + limit, hits[-1].id, pictures, depth))
     shown = [FoundPicture.of(hit, shelved.name) for hit in hits]
     return Found(hits=shown, next=following, took_ms=took)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from ...errors import LookalikeError
@@ -34,19 +34,20 @@ async def _batch(request: Request, collection: Named) -> list[reading.Question]:
         },
         fields=questions.Asked,
     ),
+    response_model=answers.Found,
 )
 def search(
     shelved: Borrowed,
     served: OfService,
     asked: Annotated[reading.Question, Depends(_question)],
-) -> answers.Found:
+) -> Response:
     """Find the pictures that look like others, or fit `text`, or both.
 
     Others are uploaded in a form, or named by `like`: stored ones, addresses, vectors. Several are
     one query, their mean, by their weights. `next` leads to the next page, which begins behind the
     last hit of this one, whatever is added meanwhile.
     """
-    return asking.answered(asked, shelved, served)
+    return answers.written(asking.answered(asked, shelved, served))
 
 
 @router.post(
@@ -67,10 +68,8 @@ def search_batch(
     return answers.FoundAll(results=[_answer(each, shelved, served) for each in asked])
 
 
-@router.get("/{name}/pictures/{id}/similar")
-def similar(
-    shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]
-) -> answers.Found:
+@router.get("/{name}/pictures/{id}/similar", response_model=answers.Found)
+def similar(shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]) -> Response:
     """Find the pictures that look like a stored one, itself excepted."""
     collection = shelved.collection
     record = record_of(collection, id)
@@ -78,7 +77,7 @@ def similar(
     def search(**keywords: Any) -> list[Hit]:
         return collection.more_like(record.id, **keywords)
 
-    return asking.page_of(search, wanted, shelved, [record.id.encode()])
+    return answers.written(asking.page_of(search, wanted, shelved, [record.id.encode()]))
 
 
 def _answer(asked: reading.Question, shelved: Borrowed, served: OfService) -> answers.FoundOne:
