@@ -1,11 +1,14 @@
-"""Which recipes an Elasticsearch collection is opened with, and which are another's."""
+"""An Elasticsearch collection opened with other recipes, and after a process was killed in it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import elasticsearch
 import pytest
 from conftest import arrival, random_vectors
+from samples import write
 
 import lookalike
 from lookalike.errors import OtherRecipe
@@ -55,3 +58,40 @@ def test_in_a_folder_what_is_said_for_a_cluster_does_not_matter(tmp_path: Path) 
     lookalike.open(tmp_path / "c", recipe=recipe(tmp_path, "auto", "bbq_hnsw")).close()
     with pytest.raises(OtherRecipe):
         lookalike.open(tmp_path / "c", recipe=recipe(tmp_path, "flat", "flat"))
+
+
+@pytest.mark.parametrize("again", ["index", "describe", "forget"])
+def test_a_path_that_two_pictures_claim_is_mended_by_whatever_is_written_of_it_next(
+    elastic_address: str, elastic: str, tmp_path: Path, again: str
+) -> None:
+    """As a process leaves it that is killed after it has written what a file holds now."""
+    write(tmp_path / "photos" / "a.png", 1)
+    other = write(tmp_path / "photos" / "b.png", 2)
+    with (
+        lookalike.open(elastic_address) as collection,
+        elasticsearch.Elasticsearch(elastic) as client,
+    ):
+        collection.add(tmp_path / "photos")
+        index = f"{elastic_address.partition('?')[0].rpartition('/')[2]}-pictures-1"
+        path = str(tmp_path / "photos" / "a.png")
+        former = collection.meant(path).id
+        lost = client.get(index=index, id=former)["_source"]
+        write(tmp_path / "photos" / "a.png", 3)
+        collection.add(tmp_path / "photos")
+        assert former not in collection
+        client.index(index=index, id=former, document=lost, refresh=True)
+        entry = collection.ledger(path)
+        assert entry is not None
+        assert (entry.id == former, entry.verdict) == (False, "retry")
+        if again == "index":
+            report = collection.add(tmp_path / "photos")
+            assert (report.unchanged, report.replaced, report.failed) == (2, 0, 0)
+        elif again == "describe":
+            collection.describe(entry.id or "", lambda place: replace(place, label="new"))
+        else:
+            collection.forget(path)
+        assert former not in collection
+        left = {path, str(other)} if again != "forget" else {str(other)}
+        assert {place.path for record in collection for place in record.places} == left
+        after = collection.ledger(path)
+        assert (after and after.verdict) == (None if again == "forget" else "stored")

@@ -76,6 +76,12 @@ class SavedFiles:
         self._folder = catalogue.folder / "local"
         self._saved = (0, 0)
         """Of the saved file, for how many pictures its words were learned, and how many it has."""
+        self._unusable: list[Path] = []
+
+    @property
+    def damaged(self) -> bool:
+        """Whether there are files that cannot be used, and are to be replaced."""
+        return bool(self._unusable)
 
     def open(self) -> Held | None:
         """The one that has most, if one is sound and still of this collection."""
@@ -87,7 +93,8 @@ class SavedFiles:
             try:
                 file = InvertedFile.load(saved.path, mapped=True)
             except Unusable as why:
-                _log.warning("%s is not used, it is made anew: %s", saved.path, why)
+                _log.warning("%s is not used, and is made anew now: %s", saved.path, why)
+                self._unusable.append(saved.path)
                 continue
             self._saved = (saved.learned_for, len(file))
             return Held(file, saved.learned_for, saved.number, saved.removal)
@@ -97,8 +104,11 @@ class SavedFiles:
         """Under a name that says what it has, if that is much more; the former ones go."""
         learned_for, pictures = self._saved
         there = pictures if learned_for == held.learned_for else 0
-        if len(held.file) - there <= _WORTH_SAVING * len(held.file):
+        if len(held.file) - there <= _WORTH_SAVING * len(held.file) and not self.damaged:
             return
+        for each in self._unusable:
+            shutil.rmtree(each, ignore_errors=True)
+        self._unusable.clear()
         name = "-".join(map(str, (held.number, held.removal, held.learned_for)))
         path = self._folder / f"{self._owner()}-{name}"
         before = [each.path for each in self._files()]

@@ -82,6 +82,11 @@ class Saved(Protocol):
         """The one that has most, if there is one that is still right."""
         ...
 
+    @property
+    def damaged(self) -> bool:
+        """Whether there are some that could not be opened, so that every process would try."""
+        ...
+
     def keep(self, held: Held) -> None:
         """Keep this one, if that is worth it."""
         ...
@@ -141,7 +146,11 @@ class Votes:
         with self._following:
             self._held = self._held or self._opened()
             self._take_in()
-            return None if self._held is None else self._held.file
+            if self._held is None:
+                return None
+            if self._saved is not None and self._saved.damaged:
+                self._saved.keep(self._held)
+            return self._held.file
 
     def _opened(self) -> Held | None:
         return None if self._saved is None else self._saved.open()
