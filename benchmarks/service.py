@@ -43,6 +43,7 @@ QUERIES = 100
 OVERLOAD = 4
 PAUSE_SECONDS = 1.0
 OVERLOAD_SECONDS = 30
+SETTLED_SECONDS = 1.0
 _SCRIPT = Path(__file__).with_suffix(".lua")
 _FORM = (
     b'--lookalike\r\nContent-Disposition: form-data; name="k"\r\n\r\n%d\r\n'
@@ -119,6 +120,7 @@ class Wrk:
         path = f"/v1/collections/{self.name}/search"
         given = [path, str(self.folder), str(self.bodies), str(round(1000 * pause))]
         options = ["-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout", "30s"]
+        time.sleep(SETTLED_SECONDS)  # what clients of the run before have left is worked off
         began = time.perf_counter()
         done = subprocess.run(
             ["wrk", *options, "-s", str(_SCRIPT), self.service.url, "--", *given],
