@@ -322,13 +322,12 @@ def test_of_two_pictures_that_claim_a_place_the_later_has_it(
     one, two = place("elastic"), place("folder")
     with with_vectors(one, 12) as collection:
         index = f"{name_of(one)}-pictures-1"
-        claimed = client.get(index=index, id=sha(3).hex())["_source"]["places"]
-        both = [*client.get(index=index, id=sha(7).hex())["_source"]["places"], *claimed]
-        both[1]["checked"] += 100
-        client.update(index=index, id=sha(7).hex(), doc={"places": both, "lies": 2}, refresh=True)
-        entry = collection.ledger("http://p/3")
-        assert entry is not None
-        assert entry.id == sha(7).hex()
+        lost = client.get(index=index, id=sha(3).hex())["_source"]
+        vectors = clustered_vectors(12, 384)
+        collection.add_vectors(vectors[7:8], [sha(7)], [Place("http://p/3")])
+        assert sha(3).hex() not in collection
+        client.index(index=index, id=sha(3).hex(), document=lost, refresh=True)
+        assert len(collection) == 12
     assert back_up(one, tmp_path / "c.tar").pictures == 11
     restore(tmp_path / "c.tar", two)
     with api.open(two) as again:

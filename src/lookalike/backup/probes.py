@@ -82,10 +82,10 @@ def take(folder: Path, first: FoundFirst | None) -> Probes:
     recipe, plans, local = _planned(folder)
     with closing(EmbeddedStore(folder, [] if first else plans, local)) as store:
         ids = {plan.name: _ids(store, plan.name, _PICTURES) for plan in plans}
-        found = _asked(store, plans, ids, first)
+        exactly = _compared(store, plans, ids)
+        found = _asked(store, plans, ids) if first is None else _told(store, plans, first, exactly)
         if local is not NO_LOCAL_FEATURES:
             found[_LOCAL] = _voted(store, recipe, _ids(store, plans[0].name, _OF_LOCAL))
-        exactly = _compared(store, plans, ids)
     otherwise = {
         name: {id: hits for id, hits in answers.items() if not _same(found[name][id], hits)}
         for name, answers in exactly.items()
@@ -103,7 +103,7 @@ def judge(folder: Path, store: Store, said: Probes) -> Verdict:
         knobs = store.knobs(plan.name)
         effort = Effort(**{knob: getattr(_FARTHEST, knob) for knob in knobs})
         for look in (ANYWHERE, Look(effort=effort)):
-            now = _asked(store, [plan], {plan.name: ids}, None, look)[plan.name]
+            now = _asked(store, [plan], {plan.name: ids}, look)[plan.name]
             ids = [id for id in ids if not any(id in r and _same(r[id], now[id]) for r in right)]
             farther += len(ids) if look is ANYWHERE else 0
         if ids:
@@ -173,22 +173,30 @@ def _asked(
     store: Store,
     plans: Sequence[EmbeddingPlan],
     ids: Mapping[str, Sequence[str]],
-    first: FoundFirst | None,
     look: Look = ANYWHERE,
 ) -> Asked:
-    """The first ten of each of these pictures, by embedding: by `first`, or the store's index."""
+    """The first ten of each of these pictures, by embedding, as the store's index finds them."""
     asked: Asked = {}
     for plan in plans:
         asked[plan.name] = {}
         for id in ids[plan.name]:
             query = store.vectors(plan.name, id)
-            if first is None:
-                (hits,) = store.nearest(plan.name, query, FIRST, look)
-                found = [record.id for record, _ in hits]
-            else:
-                found = first(plan, query, FIRST)
+            (hits,) = store.nearest(plan.name, query, FIRST, look)
+            found = [record.id for record, _ in hits]
             asked[plan.name][id] = _scored(store, plan, query, found)
     return asked
+
+
+def _told(store: Store, plans: Sequence[EmbeddingPlan], first: FoundFirst, exactly: Asked) -> Asked:
+    """The same as `first` tells it; where nothing decides, as it is `exactly`."""
+    told: Asked = {}
+    for plan in plans:
+        told[plan.name] = {}
+        for id, answers in exactly[plan.name].items():
+            query = store.vectors(plan.name, id)
+            found = first(plan, query, FIRST)
+            told[plan.name][id] = answers if found is None else _scored(store, plan, query, found)
+    return told
 
 
 def _scored(store: Store, plan: EmbeddingPlan, query: Vectors, ids: Sequence[str]) -> Answers:

@@ -173,8 +173,11 @@ class Loose(NamedTuple):
     """Paths at which a picture is said to lie that is not there."""
 
 
-FoundFirst = Callable[[EmbeddingPlan, Vectors, int], list[str]]
-"""The ids of the nearest to a query, float32 [1, dim], at most so many, the best first."""
+FoundFirst = Callable[[EmbeddingPlan, Vectors, int], list[str] | None]
+"""The ids of the nearest to a query, float32 [1, dim], at most so many, the best first.
+
+None where no index decides that.
+"""
 ANYWHERE = Look()
 NO_LOCAL_FEATURES = LocalPlan("", votes=False)
 

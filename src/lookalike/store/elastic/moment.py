@@ -53,19 +53,18 @@ class Moment:
         beside = self._all_beside()
         portions.write(folder, beside, self._portions(beside), self._refused())
 
-    def first(self, plan: EmbeddingPlan, query: Vectors, count: int) -> list[str]:
-        """The ids of the nearest to a query, float32 [1, dim], as the collection found them.
+    def first(self, plan: EmbeddingPlan, query: Vectors, count: int) -> list[str] | None:
+        """The ids of the nearest to a query, float32 [1, dim], as the cluster's kNN found them.
 
-        Fewer where the cluster's kNN does not find so many.
+        None where that does not decide: for a distance that is not the metric's own, or a query
+        without direction.
         """
-        way = Nearest(
-            Reading(self._cluster, self._pictures), field_of(plan, self._about.generation)
-        )
-        request = way.request(way.field.distance.prepared(query)[0], count, ANYWHERE)
-        if request is None:
-            return []
-        answer = self._searched(**request)
-        return [record.id for record, _ in way.read(query[0], answer["hits"]["hits"])]
+        field = field_of(plan, self._about.generation)
+        way = Nearest(Reading(self._cluster, self._pictures), field)
+        request = way.request(field.distance.prepared(query)[0], count, ANYWHERE)
+        if request is None or not field.distance.native:
+            return None
+        return [hit["_id"] for hit in self._searched(**request)["hits"]["hits"]]
 
     def close(self) -> None:
         """Let go of it."""
@@ -118,25 +117,27 @@ class Moment:
         """Every picture, the oldest first."""
         fields = {name: f"{name}_{self._about.generation}" for name in beside.embeddings}
         sources = [each for name in fields.values() for each in (f"v.{name}", f"came.{name}")]
-        wanted = {"includes": [*OF_RECORD, *sources]}
+        wanted = {"includes": [*OF_RECORD, "places.checked", *sources]}
         for hits in self._every(self._pictures, wanted, _AS_THEY_CAME):
-            found = [hit["_source"] for hit in hits]
+            ids, found = [hit["_id"] for hit in hits], [hit["_source"] for hit in hits]
             yield Portion(
                 list(map(documents.record, found)),
                 [[place["checked"] for place in each["places"]] for each in found],
                 {
-                    name: self._vectors(found, fields[name], dim)
+                    name: self._vectors(ids, found, fields[name], dim)
                     for name, (dim, _) in beside.embeddings.items()
                 },
-                self._features([hit["_id"] for hit in hits], beside.local),
+                self._features(ids, beside.local),
             )
 
-    def _vectors(self, found: Sequence[Source], field: str, dim: int) -> Vectors:
+    def _vectors(
+        self, ids: Sequence[str], found: Sequence[Source], field: str, dim: int
+    ) -> Vectors:
         vectors = []
-        for each in found:
+        for id, each in zip(ids, found, strict=True):
             vector = documents.vector_of(each, field, dim)
             if vector is None:
-                why = f"the picture {each['id']} has lost a vector: `lookalike reconcile` mends it"
+                why = f"the picture {id} has lost a vector: `lookalike reconcile` mends it"
                 raise ClusterUnwell(str(self._cluster.address), why)
             vectors.append(vector)
         return np.concatenate(vectors)

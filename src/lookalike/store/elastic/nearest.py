@@ -114,7 +114,7 @@ class Nearest:
         wanted = k if distance.native else min(max(_OTHERWISE * k, _OTHERWISE_LEAST), MOST)
         answers = self._asked(queries, wanted, look)
         found = [
-            self.read(query, [] if answer is None else answer["hits"]["hits"])[:k]
+            self._read(query, [] if answer is None else answer["hits"]["hits"])[:k]
             for query, answer in zip(queries, answers, strict=True)
         ]
         partial = any(answer is not None and is_partial(answer) for answer in answers)
@@ -169,7 +169,7 @@ class Nearest:
             knn["filter"] = conditions.passing(look.where)
         return {"knn": knn, "size": k, "source": _RECORDS, "track_total_hits": False}
 
-    def read(self, query: Vectors, hits: list[dict[str, Any]]) -> Found:
+    def _read(self, query: Vectors, hits: list[dict[str, Any]]) -> Found:
         """Records with our scores, of one query, float32 [dim], best first."""
         if not self.field.distance.native:
             return self._read_otherwise(query, hits)
