@@ -321,6 +321,7 @@ class Collection:
         confident: bool = False,
         weights: Sequence[float] | None = None,
         words: str | None = None,
+        depth: int | None = None,
     ) -> list[Hit]:
         """The `k` pictures most alike, best first, after the first `offset`.
 
@@ -340,8 +341,9 @@ class Collection:
         with the query (see `reranking`), before comparators look at them. `confident` keeps those
         alone that pass for copies, by what `calibrate` found; there may be none. `words` also finds
         pictures whose labels or metadata have these words, by BM25, fused with the others by rank;
-        in Elasticsearch only. Raises `PictureError` if a query cannot be decoded, `NoText` if the
-        recipe reads no text,
+        in Elasticsearch only. `depth`: how far each of several that are fused looks at least, `k`
+        unless given; the same for each page, or they disagree. Raises `PictureError` if a query
+        cannot be decoded, `NoText` if the recipe reads no text,
         `UnknownName` for a comparator that there is not, `NotCalibrated` if nothing says how good
         a copy's score is, `BadQuery` if the query makes no sense.
         """
@@ -368,6 +370,7 @@ class Collection:
             confident,
             weights,
             words,
+            depth,
         )
         if not (query or question.texts or words):
             raise BadQuery("a search needs at least one picture, or text")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -379,9 +380,12 @@ class UnknownPicture(LookalikeError):
     """No stored picture has this id."""
 
     def __init__(self, id: str) -> None:
-        super().__init__(
-            f"no stored picture has the id {id!r}. `lookalike search --json` prints ids."
-        )
+        if re.fullmatch("[0-9a-f]+", id):
+            advice = "`lookalike search --json` prints ids"
+            super().__init__(f"no stored picture has the id {id!r}. {advice}.")
+        else:
+            advice = "`lookalike ledger` tells what became of a file, `lookalike index` takes it in"
+            super().__init__(f"no stored picture has the id {id!r}, or lies there. {advice}.")
         self.id = id
 
 

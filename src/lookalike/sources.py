@@ -136,13 +136,19 @@ def roots(source: str | os.PathLike[str]) -> Iterator[str]:
     yield path.as_uri()  # what lies there under a name that is not valid UTF-8
 
 
-def count(given: Iterable[str]) -> int | None:
-    """How many items there are; None where finding out takes as long as reading them."""
+def count(
+    given: Iterable[str], on_found: Callable[[int], None] = lambda _number: None
+) -> int | None:
+    """How many items there are; None where finding out takes as long as reading them.
+
+    `on_found` is told each number as it is reached; what it raises ends the counting.
+    """
     number = 0
     for item in chain.from_iterable(map(find, given)):
         if item.streamed:
             return None
         number += 1
+        on_found(number)
     return number
 
 
