@@ -23,8 +23,8 @@ from ..writes import metadata_text
 from . import conditions
 
 Source = Mapping[str, Any]
-OF_RECORD = ("id", "order", "added", "format", "width", "height", "bytes", "places")
-"""Of a document, what its record is made of."""
+OF_RECORD = ("id", "order", "places")
+"""Of a document, what its record is made of, and where it comes among others."""
 LEFT_OUT = ["v", "came"]
 """Of a document, where its vectors are not wanted."""
 _LONGEST_PATH = 8000
@@ -135,15 +135,17 @@ def written(place: Place) -> dict[str, Any]:
 
 
 def record(source: Source) -> Record:
-    """The record that a document holds."""
+    """The record that a document holds, of what `OF_RECORD` names."""
+    places = source["places"]
+    about = places[0]  # each place has it, and a server is slower the more fields it is asked for
     return Record(
         source["id"],
-        source["format"],
-        source["width"],
-        source["height"],
-        source["bytes"],
-        source["added"],
-        tuple(map(_place, source["places"])),
+        about["format"],
+        about["width"],
+        about["height"],
+        about["bytes"],
+        about["added"],
+        tuple(map(_place, places)),
     )
 
 
