@@ -212,14 +212,18 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(
-    settings: Sequence[str] = (), prepare: Callable[[Path], None] | None = None
+    settings: Sequence[str] = (),
+    prepare: Callable[[Path], None] | None = None,
+    *,
+    heap: str = "512m",
+    folder: Path | None = None,
 ) -> Iterator[Node]:
-    """One node that is a cluster by itself."""
-    with _folder() as folder:
-        place = folder / "one"
-        place.mkdir()
+    """One node that is a cluster by itself; `folder` keeps its files, and may have them already."""
+    with _folder() if folder is None else contextlib.nullcontext(folder) as files:
+        place = files / "one"
+        place.mkdir(exist_ok=True)
         alone = ["discovery.type=single-node", _NO_WATERMARKS, *settings]
-        node = Node("one", free_port(), free_port(), place, alone, prepare=prepare)
+        node = Node("one", free_port(), free_port(), place, alone, heap, prepare)
         try:
             node.start()
             node.wait()

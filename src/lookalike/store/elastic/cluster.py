@@ -165,8 +165,7 @@ class Cluster:
         """The answers of several searches of an index, in one request, as `searched` takes each."""
         lines: list[Any] = []  # ready, as the client has another serializer for them
         for request in requests:
-            body = {("_source" if key == "source" else key): v for key, v in request.items()}
-            lines += [b"{}", orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)]
+            lines += [b"{}", orjson.dumps(request, option=orjson.OPT_SERIALIZE_NUMPY)]
         answers: list[dict[str, Any]] = self.ask(lambda c: c.msearch(index=index, searches=lines))[
             "responses"
         ]

@@ -22,8 +22,6 @@ from .reading import MOST, Reading
 
 Found = list[tuple[Record, float]]
 Scores = npt.NDArray[np.float32]
-_RECORDS = ["id", "places"]
-"""Of a document; what is named costs a server less than what is left out."""
 _AT_ONCE = 64
 """Queries in one request."""
 _BLOCK = 500
@@ -165,16 +163,19 @@ class Nearest:
         if look.where is not None:
             knn["filter"] = conditions.passing(look.where)
         # As a query, not as the search's own `knn`: that one asks every shard twice.
-        query_of_it = {"knn": knn}
-        return {"query": query_of_it, "size": k, "source": _RECORDS, "track_total_hits": False}
+        return {
+            "query": {"knn": knn},
+            "size": k,
+            "stored_fields": ["record"],
+            "track_total_hits": False,
+        }
 
     def _read(self, query: Vectors, hits: list[dict[str, Any]]) -> Found:
         """Records with our scores, of one query, float32 [dim], best first."""
         if not self.field.distance.native:
             return self._read_otherwise(query, hits)
         scores = self._turned(np.array([hit["_score"] for hit in hits], np.float64))
-        records = [documents.record(hit["_source"]) for hit in hits]
-        return list(zip(records, scores.tolist(), strict=True))
+        return list(zip(documents.records_of(hits), scores.tolist(), strict=True))
 
     def _read_otherwise(self, query: Vectors, hits: list[dict[str, Any]]) -> Found:
         """The same by the vectors themselves, where the metric is not the distance."""
@@ -185,7 +186,7 @@ class Nearest:
         vectors = np.concatenate([stored[hit["_id"]] for hit in there])
         scores = self.scores(query[np.newaxis], vectors)
         order = np.argsort(-scores, kind="stable")
-        records = [documents.record(hit["_source"]) for hit in there]
+        records = documents.records_of(there)
         return [(records[i], float(scores[i])) for i in order.tolist()]
 
     def _turned(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
