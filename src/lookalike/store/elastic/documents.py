@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 import threading
 import time
@@ -28,7 +29,8 @@ OF_RECORD = ("order", "record")
 """Of a document, its record, and where it comes among others."""
 LEFT_OUT = ["v", "came"]
 """Of a document, where its vectors are not wanted."""
-_OF_PLACE = ("path", "label", "metadata", "size", "modified_ns")
+_LONG_NUMBER = re.compile(r"\d{19}")
+"""Of which orjson reads the whole ones in 64 bits alone."""
 _LONGEST_PATH = 8000
 _UNIT = 1e-6
 """How far from 1 a length may be that counts as 1."""
@@ -157,16 +159,24 @@ def _record(said: Sequence[Any]) -> Record:
     return Record(id, format, width, height, size, added, lies)
 
 
-def _place(path: str, label: str | None, text: str, size: int, modified_ns: int) -> Place:
-    # Not by orjson, which makes floats of the longest integers.
-    return Place(path, label, {} if text == "{}" else json.loads(text), size, modified_ns)
+def _place(path: str, label: str | None, said: Any, size: int, modified_ns: int) -> Place:
+    metadata = json.loads(said) if isinstance(said, str) else said
+    return Place(path, label, metadata, size, modified_ns)
 
 
 def _packed(about: Mapping[str, Any], places: Sequence[Mapping[str, Any]]) -> str:
     """A record as one text, which a search gives back sooner than the document that it is of."""
     said = [about[name] for name in ("id", "format", "width", "height", "bytes", "added")]
-    lies = [[each[name] for name in _OF_PLACE] for each in places]
+    lies = [
+        [each["path"], each["label"], _inside(each["metadata"]), each["size"], each["modified_ns"]]
+        for each in places
+    ]
     return orjson.dumps([*said, lies]).decode()
+
+
+def _inside(metadata: str) -> str | orjson.Fragment:
+    """Metadata, as text, inside other JSON: text still where orjson would make a float of it."""
+    return metadata if _LONG_NUMBER.search(metadata) else orjson.Fragment(metadata)
 
 
 def path_id(path: str) -> str:
