@@ -37,8 +37,8 @@ _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _PASSING = {429, 502, 503, 504}
 """What a cluster answers that may have changed its mind a moment later."""
-_LEAST_SERVER = (9, 0)
-"""Older ones have never been tried."""
+_LEAST_SERVER = (8, 18)
+"""Older ones do not rank codes again by the vectors themselves; nor has one been tried."""
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 5.0
 _BULK_BYTES = 8_000_000
@@ -373,7 +373,8 @@ class Cluster:
         if kind == "media_type_header_exception":
             return ClusterUnsuited(
                 where,
-                "the server is older than the client, Elasticsearch 9 is needed",
+                f"it is older than the client elasticsearch {elasticsearch.__versionstr__}: "
+                "pip install 'elasticsearch>=8.17,<9', which speaks with Elasticsearch 8 and 9",
             )
         if error.status_code in _PASSING:
             return ClusterUnwell(where, reason)
