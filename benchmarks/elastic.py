@@ -188,7 +188,7 @@ class Bare:
 
     def each(self, queries: Array) -> Numbers:
         """One after the other."""
-        return [self.asked(query={"knn": self.knn(query)}) for query in queries]
+        return [self.asked(query={"knn": self.knn_query(query)}) for query in queries]
 
     def documented(self, queries: Array) -> Numbers:
         """The same by the option of a search."""
@@ -198,7 +198,7 @@ class Bare:
         """All in one request."""
         lines: list[dict[str, Any]] = []
         for query in queries:
-            lines += [{}, {"size": K, "query": {"knn": self.knn(query)}}]
+            lines += [{}, {"size": K, "query": {"knn": self.knn_query(query)}}]
         answers = self.client.msearch(index=self.index, searches=lines)["responses"]
         return [[number_of(hit["_source"]["path"]) for hit in a["hits"]["hits"]] for a in answers]
 
@@ -206,6 +206,11 @@ class Bare:
         """Of one search."""
         hits = self.client.search(index=self.index, size=K, **how)["hits"]["hits"]
         return [number_of(hit["_source"]["path"]) for hit in hits]
+
+    def knn_query(self, query: Array) -> dict[str, Any]:
+        """The same as a query, which ranks again what its own `k` says, and the option all."""
+        asked = self.knn(query)
+        return asked | {"k": asked["num_candidates"]} if self.kind in OVERSAMPLED else asked
 
     def knn(self, query: Array) -> dict[str, Any]:
         """With the same effort as ours."""

@@ -707,7 +707,7 @@ class Refusing(Old):
 def test_a_server_older_than_the_client_says_which_client_to_install() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(ClusterUnsuited, match="pip install 'elasticsearch>=8.17,<9'") as told:
+        with pytest.raises(ClusterUnsuited, match=r"pip install 'elasticsearch>=8\.17,<9'") as told:
             home_of(f"es+http://127.0.0.1:{server.server_port}/photos").exists()
         assert "\n" not in str(told.value)
         server.shutdown()

@@ -160,6 +160,8 @@ class Nearest:
             oversample = effort.refine or kind.oversample
             knn["rescore_vector"] = {"oversample": float(min(oversample, max(MOST // k, 1)))}
             knn["num_candidates"] = min(max(knn["num_candidates"], oversample * k), MOST)
+            # So that the graph's candidates are ranked again, and not the hits' alone.
+            knn["k"] = knn["num_candidates"]
         if look.where is not None:
             knn["filter"] = conditions.passing(look.where)
         # As a query, not as the search's own `knn`: that one asks every shard twice.
