@@ -56,7 +56,7 @@ unit: $(DEV)
 test-torch: $(TORCH)
 	$(VENV)/pytest tests/with_torch
 
-# Crash loops and other long runs.
+# Crash loops, how good answers are, and other long runs.
 test-slow: $(DEV)
 	$(VENV)/pytest tests/slow --ignore-glob='*/test_browser*' --ignore-glob='*/test_elastic*' \
 		--ignore-glob='*/test_ray*' -o addopts='-q --strict-markers'

@@ -4,12 +4,13 @@
 
 FOLDER has JPEGs in one folder a class. What cannot run here (a data set that is not installed) is
 named and passed over. Takes about half an hour on 2 cores, most of it the graph of the million.
-What takes hours more, `growth`, `indexes`, `updates` and `plan`, runs with `--only` alone.
+What takes longer, `growth`, `indexes`, `updates`, `plan`, `service_soak`, runs with `--only` alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -24,6 +25,8 @@ WITH_DATA = (
     "batch_search",
     "one_query",
     "concurrent_queries",
+    "service",
+    "service_soak",
     "words",
     "visual_words",
     "recipes",
@@ -32,7 +35,7 @@ WITH_DATA = (
     "peers",
 )
 WITHOUT = ("search_vectors", "million", "onnx_vs_torch", "indexes", "updates", "plan")
-ON_DEMAND = ("growth", "indexes", "updates", "plan")
+ON_DEMAND = ("growth", "indexes", "updates", "plan", "service_soak")
 FASHION = ("search_vectors", "indexes", "updates")
 PLOTTED = ("growth", "indexes")
 NEEDS = {
@@ -54,6 +57,8 @@ def main() -> None:
             print(f"{name}: passed over, {given.data} has no pictures in class folders")
         elif name in FASHION and not search_vectors.FOLDER.is_dir():
             print(f"{name}: passed over, Debian's package dataset-fashion-mnist is not installed")
+        elif name == "service" and shutil.which("wrk") is None:
+            print(f"{name}: passed over, Debian's package wrk is not installed")
         elif not installed(*NEEDS.get(name, ())):
             print(f"{name}: passed over, it needs `pip install --group bench`")
         elif name == "onnx_vs_torch" and not installed("onnxscript"):

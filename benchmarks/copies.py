@@ -15,25 +15,21 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_up import fill
 from measured import machine
 
 import lookalike
 from lookalike.evaluate.thresholds import clopper_pearson
-from lookalike.store import Arrival
-from lookalike.types import Hit, LocalFeatures, Record
-
-_BLOCK = 256
+from lookalike.types import Hit
 
 
 def main() -> None:
@@ -129,54 +125,6 @@ def first(collection: lookalike.Collection, query: Path, seconds: list[float]) -
 def share(some: int, of: int) -> str:
     """As it is printed."""
     return f"{some / of:.3f}" if of else "-"
-
-
-def fill(collection: lookalike.Collection, wanted: int) -> None:
-    """Add made-up pictures until there are so many."""
-    real = list(collection)
-    rng = np.random.default_rng(0)
-    for numbers in blocks(len(real), wanted):
-        some = [real[number % len(real)] for number in numbers]
-        features = collection.store.local_features([record.id for record in some])
-        vectors = {
-            each.name: np.concatenate(
-                [disturbed(collection.vector(record.id, each.name), rng) for record in some]
-            )
-            for each in collection.recipe.embeddings
-        }
-        local = [moved(features[record.id], rng) for record in some]
-        arrivals = [made_up(*pair) for pair in zip(numbers, some, strict=True)]
-        collection.store.put(arrivals, vectors, local)
-    collection.settle()
-
-
-def blocks(start: int, end: int) -> Iterator[list[int]]:
-    """Numbers, some at a time."""
-    for at in range(start, end, _BLOCK):
-        yield list(range(at, min(at + _BLOCK, end)))
-
-
-def made_up(number: int, record: Record) -> Arrival:
-    """A picture that is nowhere."""
-    digest = hashlib.sha256(str(number).encode()).digest()
-    place = lookalike.Place(f"made-up:{number}")
-    return Arrival(digest, record.format, record.width, record.height, record.size, place)
-
-
-def disturbed(vector: np.ndarray[Any, Any], rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    """Another direction, as far away as another picture of the same kind."""
-    noise = rng.standard_normal(vector.shape, np.float32)
-    away = noise * np.float32(np.linalg.norm(vector) / np.linalg.norm(noise))
-    return np.asarray(vector + away, np.float32)
-
-
-def moved(features: LocalFeatures, rng: np.random.Generator) -> LocalFeatures:
-    """Descriptors that nothing matches, though each lies near its word; in other places."""
-    noise = np.abs(rng.standard_normal(features.descriptors.shape, np.float32))
-    mixed = features.descriptors + noise * np.float32(0.1)
-    lengths = np.linalg.norm(mixed, axis=1, keepdims=True)
-    order = rng.permutation(len(features.xy))
-    return replace(features, xy=features.xy[order], descriptors=mixed / np.maximum(lengths, 1e-6))
 
 
 if __name__ == "__main__":

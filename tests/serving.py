@@ -29,7 +29,8 @@ def service(
     thread = threading.Thread(target=server.answer)
     thread.start()
     try:
-        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        url = server.url.replace("0.0.0.0", "127.0.0.1")
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
             yield client, server
     finally:
         server.stop()

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from samples import DATA, called, command, environment, lookalike, needs_data, write
+from samples import DATA, called, command, environment, needs_data, write
 
 import lookalike as package
 
@@ -155,7 +155,7 @@ class TestCollections:
         file = tmp_path / "file"
         file.write_text("no collection")
         for path in (photos, file, tmp_path / "nope", tmp_path / ("x" * 300), file / "below"):
-            assert_refused(lookalike("stats", "-c", path), str(path), "is not a collection")
+            assert_refused(called("stats", "-c", path), str(path), "is not a collection")
         assert_refused(called("index", photos, "-c", photos), "is not a collection")
         assert_refused(called("index", photos, "-c", file / "below"), "is not a collection")
 
@@ -184,7 +184,7 @@ class TestCollections:
         content = bytearray(path.read_bytes())
         content[5000:] = os.urandom(len(content) - 5000)
         path.write_bytes(content)
-        assert_refused(lookalike("stats", "-c", made), "is damaged")
+        assert_refused(called("stats", "-c", made), "is damaged")
 
     def test_a_recipe_that_is_none(self, photos: Path, tmp_path: Path) -> None:
         done = called("index", photos, "-c", tmp_path / "c", "--recipe", "defualt")
@@ -202,11 +202,11 @@ class TestDisks:
             write(tmp_path / "photos" / f"{number}.png", number)
         path = small_disk / "c"
         (small_disk / "ballast").write_bytes(bytes(2_200_000))
-        done = lookalike("index", tmp_path / "photos", "-c", path)
+        done = called("index", tmp_path / "photos", "-c", path)
         assert_refused(done, "the disk is full", "What was reported as stored is safe")
         assert done.stdout == ""
         (small_disk / "ballast").unlink()
-        done = lookalike("index", tmp_path / "photos", "-c", path, "--json")
+        done = called("index", tmp_path / "photos", "-c", path, "--json")
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
         assert report["stored"] + report["unchanged"] == 400
@@ -215,7 +215,7 @@ class TestDisks:
     def test_one_without_room_for_a_collection(self, small_disk: Path, photos: Path) -> None:
         with contextlib.suppress(OSError):
             (small_disk / "ballast").write_bytes(bytes(4_000_000))
-        done = lookalike("index", photos, "-c", small_disk / "c")
+        done = called("index", photos, "-c", small_disk / "c")
         assert_refused(done, "cannot write to")
 
     def test_a_read_only_collection_can_be_searched_and_not_written(
@@ -309,13 +309,13 @@ class TestPictures:
         monkeypatch.chdir(photos)
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind("socket")
-            done = lookalike("index", photos, "-c", tmp_path / "c", "--json")
+            done = called("index", photos, "-c", tmp_path / "c", "--json")
         assert done.returncode == 0
         report = json.loads(done.stdout)
         assert (report["stored"], report["ignored"], report["failed"]) == (4, 4, 0)
-        done = lookalike("index", photos / "pipe", "-c", tmp_path / "c")
+        done = called("index", photos / "pipe", "-c", tmp_path / "c")
         assert done.returncode == 2
-        assert_refused(lookalike("search", "/dev/zero", "-c", tmp_path / "c"), "a device")
+        assert_refused(called("search", "/dev/zero", "-c", tmp_path / "c"), "a device")
 
     def test_any_name_is_indexed_found_and_told(self, photos: Path, tmp_path: Path) -> None:
         names = [
@@ -328,22 +328,22 @@ class TestPictures:
         ]
         for number, name in enumerate(names, 10):
             write(photos / os.fsdecode(name), number)
-        done = lookalike("index", photos, "-c", tmp_path / "c", "--json")
+        done = called("index", photos, "-c", tmp_path / "c", "--json")
         assert json.loads(done.stdout)["stored"] == 4 + len(names)
         odd = [photos / os.fsdecode(name) for name in names]
-        done = lookalike("search", *odd, "-c", tmp_path / "c", "-k", "1", "--json")
+        done = called("search", *odd, "-c", tmp_path / "c", "-k", "1", "--json")
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         assert len(answers) == len(names)
         for answer in answers:
             assert answer["hits"][0]["path"] == answer["query"]
-        plain = lookalike("search", photos, "-c", tmp_path / "c", "-k", "1")
+        plain = called("search", photos, "-c", tmp_path / "c", "-k", "1")
         assert len(plain.stdout.splitlines()) == 4 + len(names)
         assert "\x1b" not in plain.stdout
 
     def test_a_broken_archive(self, made: Path, tmp_path: Path) -> None:
         path = tmp_path / "broken.tar.gz"
         path.write_bytes(b"\x1f\x8b\x08 and no more")
-        assert lookalike("index", path, "-c", made).returncode == 2
+        assert called("index", path, "-c", made).returncode == 2
         assert "as an archive" in called("failures", "-c", made).stdout
         done = called("search", path, "-c", made)
         assert_refused(done, str(path), "as an archive")

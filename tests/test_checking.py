@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from samples import PHOTOGRAPHS, lookalike, write
+from samples import PHOTOGRAPHS, called, write
 
 import lookalike as api
 from lookalike import checking
@@ -112,25 +112,25 @@ def test_a_stored_picture_whose_file_has_gone_still_counts(tmp_path: Path, edite
 class TestCommandLine:
     def test_the_exit_code_answers(self, filled: Path, edited: Path) -> None:
         here, elsewhere = PHOTOGRAPHS / "coffee.png", PHOTOGRAPHS / "hubble_deep_field.jpg"
-        all_there = lookalike("check", here, edited / "flip.jpg", "-c", filled)
+        all_there = called("check", here, edited / "flip.jpg", "-c", filled)
         assert all_there.returncode == 0
         lines = [line.split("\t") for line in all_there.stdout.splitlines()]
         assert [line[1] for line in lines] == ["exact", "copy"]
-        one_not = lookalike("check", here, elsewhere, "-c", filled, "--json")
+        one_not = called("check", here, elsewhere, "-c", filled, "--json")
         assert one_not.returncode == 1
         first, second = map(json.loads, one_not.stdout.splitlines())
         assert (first["stored"]["kind"], second["stored"]) == ("exact", None)
 
     def test_wrong_usage_is_2(self, filled: Path, tmp_path: Path) -> None:
         query = PHOTOGRAPHS / "coffee.png"
-        assert lookalike("check", query, "-c", tmp_path / "none").returncode == 2
-        assert lookalike("check", query, "-c", filled, "--kinds", "kopy").returncode == 2
-        assert lookalike("check", "-c", filled).returncode == 2
-        assert lookalike("check", tmp_path, "-c", filled).returncode == 2
+        assert called("check", query, "-c", tmp_path / "none").returncode == 2
+        assert called("check", query, "-c", filled, "--kinds", "kopy").returncode == 2
+        assert called("check", "-c", filled).returncode == 2
+        assert called("check", tmp_path, "-c", filled).returncode == 2
 
     def test_what_cannot_be_read_is_not_there(self, filled: Path, tmp_path: Path) -> None:
         (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
-        done = lookalike("check", tmp_path / "broken.jpg", "-c", filled)
+        done = called("check", tmp_path / "broken.jpg", "-c", filled)
         assert done.returncode == 1
         assert "broken.jpg" in done.stderr
         assert "Traceback" not in done.stderr

@@ -57,7 +57,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection of them, only to be read."""
     path = tmp_path_factory.mktemp("made") / "c.lookalike"
-    assert lookalike("index", photos, "-c", path).returncode == 0
+    assert called("index", photos, "-c", path).returncode == 0
     return path
 
 
@@ -86,7 +86,7 @@ def on_a_terminal(*arguments: str | Path, env: dict[str, str] | None = None) -> 
 
 class TestIndex:
     def test_json_ends_with_one_object_of_counts(self, photos: Path, tmp_path: Path) -> None:
-        done = lookalike("index", photos, "-c", tmp_path / "c", "--json")
+        done = called("index", photos, "-c", tmp_path / "c", "--json")
         assert (done.returncode, done.stderr) == (0, "")
         (report,) = objects(done.stdout)
         assert report.pop("seconds") > 0
@@ -102,7 +102,7 @@ class TestIndex:
         }
 
     def test_it_says_what_it_did_when_no_json_is_asked(self, photos: Path, tmp_path: Path) -> None:
-        done = lookalike("index", photos, "-c", tmp_path / "c")
+        done = called("index", photos, "-c", tmp_path / "c")
         first, second = done.stdout.splitlines()
         assert first.startswith("12 stored, 1 not pictures in ")
         assert second == f"12 pictures in {tmp_path / 'c'}"
@@ -111,7 +111,7 @@ class TestIndex:
     def test_some_failures_are_exit_code_1_and_can_be_asked_for(self, tmp_path: Path) -> None:
         write(tmp_path / "photos" / "good.png", 1)
         (tmp_path / "photos" / "bad.png").write_bytes(encoded(1)[:100])
-        done = lookalike("index", tmp_path / "photos", "-c", tmp_path / "c", "--json")
+        done = called("index", tmp_path / "photos", "-c", tmp_path / "c", "--json")
         assert done.returncode == 1
         assert objects(done.stdout)[0]["failed"] == 1
         done = called("failures", "-c", tmp_path / "c")
@@ -155,7 +155,7 @@ class TestIndex:
 
     def test_a_mistyped_source_leaves_no_collection(self, tmp_path: Path) -> None:
         for options in (["index"], ["serve", "-p0", "-d"]):
-            done = lookalike(*options, tmp_path / "no", "-c", tmp_path / "c")
+            done = called(*options, tmp_path / "no", "-c", tmp_path / "c")
             assert done.returncode == 2
             assert "no does not exist" in done.stderr
             assert not (tmp_path / "c").exists()
@@ -185,7 +185,7 @@ class TestIndex:
 
 class TestSearch:
     def test_json_has_one_object_a_line_for_each_query(self, made: Path, photos: Path) -> None:
-        done = lookalike("search", photos / "dog", "-c", made, "-k", "3", "--json")
+        done = called("search", photos / "dog", "-c", made, "-k", "3", "--json")
         assert (done.returncode, done.stderr) == (0, "")
         answers = objects(done.stdout)
         assert [answer["query"] for answer in answers] == sorted(
@@ -214,7 +214,7 @@ class TestSearch:
     ) -> None:
         bad = tmp_path / "bad.png"
         bad.write_bytes(encoded(1)[:100])
-        done = lookalike("search", bad, photos / "cat" / "0.png", "-c", made, "--json")
+        done = called("search", bad, photos / "cat" / "0.png", "-c", made, "--json")
         assert done.returncode == 1
         failed, answered = objects(done.stdout)
         reason = "the file ends too early (truncated)"
@@ -228,6 +228,17 @@ class TestSearch:
         done = lookalike("search", path, "-c", made, "-k", "2")
         first, _ = done.stdout.splitlines()
         assert first.split("\t") == [str(path), "1.0000", "cat", str(path)]
+
+    def test_a_pipe_gets_what_was_compared_behind_each_path(self, made: Path, photos: Path) -> None:
+        path = photos / "cat" / "0.png"
+        compare = ("--compare", "sift", "--compare", "phash")
+        rows = called("search", path, "-c", made, *compare).stdout.splitlines()
+        for row in rows:
+            _, _, _, where, *scores = row.split("\t")
+            assert Path(where).exists()
+            assert [each.partition("=")[0] for each in scores] == ["sift", "phash"]
+        assert len(rows) == 10
+        assert rows[0].endswith("\tphash=0")
 
     def test_a_terminal_gets_a_table(self, made: Path, photos: Path) -> None:
         code, shown = on_a_terminal("search", photos / "cat" / "0.png", "-c", made, "-k", "2")
@@ -282,7 +293,7 @@ class TestSearch:
         bad.write_bytes(b"")
         page = tmp_path / "out.html"
         queries = [photos / "cat" / "0.png", tmp_path / "<b>.zip", bad]
-        done = lookalike("search", *queries, "-c", made, "-k", "4", "--html", page)
+        done = called("search", *queries, "-c", made, "-k", "4", "--html", page)
         assert done.returncode == 1
         assert f"wrote {page}" in done.stderr
         content = page.read_text()
@@ -521,7 +532,7 @@ class TestOthers:
         assert "default" in called("recipes").stdout
 
     def test_stats_are_one_json_object(self, made: Path) -> None:
-        stats = json.loads(lookalike("stats", "-c", made, "--json").stdout)
+        stats = json.loads(called("stats", "-c", made, "--json").stdout)
         assert (stats["pictures"], stats["places"], stats["ignored"]) == (COUNT, COUNT, 1)
         assert stats["path"] == str(made)
         assert "12 in 12 places" in called("stats", "-c", made).stdout
@@ -553,7 +564,7 @@ class TestOthers:
         assert (tmp_path / "xdg/lookalike/default/catalogue.sqlite").is_file()
 
     def test_the_sample_photographs_can_be_indexed(self, tmp_path: Path) -> None:
-        done = lookalike("index", PHOTOGRAPHS, "-c", tmp_path / "c", "--json")
+        done = called("index", PHOTOGRAPHS, "-c", tmp_path / "c", "--json")
         (report,) = objects(done.stdout)
         assert report["stored"] + report["copies"] >= 25
         picture = PHOTOGRAPHS / "astronaut.png"
@@ -573,14 +584,14 @@ class TestEndings:
         ],
     )
     def test_a_wrong_command_is_exit_code_2_without_a_traceback(self, arguments: list[str]) -> None:
-        done = lookalike(*arguments)
+        done = called(*arguments)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert done.stderr or "Usage" in done.stdout
 
     def test_help_is_no_mistake(self) -> None:
         assert lookalike("--help").returncode == 0
-        assert lookalike("search", "--help").returncode == 0
+        assert called("search", "--help").returncode == 0
 
     def test_a_reader_that_goes_away_is_no_error(self, made: Path, photos: Path) -> None:
         queries = [photos] * 60  # more than a pipe holds
@@ -625,7 +636,7 @@ class TestEndings:
 
     def test_names_beyond_the_terminals_alphabet_do_not_end_a_listing(self, tmp_path: Path) -> None:
         path = write(tmp_path / "photos" / "größe-日本.png", 1)
-        lookalike("index", tmp_path / "photos", "-c", tmp_path / "c")
+        called("index", tmp_path / "photos", "-c", tmp_path / "c")
         env = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
         done = lookalike("search", path, "-c", tmp_path / "c", env=env)
         assert done.returncode == 0

@@ -16,7 +16,7 @@ import made_comparison
 import numpy as np
 import pytest
 from made_comparison import cost, resolved, result
-from samples import called, command, environment, lookalike, write, write_classes
+from samples import called, command, environment, write, write_classes
 from tiny_onnx import WEIGHTS, write_network
 
 import lookalike as api
@@ -344,7 +344,7 @@ class TestCommand:
         self, pictures: Path, networks: Sequence[str], tmp_path: Path
     ) -> None:
         page, names = tmp_path / "page.html", ",".join(networks)
-        done = lookalike("compare-recipes", pictures, "--recipes", names, "-o", page)
+        done = called("compare-recipes", pictures, "--recipes", names, "-o", page)
         assert done.returncode == 1  # one of those named is broken
         assert "Traceback" not in done.stderr
         heading, *lines = done.stdout.splitlines()

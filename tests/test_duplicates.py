@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from samples import DATA, PHOTOGRAPHS, cosine, lookalike, needs_data, pixels, write
+from samples import DATA, PHOTOGRAPHS, called, cosine, needs_data, pixels, write
 
 import lookalike as api
 from lookalike import duplicates, edits
@@ -386,10 +386,10 @@ def test_the_command_line_prints_groups_and_their_shape_in_json(
     opened().close()
     collection = ("-c", tmp_path / "c.lookalike")
     page = tmp_path / "page.html"
-    plain = lookalike("duplicates", *collection, "--html", page)
+    plain = called("duplicates", *collection, "--html", page)
     assert plain.returncode == 0
     assert [line.split("\t")[1] for line in plain.stdout.splitlines()] == ["keep", "copy"]
-    said = json.loads(lookalike("duplicates", *collection, "--json").stdout)
+    said = json.loads(called("duplicates", *collection, "--json").stdout)
     assert set(said) == {
         *("kinds", "groups", "others", "bytes", "pictures", "compared", "described", "gone"),
         *("seconds", "cleared"),
@@ -413,12 +413,12 @@ def test_the_page_escapes_names_and_is_never_written_over_another_file(
     shutil.copy(pictures / "<img src=x onerror=alert(1)>.png", pictures / "b.png")
     opened().close()
     page = tmp_path / "page.html"
-    done = lookalike("duplicates", "-c", tmp_path / "c.lookalike", "--html", page)
+    done = called("duplicates", "-c", tmp_path / "c.lookalike", "--html", page)
     assert done.returncode == 0
     assert "<img src=x" not in page.read_text()
     mine = tmp_path / "mine.html"
     mine.write_text("mine")
-    refused = lookalike("duplicates", "-c", tmp_path / "c.lookalike", "--html", mine)
+    refused = called("duplicates", "-c", tmp_path / "c.lookalike", "--html", mine)
     assert refused.returncode == 2
     assert mine.read_text() == "mine"
 

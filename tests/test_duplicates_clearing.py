@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from samples import PHOTOGRAPHS, lookalike, write
+from samples import PHOTOGRAPHS, called, write
 
 import lookalike as api
 from lookalike import duplicates
@@ -99,7 +99,9 @@ def test_others_are_moved_with_their_paths_and_undo_restores_all(
     )
     assert place is not None
     assert (place.label, dict(place.metadata)) == ("a cat", {"stars": 5})
-    assert clearing.undo(collection, done.log).left == {}, "it may be run again"
+    again = clearing.undo(collection, done.log)
+    assert (again.done, again.left) == ([], {}), "it may be run again, and does nothing"
+    assert sorted(again.unchanged) == sorted(back.done)
     assert state(pictures) == before
 
 
@@ -116,7 +118,10 @@ def test_links_are_made_of_the_same_bytes_alone_and_undo_parts_them(
         each: content for each, (content, _, _) in before.items()
     }
     assert done.log is not None
-    assert clearing.undo(collection, done.log).left == {}
+    back = clearing.undo(collection, done.log)
+    assert (len(back.done), back.left) == (2, {})
+    again = clearing.undo(collection, done.log)
+    assert (again.done, sorted(again.unchanged), again.left) == ([], sorted(back.done), {})
     assert not one.samefile(two)
     assert state(pictures) == before
     two.write_bytes(b"mine")
@@ -294,18 +299,22 @@ def test_the_command_line_clears_and_takes_back(
     before = state(pictures)
     collection.close()
     there = ("duplicates", "-c", collection.path)
-    unsaid = lookalike(*there, "--apply", "link")
+    unsaid = called(*there, "--apply", "link")
     assert (unsaid.returncode, "--kinds" in unsaid.stderr) == (2, True)
-    wrong = lookalike(*there, "--kinds", "exact", "--apply", "delete")
+    wrong = called(*there, "--kinds", "exact", "--apply", "delete")
     assert wrong.returncode == 2
     assert state(pictures) == before
     apply = f"move={tmp_path / 'away'}"
-    done = lookalike(*there, "--kinds", "exact", "--apply", apply, "--json")
+    done = called(*there, "--kinds", "exact", "--apply", apply, "--json")
     assert done.returncode == 0, done.stderr
     cleared = json.loads(done.stdout)["cleared"]
     assert len(cleared["done"]) == 4
-    back = lookalike(*there, "--undo", cleared["log"])
+    back = called(*there, "--undo", cleared["log"])
     assert back.returncode == 0, back.stderr
+    assert [line.split("\t")[0] for line in back.stdout.splitlines()] == ["restored"] * 4
+    again = called(*there, "--undo", cleared["log"])
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "nothing to be taken back: 4 files as before" in again.stderr
     assert state(pictures) == before
-    linked = lookalike(*there, "--kinds", "exact", "--apply", "link")
+    linked = called(*there, "--kinds", "exact", "--apply", "link")
     assert linked.returncode == 1, "coffee.png is left as it is"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from samples import CLASSES, called, lookalike, write, write_classes
+from samples import CLASSES, called, write, write_classes
 from tiny_onnx import write_network
 
 import lookalike as api
@@ -158,7 +158,7 @@ class TestCommand:
     """`lookalike evaluate`."""
 
     def test_prints_lines_and_json(self, made: Collection, pictures: Path) -> None:
-        done = lookalike("evaluate", "-c", made.path, "--truth", pictures)
+        done = called("evaluate", "-c", made.path, "--truth", pictures)
         assert done.returncode == 0, done.stderr
         expected = np.mean(list(brute_force(made).values()))
         (line,) = [line for line in done.stdout.splitlines() if line.startswith("mAP ")]
@@ -179,11 +179,11 @@ class TestCommand:
         ]
         truth = pictures.parent / "copies.csv"
         truth.write_text("\n".join(["query_id,reference_id,group", *rows]))
-        done = lookalike("evaluate", "-c", made.path, "--truth", truth)
+        done = called("evaluate", "-c", made.path, "--truth", truth)
         (worst,) = [line for line in done.stdout.splitlines() if line.startswith("worst ")]
         assert worst.split()[1:] == ["lost", worst.split()[2], "found", "1.000,", "of", "2"]
         truth.write_text("\n".join(["query_id,reference_id,group", rows[0]]))
-        done = lookalike("evaluate", "-c", made.path, "--truth", truth)
+        done = called("evaluate", "-c", made.path, "--truth", truth)
         assert "1 query of disc21, 18 pictures" in done.stdout
         assert "mAP         1.000 (95% of the time: \N{EN DASH})" in done.stdout
         assert "nan" not in done.stdout

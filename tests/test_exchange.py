@@ -750,7 +750,7 @@ class TestBadInput:
 class TestCommands:
     def test_there_and_back(self, made: Collection, photos: Path, tmp_path: Path) -> None:
         file = tmp_path / "f.npz"
-        done = lookalike("export", file, "-c", made.path, "--json")
+        done = called("export", file, "-c", made.path, "--json")
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout) == {
             "file": str(file),
@@ -758,7 +758,7 @@ class TestCommands:
             "embeddings": ["default"],
             "bytes": file.stat().st_size,
         }
-        done = lookalike("import", file, "-c", tmp_path / "new", "--json")
+        done = called("import", file, "-c", tmp_path / "new", "--json")
         assert (done.returncode, done.stderr) == (0, "")
         report = json.loads(done.stdout)
         assert (report["stored"], report["failed"]) == (COUNT + 1, 0)

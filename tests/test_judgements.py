@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from samples import lookalike, write
+from samples import called, lookalike, write
 
 import lookalike as api
 from lookalike.collection import Collection
@@ -78,7 +78,7 @@ def test_they_are_handed_on_to_another_collection(
 ) -> None:
     collection.judge(str(pictures[0]), str(pictures[1]), same=True, by="Zoë")
     collection.judge(str(pictures[2]), str(pictures[3]), same=False)
-    printed = lookalike("judgements", "-c", collection.path, "--json")
+    printed = called("judgements", "-c", collection.path, "--json")
     file = tmp_path / "said.jsonl"
     file.write_text(printed.stdout)
     with api.open(tmp_path / "other.lookalike") as other:
@@ -113,16 +113,30 @@ def test_accepted_pairs_are_a_ground_truth(
 ) -> None:
     collection.judge(str(pictures[0]), str(pictures[1]), same=True)
     collection.judge(str(pictures[0]), str(pictures[2]), same=False)
-    printed = lookalike("judgements", "-c", collection.path, "--csv")
+    printed = called("judgements", "-c", collection.path, "--csv")
     truth = tmp_path / "truth.csv"
     truth.write_text(printed.stdout)
     assert len(printed.stdout.splitlines()) == 3
-    done = lookalike("evaluate", "-c", collection.path, "--truth", truth, "--json")
+    done = called("evaluate", "-c", collection.path, "--truth", truth, "--json")
     assert done.returncode == 0, done.stderr
+
+
+def test_of_none_there_is_the_header_of_a_ground_truth(collection: Collection) -> None:
+    assert called("judgements", "-c", collection.path, "--csv").stdout == "query,relevant\n"
+
+
+def test_a_path_that_is_not_stored_is_named_with_what_to_do(
+    collection: Collection, pictures: list[Path], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "nothing.png"
+    done = called("judge", pictures[0], wrong, "--same", "-c", collection.path)
+    assert done.returncode == 2
+    assert str(wrong) in done.stderr
+    assert "lookalike index" in done.stderr
 
 
 def test_the_command_line_wants_one_verdict(collection: Collection, pictures: list[Path]) -> None:
     for verdicts in ((), ("--same", "--undecided")):
-        done = lookalike("judge", *pictures[:2], *verdicts, "-c", collection.path)
+        done = called("judge", *pictures[:2], *verdicts, "-c", collection.path)
         assert done.returncode == 2
     assert collection.judgements() == []

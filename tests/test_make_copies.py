@@ -573,7 +573,7 @@ class TestRefusals:
 
 class TestCommand:
     def test_prints_pairs_where_there_is_no_terminal(self, pictures: Path, tmp_path: Path) -> None:
-        done = lookalike("make-copies", pictures, tmp_path / "set", "--edits", "flip, grey")
+        done = called("make-copies", pictures, tmp_path / "set", "--edits", "flip, grey")
         assert done.returncode == 0
         rows = dict(line.split("  ", 1) for line in done.stdout.splitlines())
         assert [name.strip() for name in rows] == [

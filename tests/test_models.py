@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import called, lookalike
+from samples import called
 
 from lookalike import model_list, recipe
 from lookalike.errors import DeviceUnavailable, MissingPackage, UnknownName, WeightsMissing
@@ -106,7 +106,7 @@ def test_every_network_of_a_ready_recipe_is_listed() -> None:
 
 
 def test_the_command_lists_models_in_lines_and_in_json() -> None:
-    done = lookalike("models")
+    done = called("models")
     assert (done.returncode, done.stderr) == (0, "")
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert ["default", "efficientnet-lite0-int8", "384", "4.3 MB"] in [row[:4] for row in rows]
@@ -131,7 +131,7 @@ def test_what_is_here_is_not_fetched_and_an_unknown_name_is_refused() -> None:
 def test_fetching_without_a_network_says_what_to_fetch_and_where_to_put_it(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub", reason="comes with lookalike[torch]")
     hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = lookalike("models", "fetch", "resnet50", env=hub)
+    done = called("models", "fetch", "resnet50", env=hub)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     address = "https://huggingface.co/timm/resnet50.tv_in1k/resolve/main/model.safetensors"

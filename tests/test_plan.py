@@ -300,7 +300,7 @@ def test_where_memory_is_short_the_second_look_reads_from_disk() -> None:
 
 class TestCommand:
     def test_it_prints_a_plan_and_a_fragment(self) -> None:
-        done = lookalike("plan", "--pictures", "5M", "--memory", "8GB", "--latency", "200ms")
+        done = called("plan", "--pictures", "5M", "--memory", "8GB", "--latency", "200ms")
         assert (done.returncode, done.stderr) == (0, "")
         for word in ("5,000,000 pictures", "[embeddings.default.index]", "recall@10", "pictures/s"):
             assert word in done.stdout
@@ -322,7 +322,7 @@ class TestCommand:
         }
         assert said["ingest"]["hours"] is None
         assert "made elsewhere" in said["ingest"]["why_not"]
-        done = called(*asked, "--memory", "1MB")
+        done = lookalike(*asked, "--memory", "1MB")
         assert done.returncode == 1
         said = json.loads(done.stdout)
         assert not said["fits"]

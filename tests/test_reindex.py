@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import random_vectors
-from samples import called, environment, lookalike, pixels, write
+from samples import called, environment, pixels, write
 
 import lookalike as package
 from lookalike.errors import RecipeError, ReindexUnderWay, TooLittleToLearnFrom, UnknownName
@@ -275,7 +275,7 @@ def test_an_empty_collection_is_given_a_recipe_that_learns(tmp_path: Path) -> No
 
 def test_from_the_command_line(collection: package.Collection, tmp_path: Path) -> None:
     collection.close()
-    done = lookalike("reindex", "--recipe", "default-fp16", "-c", tmp_path / "c")
+    done = called("reindex", "--recipe", "default-fp16", "-c", tmp_path / "c")
     assert done.returncode == 0, done.stderr
     assert "recipe default-fp16 now" in done.stdout
     assert called("reindex", "--recipe", "nope", "-c", tmp_path / "c").returncode == 2
@@ -418,7 +418,7 @@ class TestVectorsMadeElsewhere:
     def test_from_the_command_line(self, tmp_path: Path) -> None:
         with package.open(tmp_path / "c", recipe=ready(tmp_path)) as collection:
             brought(collection, random_vectors(50, 32))
-        done = lookalike("reindex", "--recipe", ready(tmp_path, "hnsw"), "-c", tmp_path / "c")
+        done = called("reindex", "--recipe", ready(tmp_path, "hnsw"), "-c", tmp_path / "c")
         assert done.returncode == 0, done.stderr
         other = ready(tmp_path, made_by="another")
         done = called("reindex", "--recipe", other, "-c", tmp_path / "c")

@@ -232,15 +232,20 @@ def votes(collection: lookalike.Collection, name: str) -> dict[str, float]:
     }
 
 
-def test_a_damaged_file_of_votes_is_made_anew(photographs: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_of_votes_is_made_anew_by_who_finds_it_and_by_nobody_after(
+    photographs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with lookalike.open(tmp_path / "c", recipe="copies") as collection:
         collection.add(photographs)
         before = votes(collection, "rocket.jpg")
     (saved,) = (tmp_path / "c" / "local").iterdir()
     for file in saved.iterdir():
         file.write_bytes(file.read_bytes()[:-3])
-    with lookalike.open(tmp_path / "c") as collection:
-        assert votes(collection, "rocket.jpg") == pytest.approx(before)
+    for warnings in (1, 0):
+        caplog.clear()
+        with lookalike.open(tmp_path / "c") as collection:
+            assert votes(collection, "rocket.jpg") == pytest.approx(before)
+        assert len([each for each in caplog.messages if "made anew" in each]) == warnings
 
 
 def test_a_filter_holds_for_what_local_features_find(copies: Any) -> None:

@@ -11,7 +11,11 @@ import httpx
 import pytest
 import samples
 from PIL import Image
-from serving import assert_problem, service
+from serving import assert_problem, service, upload
+
+from lookalike import Collection
+from lookalike import duplicates as looking
+from lookalike.duplicates import Duplicates
 
 V1 = "/v1/collections/c"
 
@@ -39,14 +43,16 @@ def client(tmp_path: Path, root: Path) -> Iterator[httpx.Client]:
 
 
 def found(client: httpx.Client, **wanted: Any) -> dict[str, Any]:
-    """Asked until they are known."""
+    """Asked until they are current; without their age."""
     for _ in range(100):
         answer = client.get(f"{V1}/duplicates", params=wanted)
-        if answer.status_code == 200:
-            said: dict[str, Any] = answer.json()
+        said: dict[str, Any] = answer.json()
+        if answer.status_code == 200 and said["current"]:
+            assert said.pop("age") >= 0
             return said
-        assert answer.status_code == 202
-        assert answer.headers["location"].startswith(f"{V1}/jobs/")
+        if answer.status_code != 200:
+            assert answer.status_code == 202
+            assert answer.headers["location"].startswith(f"{V1}/jobs/")
         time.sleep(0.05)
     raise AssertionError(answer.text)
 
@@ -88,6 +94,39 @@ def test_are_known_also_where_no_local_features_had_to_be_made(
         jobs = after_a_restart.get(f"{V1}/jobs").json()["jobs"]
         assert found(after_a_restart, wait=0) == again
         assert after_a_restart.get(f"{V1}/jobs").json()["jobs"] == jobs
+
+
+def test_those_found_last_are_told_with_their_age_while_pictures_are_added_all_the_time(
+    client: httpx.Client,
+) -> None:
+    first = found(client)
+    for number in range(3):
+        upload(client, "c", samples.encoded(number))
+        answer = client.get(f"{V1}/duplicates", params={"wait": 0})
+        assert answer.status_code == 200
+        said = answer.json()
+        assert not said["current"]
+        assert 0 <= said["age"] < 600
+        assert said["job"] is None or said["job"]["kind"] == "duplicates"
+        assert said["groups"] == first["groups"]
+    assert found(client)["pictures"] == first["pictures"] + 3
+
+
+def test_those_found_while_a_picture_came_do_not_pass_for_current(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = looking.find
+
+    def find_while_one_comes(collection: Collection, *args: Any, **more: Any) -> Duplicates:
+        answer = find(collection, *args, **more)
+        collection.add_bytes(samples.encoded(7), "late.png")
+        return answer
+
+    monkeypatch.setattr(looking, "find", find_while_one_comes)
+    answer = client.get(f"{V1}/duplicates", params={"wait": 30}).json()
+    assert (answer["pictures"], answer["current"]) == (4, False)
+    monkeypatch.undo()
+    assert found(client)["pictures"] == 5
 
 
 def test_who_does_not_wait_is_given_the_job(client: httpx.Client) -> None:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import io
 import json
+import os
+import signal
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
-from fastapi import FastAPI
 from PIL import Image
+from serving import assert_problem, service
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
 
 import lookalike
 from lookalike import Collection
 from lookalike.serve import connections
 from lookalike.serve.access import ChangesState
+from lookalike.serve.gate import Gate
 from lookalike.serve.rate import Buckets
-from lookalike.serve.server import Server
-from lookalike.serve.settings import Settings
 from lookalike.types import Limits
 
 V1 = "/v1/collections/few"
@@ -44,21 +48,21 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]
 
 @contextlib.contextmanager
 def serving(collection: Collection, **settings: Any) -> Iterator[httpx.Client]:
-    server = Server({"few": collection}, Settings.read(port=0, **settings))
-    app = server.config.app
-    assert isinstance(app, FastAPI)
-    routes = list(app.router.routes)
-    app.add_api_route("/changing", lambda: "changed", dependencies=[ChangesState])
-    app.router.routes[:] = [app.router.routes[-1], *routes]  # before the page, which takes the rest
-    thread = threading.Thread(target=server.answer)
-    thread.start()
-    try:
-        url = server.url.replace("0.0.0.0", "127.0.0.1")
-        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-            yield client
-    finally:
-        server.stop()
-        thread.join()
+    with service(given={"few": collection}, **settings) as (client, server):
+        app = server.application
+        routes = list(app.router.routes)
+        app.add_api_route("/changing", lambda: "changed", dependencies=[ChangesState])
+        app.router.routes[:] = [app.router.routes[-1], *routes]  # the page takes the rest
+        yield client
+
+
+def png(colour: str) -> bytes:
+    encoded = io.BytesIO()
+    Image.new("RGB", (200, 120), colour).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+RED = png("red")
 
 
 @contextlib.contextmanager
@@ -234,6 +238,28 @@ class TestGate:
             # The second has gone: its place is free again.
             wait_for(lambda: client.post(f"{V1}/search", json={"text": "x"}), 200)
 
+    def test_who_has_the_whole_answer_may_ask_again_at_once(self) -> None:
+        statuses: list[int] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse("found")(scope, receive, send)
+            await asyncio.sleep(0)  # what there is to tidy up
+
+        gate = Gate(app, most=1)
+        search: Scope = {"type": "http", "method": "POST", "path": f"{V1}/search", "headers": []}
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif len(statuses) < 3:
+                await gate(search, receive, send)
+
+        asyncio.run(gate(search, receive, send))
+        assert statuses == [200, 200, 200]
+
 
 def many_scans() -> bytes:
     """A JPEG of 19 MB that takes far longer than ten seconds to decode: its last scan, repeated."""
@@ -263,6 +289,54 @@ class TestHostilePictures:
                 assert "longer than 1 s" in added.json()["results"][0]["problem"]
                 files = {"image": (tmp_path / "red.png").read_bytes()}
                 assert client.post(f"{V1}/search", files=files).status_code == 200
+
+    def test_that_take_too_much_memory_cost_their_decoder_and_nobody_else(
+        self, tmp_path: Path
+    ) -> None:
+        """A third of a megabyte, and within the limit of pixels: 49 of floating point."""
+        encoded, others = io.BytesIO(), decoders()
+        pixels = np.zeros((7000, 7000), np.float32)
+        Image.fromarray(pixels).save(encoded, "TIFF", compression="tiff_adobe_deflate")
+        with (
+            lookalike.open(tmp_path / "few", limits=Limits(seconds=120)) as collection,
+            serving(collection) as client,
+        ):
+            (before,) = self.decoders_after_a_search(client, others)
+            refused = client.post(f"{V1}/search", files={"image": encoded.getvalue()})
+            assert_problem(refused, 422, "", "more than 1 GB")
+            assert before not in decoders()
+            (after,) = self.decoders_after_a_search(client, others)
+            assert after != before
+            answer = client.post(f"{V1}/pictures", files={"images": encoded.getvalue()})
+            assert "more than 1 GB" in answer.json()["results"][0]["problem"]
+
+    def test_a_decoder_that_answers_no_more_is_killed_and_replaced(self, tmp_path: Path) -> None:
+        others = decoders()
+        with (
+            lookalike.open(tmp_path / "few", limits=Limits(seconds=1)) as collection,
+            serving(collection) as client,
+        ):
+            (stopped,) = self.decoders_after_a_search(client, others)
+            os.kill(stopped, signal.SIGSTOP)
+            refused = client.post(f"{V1}/search", files={"image": RED})
+            assert_problem(refused, 422, ":picture-too-slow", "longer than 1 s")
+            assert stopped not in decoders()
+            assert len(self.decoders_after_a_search(client, others)) == 1
+
+    def decoders_after_a_search(self, client: httpx.Client, others: set[int]) -> set[int]:
+        assert client.post(f"{V1}/search", files={"image": RED}).status_code == 200
+        return decoders() - others
+
+
+def decoders() -> set[int]:
+    """The decoding processes of this one."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"decode_worker" in (folder / "cmdline").read_bytes():
+                found.add(int(folder.name))
+    return found
 
 
 class TestConnections:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import samples
 from serving import assert_problem, service
 
+from lookalike import sources
 from lookalike.serve.ending import Ending
 from lookalike.serve.jobs import Jobs
 from lookalike.serve.problems import Refused
@@ -138,6 +140,25 @@ def test_deleting_a_collection_stops_its_jobs(client: httpx.Client, root: Path) 
     assert_problem(client.get(address), 404, ":unknown-collection")
 
 
+@pytest.mark.parametrize("recipe", ["default", "orb-bovw"])
+def test_one_is_cancelled_while_it_still_walks_through_its_folder(
+    client: httpx.Client, root: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    """While it counts, and while it chooses what to learn from."""
+    client.post("/v1/collections", json={"name": "d", "recipe": recipe})
+    found, walks = list(sources.find(root)), iter(range(99))
+
+    def endless(_: object) -> Iterator[sources.Item]:
+        return iter(found) if recipe != "default" and next(walks) == 0 else cycle(found)
+
+    monkeypatch.setattr(sources, "find", endless)
+    address = client.post("/v1/collections/d/jobs", json={"path": str(root)}).headers["location"]
+    doing = "counting" if recipe == "default" else "learning default"
+    _until(lambda: client.get(address).json()["progress"].get("doing") == doing)
+    client.post(f"{address}/cancel")
+    _until(lambda: client.get(address).json()["state"] == "cancelled")
+
+
 class Watched:
     """Work that goes on until it is told to stop, or let go."""
 
@@ -236,7 +257,8 @@ def test_one_that_finds_no_room_in_line_leaves_nothing_and_can_be_resumed_later(
         with pytest.raises(Refused, match="ask later"):
             jobs.resume(first)
         assert first.state == "cancelled"
-        assert len(list((tmp_path / "c" / "jobs").iterdir())) == len(jobs.of("c")) == 1
+        _until(lambda: len(list((tmp_path / "c" / "jobs").iterdir())) == 1)  # once it is written
+        assert len(jobs.of("c")) == 1
         monkeypatch.undo()
         work.go.set()
         _until_ended(jobs.resume(first))
@@ -265,8 +287,12 @@ def test_one_that_breaks_fails_alone_and_hides_what_broke(tmp_path: Path) -> Non
 
 
 def _until_ended(job: Any) -> None:
+    _until(lambda: job.ended is not None and job.state not in ("queued", "running"))
+
+
+def _until(is_so: Callable[[], bool]) -> None:
     for _ in range(1000):
-        if job.ended is not None and job.state not in ("queued", "running"):
+        if is_so():
             return
         threading.Event().wait(0.01)
-    raise AssertionError(job.state)
+    raise AssertionError

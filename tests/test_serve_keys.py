@@ -6,7 +6,6 @@ import contextlib
 import re
 import socket
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +13,17 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from PIL import Image
 from samples import called
+from serving import service
+from starlette.routing import Route
 
 import lookalike
 from lookalike import Collection
 from lookalike.errors import BadKeys, CannotServe
 from lookalike.serve import access, keys
+from lookalike.serve.app import create_app
 from lookalike.serve.server import Server, listen
 from lookalike.serve.settings import Settings
 
@@ -39,16 +42,8 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]
 
 @contextlib.contextmanager
 def serving(collection: Collection, **settings: Any) -> Iterator[httpx.Client]:
-    server = Server({"few": collection}, Settings.read(port=0, **settings))
-    thread = threading.Thread(target=server.answer)
-    thread.start()
-    try:
-        url = server.url.replace("0.0.0.0", "127.0.0.1")
-        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-            yield client
-    finally:
-        server.stop()
-        thread.join()
+    with service(given={"few": collection}, **settings) as (client, _):
+        yield client
 
 
 @pytest.fixture
@@ -83,6 +78,15 @@ def upload(client: httpx.Client, headers: dict[str, str]) -> httpx.Response:
 
 def search(client: httpx.Client, headers: dict[str, str]) -> httpx.Response:
     return client.post(f"{V1}/search", json={"text": "red", "k": 1}, headers=headers)
+
+
+def routes_of(router: Any) -> Iterator[Route]:
+    """Every route, those of included routers too."""
+    for each in router.routes:
+        if isinstance(each, Route):
+            yield each
+        elif hasattr(each, "original_router"):
+            yield from routes_of(each.original_router)
 
 
 class TestAnswers:
@@ -147,14 +151,48 @@ class TestAnswers:
             raw.sendall(head.encode())
             assert raw.recv(1000)[:13] in (b"HTTP/1.1 401 ", b"HTTP/1.1 403 ")
 
-    def test_every_call_that_is_described_needs_a_key(self, client: httpx.Client) -> None:
-        public = {"/healthz", "/readyz"}
-        for path, calls in client.get("/openapi.json").json()["paths"].items():
-            for method in calls:
-                need = access.needed(method.upper(), path, page=())
-                assert (need is None) == (path in public), (method, path)
-                if method in ("put", "patch", "delete") and path != "/v1/session":
-                    assert need == "write", (method, path)
+    def test_every_route_asks_for_what_it_is_meant_to(self) -> None:
+        """A new one that changes nothing by POST, or something by GET, is to be listed here too."""
+        needed = {
+            (method, route.path): access.needed(method, route.path, page=())
+            for route in routes_of(create_app({}, Settings.read(compat=True)))
+            for method in route.methods or ()
+        }
+        assert len(needed) > 40
+        gets = {path for method, path in needed if method in ("GET", "HEAD")}
+        of_nobody = {path for (_, path), need in needed.items() if need is None}
+        assert of_nobody == {"/healthz", "/readyz", "/openapi.json"}
+        writing_gets = {path for path in gets if needed["GET", path] == "write"}
+        assert writing_gets == {"/add"}
+        reading = {
+            f"{method} {path}"
+            for (method, path), need in needed.items()
+            if method not in ("GET", "HEAD") and need == "read"
+        }
+        of_one = "/v1/collections/{name}"
+        assert reading == {
+            "POST /v1/session",
+            "DELETE /v1/session",
+            f"POST {of_one}/search",
+            f"POST {of_one}/search/batch",
+            f"POST {of_one}/match",
+            f"POST {of_one}/match.png",
+            "POST /search",
+            "POST /sift-similar-images",
+            "POST /resnet50-similar-images",
+            "POST /beit-similar-images",
+        }
+
+    def test_a_get_needs_a_key_that_may_write_where_it_says_that_it_changes_something(
+        self,
+    ) -> None:
+        for route in routes_of(create_app({}, Settings.read(compat=True))):
+            if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+                changes = any(
+                    each.call is access.changes_state for each in route.dependant.dependencies
+                )
+                need = access.needed("GET", route.path, page=())
+                assert (need == "write") == changes, route.path
 
 
 class TestRemoval:

@@ -7,9 +7,10 @@ import json
 import logging
 import os
 import re
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from samples import encoded, write_classes
+from serving import service
 
 import lookalike
 from lookalike import Collection
 from lookalike.errors import NotTrained, WeightsMissing
-from lookalike.serve import logs
+from lookalike.serve import health, logs
 from lookalike.serve.ending import Ending
 from lookalike.serve.health import Readiness
 from lookalike.serve.server import Server
@@ -77,6 +79,21 @@ def lines(stream: io.StringIO, count: int) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(found) == count
     return found
+
+
+def broken_in(folder: Path) -> Path:
+    """The catalogue of a collection in `folder` that cannot be opened."""
+    catalogue = folder / "broken" / "catalogue.sqlite"
+    catalogue.parent.mkdir()
+    catalogue.write_bytes(b"no database" * 1000)
+    return catalogue
+
+
+def waited(until: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not until():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
 
 
 def search(client: httpx.Client, **more: Any) -> httpx.Response:
@@ -248,9 +265,9 @@ class TestMetrics:
 class TestHealth:
     def test_is_ready_once_the_models_are_loaded(self, collection: Collection) -> None:
         readiness = Readiness(Shelf({"samples": collection}), Ending())
-        assert readiness.reasons() == ["samples: its model is being loaded"]
+        assert readiness.state() == (False, ["samples: its model is being loaded"])
         readiness.warm()
-        assert readiness.reasons() == []
+        assert readiness.state() == (True, [])
 
     def test_is_not_ready_with_a_model_that_cannot_be_had(
         self, collection: Collection, monkeypatch: pytest.MonkeyPatch
@@ -261,8 +278,7 @@ class TestHealth:
         monkeypatch.setattr(collection, "warm", missing)
         readiness = Readiness(Shelf({"samples": collection}), Ending())
         readiness.warm()
-        (reason,) = readiness.reasons()
-        assert reason == "samples: its model cannot be used, the log says why"
+        assert readiness.state() == (False, ["samples: its model cannot be used, the log says why"])
 
     def test_a_model_that_cannot_be_had_is_no_reason_once_its_collection_is_deleted(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -276,9 +292,9 @@ class TestHealth:
             monkeypatch.setattr(shelved.collection, "warm", missing)
         readiness = Readiness(shelf, Ending())
         readiness.warm()
-        assert readiness.reasons()
+        assert readiness.state().reasons
         shelf.delete("c")
-        assert readiness.reasons() == []
+        assert readiness.state().reasons == []
 
     def test_is_ready_for_pictures_where_the_model_has_yet_to_learn(
         self, collection: Collection, monkeypatch: pytest.MonkeyPatch
@@ -289,12 +305,12 @@ class TestHealth:
         monkeypatch.setattr(collection, "warm", untrained)
         readiness = Readiness(Shelf({"samples": collection}), Ending())
         readiness.warm()
-        assert readiness.reasons() == []
+        assert readiness.state().reasons == []
 
     def test_says_over_http_why_it_is_not_ready(
         self, server: Server, client: httpx.Client, collection: Collection, tmp_path: Path
     ) -> None:
-        assert client.get("/readyz").json() == {"status": "ready"}
+        assert client.get("/readyz").json() == {"status": "ready", "reasons": []}
         where = collection.path
         collection.path = tmp_path / "gone"
         try:
@@ -314,5 +330,90 @@ class TestHealth:
         collection = lookalike.open(tmp_path / "c")
         collection.close()
         readiness = Readiness(Shelf({"c": collection}), Ending())
-        assert "c: it cannot be read (CollectionClosed)" in readiness.reasons()
-        assert str(tmp_path) not in " ".join(readiness.reasons())
+        assert "c: it cannot be read (CollectionClosed)" in readiness.state().reasons
+        assert str(tmp_path) not in " ".join(readiness.state().reasons)
+
+    def test_one_that_is_not_well_is_a_reason_and_leaves_the_service_ready_for_the_others(
+        self, collection: Collection, tmp_path: Path
+    ) -> None:
+        broken_in(tmp_path)
+        readiness = Readiness(Shelf({"samples": collection}, tmp_path), Ending())
+        readiness.warm()
+        assert readiness.state() == (True, ["broken: it cannot be opened (CollectionDamaged)"])
+        alone = Readiness(Shelf({}, tmp_path), Ending())
+        alone.warm()
+        assert not alone.state().is_ready
+
+    def test_a_broken_collection_is_told_of_over_http(
+        self, collection: Collection, tmp_path: Path
+    ) -> None:
+        broken_in(tmp_path)
+        with service(tmp_path, {"samples": collection}) as (client, server):
+            server.warm()
+            ready = client.get("/readyz")
+            assert ready.status_code == 200
+            assert ready.json()["reasons"] == ["broken: it cannot be opened (CollectionDamaged)"]
+            said = client.get("/v1/collections").json()
+            assert [each["name"] for each in said["collections"]] == ["samples"]
+            (broken,) = said["broken"]
+            assert broken["name"] == "broken"
+            assert broken["problem"]["type"].endswith(":collection-damaged")
+            assert str(tmp_path / "broken") in broken["problem"]["detail"]
+
+    def test_what_could_not_be_had_is_tried_again_until_it_can(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A collection that was damaged, and a model that was not there, both come back."""
+        monkeypatch.setattr(health, "_FIRST_PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr(health, "_LONGEST_PAUSE_SECONDS", 0.02)
+        catalogue = broken_in(tmp_path)
+        with lookalike.open(tmp_path / "whole"):
+            pass
+        ending = Ending()
+        shelf = Shelf({}, tmp_path)
+        tries = []
+
+        def missing_at_first() -> None:
+            tries.append(1)
+            if len(tries) < 3:
+                raise WeightsMissing("the weights are not there")
+
+        with shelf.lent("whole") as shelved:
+            monkeypatch.setattr(shelved.collection, "warm", missing_at_first)
+        readiness = Readiness(shelf, ending)
+        trying = threading.Thread(target=readiness.keep_warm)
+        trying.start()
+        try:
+            waited(lambda: readiness.state().is_ready)
+            assert readiness.state().reasons == ["broken: it cannot be opened (CollectionDamaged)"]
+            catalogue.unlink()
+            catalogue.write_bytes((tmp_path / "whole" / "catalogue.sqlite").read_bytes())
+            waited(lambda: readiness.state() == (True, []))
+            with shelf.lent("broken") as mended:
+                assert len(mended.collection) == 0
+            trying.join(10)  # nothing is left to be tried
+            assert not trying.is_alive()
+        finally:
+            ending.set()
+            trying.join()
+            shelf.close()
+
+    def test_one_that_is_made_anew_has_nothing_of_the_one_of_this_name_before_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def missing() -> None:
+            raise WeightsMissing("the weights are not there")
+
+        broken_in(tmp_path)
+        shelf = Shelf({}, tmp_path)
+        shelf.create("c", "default")
+        with shelf.lent("c") as shelved:
+            monkeypatch.setattr(shelved.collection, "warm", missing)
+        readiness = Readiness(shelf, Ending())
+        readiness.warm()
+        shelf.delete("c")
+        shelf.create("c", "default")
+        shutil.rmtree(tmp_path / "broken")
+        shelf.create("broken", "default")
+        assert readiness.state() == (True, [])
+        shelf.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from lookalike.types import Box
 V1 = "/v1/collections/c"
 URL = "https://example.org/a.png"
 COUNT = 12
+RECIPES = Path(lookalike.__file__).parent / "recipes"
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +213,12 @@ class TestPages:
         for id in added:
             client.delete(f"{V1}/pictures/{id}")
 
+    def test_of_words_beside_a_picture_are_those_of_the_whole_answer(
+        self, client: httpx.Client, ids: list[str]
+    ) -> None:
+        wish = {"like": [{"id": ids[2]}], "text": "a red car", "text_weight": 0.4}
+        assert self.pages(client, **wish) == asked(client, **wish, k=COUNT)
+
     def test_go_on_behind_their_place_when_the_last_hit_is_gone(
         self, client: httpx.Client, ids: list[str]
     ) -> None:
@@ -246,7 +254,8 @@ class TestPages:
         assert [hit["id"] for hit in first["hits"] + second["hits"]] == [h["id"] for h in whole]
 
     @pytest.mark.parametrize(
-        "cursor", ["x", "", "é", "W10", "bnVsbA", "W1sxXSwyLDMsNF0", "=" * 400]
+        "cursor",
+        ["x", "", "é", "W10", "bnVsbA", "W1sxXSwyLDMsNF0", "W1sxXSwyLDMsNCw1XQ", "=" * 400],
     )
     def test_take_no_cursor_that_is_none(self, client: httpx.Client, cursor: str) -> None:
         answer = client.post(f"{V1}/search", json={"text": "a car", "cursor": cursor})
@@ -264,6 +273,75 @@ class TestPages:
         assert len(asked(client, text="a car", limit=3)) == 3
         answer = client.post(f"{V1}/search", json={"text": "a car", "n": 2, "k": 2})
         assert_problem(answer, 422, ":invalid", "the same")
+
+
+CANDIDATES = 10
+"""Of a recipe that fuses several; there are more pictures."""
+
+
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, list[str]]]:
+    folder = tmp_path_factory.mktemp("fused")
+    text = (RECIPES / "copies.toml").read_text("utf-8")
+    few = f"{text}\n[fusion]\ncandidates = {CANDIDATES}\n"
+    (folder / "few.toml").write_text(few.replace("candidates = 24", "candidates = 3"))
+    with lookalike.open(folder / "c", recipe=str(folder / "few.toml")) as collection:
+        noise = np.random.default_rng(0)
+        for number in range(40):
+            image = samples.pixels(number % 8).astype(np.int16)
+            image += noise.integers(-30, 31, image.shape, np.int16)
+            data = _png(np.clip(image, 0, 255).astype(np.uint8))
+            collection.add_bytes(data, f"{number}.png")
+        with service(given={"c": collection}) as (client, _):
+            yield client, [record.id for record in collection]
+
+
+class TestFusedPages:
+    @pytest.mark.parametrize("limit", [3, 4, 10, 15])
+    @pytest.mark.parametrize("by", ["upload", "id", "similar"])
+    def test_have_every_hit_once_in_the_order_of_the_whole_answer(
+        self, fused: tuple[httpx.Client, list[str]], by: str, limit: int
+    ) -> None:
+        client, ids = fused
+
+        def ask(**wish: Any) -> dict[str, Any]:
+            if by == "upload":
+                files = {"image": samples.encoded(2)}
+                answer = client.post(f"{V1}/search", files=files, data=wish)
+            elif by == "id":
+                answer = client.post(f"{V1}/search", json={"like": [{"id": ids[5]}], **wish})
+            else:
+                answer = client.get(f"{V1}/pictures/{ids[5]}/similar", params=wish)
+            assert answer.status_code == 200, answer.text
+            found: dict[str, Any] = answer.json()
+            return found
+
+        page = ask(limit=limit)
+        hits = [hit["id"] for hit in page["hits"]]
+        while page["next"] is not None:
+            page = ask(limit=limit, cursor=page["next"])
+            hits += [hit["id"] for hit in page["hits"]]
+        assert len(set(hits)) == len(hits) >= CANDIDATES
+        whole = [hit["id"] for hit in ask(limit=max(limit, CANDIDATES))["hits"]]
+        assert hits[: len(whole)] == whole
+        by_offset = [
+            hit["id"]
+            for start in range(0, len(hits) + limit, limit)
+            for hit in ask(limit=limit, offset=start)["hits"]
+        ]
+        assert hits == by_offset
+
+    def test_agree_though_they_are_of_different_lengths(
+        self, fused: tuple[httpx.Client, list[str]]
+    ) -> None:
+        client, ids = fused
+        body: dict[str, Any] = {"like": [{"id": ids[5]}]}
+        page = client.post(f"{V1}/search", json={**body, "limit": 2}).json()
+        hits = [hit["id"] for hit in page["hits"]]
+        rest = {**body, "limit": 100, "cursor": page["next"]}
+        hits += [hit["id"] for hit in client.post(f"{V1}/search", json=rest).json()["hits"]]
+        assert len(set(hits)) == len(hits)
+        assert hits[:CANDIDATES] == asked(client, **body, k=CANDIDATES)
 
 
 def _png(pixels: Any) -> bytes:
@@ -313,6 +391,35 @@ class TestBatch:
     def test_is_bounded_and_read_strictly(self, client: httpx.Client, queries: Any) -> None:
         answer = client.post(f"{V1}/search/batch", json={"queries": queries})
         assert_problem(answer, 422, ":invalid")
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"text": "a", "k": 0}, "queries[1].k: "),
+            ({"text": "a", "tekst": "b"}, "queries[1].tekst: "),
+            ({"text": "a", "k": 2, "n": 3}, "queries[1]: k, limit and n are the same"),
+            ({"like": [{"vector": [1, "x"]}]}, "queries[1].like[0].vector[1]: "),
+            ({"like": [{"weight": 2}]}, "queries[1].like[0]: give one of id, url and vector"),
+            ({"crop": [1, 2, "x", 4], "text": "a"}, "queries[1].crop[2]: "),
+            ({}, "queries[1]: a query needs like, or text"),
+            ({"text": "a", "k": "all"}, "queries[1]: k: "),
+            (7, "queries[1]: "),
+        ],
+    )
+    def test_tells_which_query_is_wrong_and_what_of_it(
+        self, client: httpx.Client, wrong: Any, told: str
+    ) -> None:
+        queries = [{"text": "a", "k": 1}, wrong, {"text": "a"}]
+        answer = client.post(f"{V1}/search/batch", json={"queries": queries})
+        assert_problem(answer, 422, ":invalid", told)
+        assert "queries[0]" not in answer.text
+        assert "queries[2]" not in answer.text
+
+    def test_tells_which_upload_is_wrong(self, client: httpx.Client) -> None:
+        limit = client.get(V1).json()["upload_bytes"]
+        files = [("image", ("a", samples.encoded(1))), ("image", ("b", bytes(limit + 1)))]
+        answer = client.post(f"{V1}/search/batch", files=files)
+        assert_problem(answer, 413, ":too-large", "image[1]")
 
     def test_as_a_form_is_bounded_too(self, client: httpx.Client) -> None:
         files = [("image", ("a.png", samples.encoded(1)))] * 65

@@ -337,9 +337,9 @@ def test_the_steps_double_with_one_between() -> None:
 class TestCommand:
     def test_prints_rows_and_json_and_stats_show_it(self, tmp_path: Path) -> None:
         made(tmp_path, IVF, HARD).close()
-        done = lookalike("stats", "-c", tmp_path / "c")
+        done = called("stats", "-c", tmp_path / "c")
         assert "not measured" in done.stdout
-        done = lookalike("tune", "-c", tmp_path / "c", "--recall", "0.9", "-k", "5")
+        done = called("tune", "-c", tmp_path / "c", "--recall", "0.9", "-k", "5")
         assert (done.returncode, done.stderr) == (0, "")
         rows = [line.split("\t") for line in done.stdout.splitlines()]
         assert [row[1] for row in rows].count("*") == 1

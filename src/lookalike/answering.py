@@ -196,7 +196,7 @@ def _widened(question: Question, candidates: int, more: int) -> Question:
 
 def _page(question: Question) -> int | None:
     """How far each of several that are fused looks; not as far as `offset`, so that pages agree."""
-    return None if question.k is None else max(question.k, question.rerank or 0)
+    return None if question.k is None else max(question.depth or question.k, question.rerank or 0)
 
 
 def _joined(every: Sequence[LocalFeatures]) -> LocalFeatures:

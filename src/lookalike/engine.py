@@ -395,9 +395,16 @@ def learned_by(
     """Let an extractor learn from a sample of what is found: its fingerprint, what to keep."""
     assert isinstance(extractor, Trainable)
     tell = on_learning or (lambda _what, _share: None)
-    samples = []
-    for sample in pipeline.samples(ingest.sampled(found, extractor.wanted_pictures), extractor):
+    samples, share = [], 0.0
+
+    def telling() -> Iterator[Item]:
+        for item in found():
+            tell(name, share)  # who is told may stop it
+            yield item
+
+    for sample in pipeline.samples(ingest.sampled(telling, extractor.wanted_pictures), extractor):
         samples.append(sample)
-        tell(name, 0.5 * len(samples) / extractor.wanted_pictures)
+        share = 0.5 * len(samples) / extractor.wanted_pictures
+        tell(name, share)
     content = extractor.learn(samples, lambda share: tell(name, 0.5 + 0.5 * share))
     return extractor.fingerprint, content

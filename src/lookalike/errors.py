@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ class PictureError(LookalikeError):
 
 class PictureTooSlow(PictureError):
     """A picture that was not decoded in time; a less busy machine may do it, so `retry` is true."""
+
+
+class PictureUnreachable(PictureError):
+    """A picture in an object store that does not answer, or refuses us; `retry` is true."""
 
 
 class NotACollection(LookalikeError):
@@ -97,6 +102,16 @@ class CannotWrite(LookalikeError):
         super().__init__(
             f"cannot write to {path}: {why}. What was reported as stored is safe. "
             "Make room or choose a folder that you may write to, then run the same again."
+        )
+
+
+class ObjectStoreUnusable(LookalikeError):
+    """The object store for uploads does not answer, refuses us, or has no such bucket."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"cannot use {url}: {why}. What was reported as stored is safe. See that the bucket is "
+            "there, that your keys may read, write, list and delete in it, then do the same again."
         )
 
 
@@ -365,9 +380,12 @@ class UnknownPicture(LookalikeError):
     """No stored picture has this id."""
 
     def __init__(self, id: str) -> None:
-        super().__init__(
-            f"no stored picture has the id {id!r}. `lookalike search --json` prints ids."
-        )
+        if re.fullmatch("[0-9a-f]+", id):
+            advice = "`lookalike search --json` prints ids"
+            super().__init__(f"no stored picture has the id {id!r}. {advice}.")
+        else:
+            advice = "`lookalike ledger` tells what became of a file, `lookalike index` takes it in"
+            super().__init__(f"no stored picture has the id {id!r}, or lies there. {advice}.")
         self.id = id
 
 

@@ -66,6 +66,7 @@ class Asking(TypedDict, total=False):
     confident: bool
     weights: Sequence[float] | None
     words: str | None
+    depth: int | None
 
 
 @dataclass(slots=True)
@@ -118,6 +119,8 @@ class Question:
     """What each of several pictures counts; all the same unless given."""
     words: str | None = None
     """Words of labels and metadata, whose pictures are fused with the others."""
+    depth: int | None = None
+    """How far each of several that are fused looks at least; `k` unless given."""
 
     def __post_init__(self) -> None:
         k = 1 if self.k is None else self.k

@@ -75,6 +75,7 @@ def load(seam: Seam, name: str) -> Any:
     raise UnknownName(seam, name, names(seam))
 
 
+@cache
 def names(seam: Seam) -> Sequence[str]:
     """Every name of a seam, our own first."""
-    return [*_TABLE[seam], *(entry.name for entry in entry_points(group=f"lookalike.{seam}"))]
+    return (*_TABLE[seam], *(entry.name for entry in entry_points(group=f"lookalike.{seam}")))

@@ -14,7 +14,7 @@ from typing import Literal
 
 Stage = Literal["queue", "decode", "extract", "search", "compare"]
 STAGES: tuple[Stage, ...] = ("queue", "decode", "extract", "search", "compare")
-"""Waiting for a decoder that is free; bytes to pixels; pixels or words to features; features to
+"""Waiting for a turn or a free decoder; bytes to pixels; pixels or words to features; features to
 candidates; a second look at those."""
 
 Listener = Callable[[Stage, int, int], None]

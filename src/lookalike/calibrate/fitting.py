@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,14 +40,17 @@ def fitted_scorer(
         return "no copy was found by it" if copies else "there was no copy to be found"
     if not len(wrong_scores):
         return "nothing but the pictures themselves, or the same as they, was found by it"
+    are_counts = _are_whole(right_scores) and _are_whole(wrong_scores)
     sigmoid = fitted(right_scores, wrong_scores, higher_is_better=rises)
     at = _threshold(sign * wrong_scores, len(wrong), wanted)
     better = sign * right_scores[sign * right_scores >= at.threshold]
     threshold = at.threshold
     if len(better):  # no copy lies below, no more than the allowed non-matches above
         ends = sorted((sign * threshold, sign * float(better.min())))
-        threshold = sign * sigmoid.between(*ends)
-    if _are_whole(right_scores) and _are_whole(wrong_scores):
+        # Of counts what is between 6 and 850 is rather 70 than 430.
+        scale = replace(sigmoid, logarithmic=True) if are_counts and rises else sigmoid
+        threshold = sign * scale.between(*ends)
+    if are_counts:
         threshold = float(math.ceil(threshold))
     edits = _counted(copies, sign, threshold)
     found, total = (sum(each[i] for each in edits.values()) for i in (1, 0))

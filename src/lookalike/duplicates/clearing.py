@@ -44,6 +44,8 @@ class Cleared:
     """What `undo` takes all of it back with; None if nothing was done."""
     done: list[str] = field(default_factory=list)
     """Places that were moved, or linked, or restored."""
+    unchanged: list[str] = field(default_factory=list)
+    """Places where there was nothing to be taken back."""
     left: dict[str, str] = field(default_factory=dict)
     """Places that were left as they are, and why."""
     freed: int = 0
@@ -54,6 +56,7 @@ class Cleared:
         return {
             "log": None if self.log is None else str(self.log),
             "done": self.done,
+            "unchanged": self.unchanged,
             "left": self.left,
             "freed": self.freed,
         }
@@ -123,14 +126,14 @@ def undo(collection: Collection, log: Path) -> Cleared:
         path, to = disk_path(action.path), disk_path(action.to)
         try:
             if action.action == "move":
-                undo_move(path, to, action.id)
+                changed = undo_move(path, to, action.id)
             else:
-                copied_back(path, to, action.id, action.mode, action.modified_ns)
-            _take_in_again(collection, action)
+                changed = copied_back(path, to, action.id, action.mode, action.modified_ns)
+            changed |= _take_in_again(collection, action)
         except (Refused, OSError, LookalikeError) as why:
             cleared.left[action.path] = _reason(why)
         else:
-            cleared.done.append(action.path)
+            (cleared.done if changed else cleared.unchanged).append(action.path)
     return cleared
 
 
@@ -208,14 +211,16 @@ def _action(action: str, member: Member, path: Path, to: Path) -> _Action:
     )
 
 
-def _take_in_again(collection: Collection, action: _Action) -> None:
-    """A moved file is back: so is its place, with what was said of it."""
+def _take_in_again(collection: Collection, action: _Action) -> bool:
+    """A moved file is back: so is its place, with what was said of it. Whether it was not."""
     if action.action != "move":
-        return
+        return False
     entry = collection.ledger(action.path)
-    if entry is None or entry.id != action.id:
-        collection.add(disk_path(action.path))
-        collection.store.describe([Place(action.path, action.label, action.metadata)])
+    if entry is not None and entry.id == action.id:
+        return False
+    collection.add(disk_path(action.path))
+    collection.store.describe([Place(action.path, action.label, action.metadata)])
+    return True
 
 
 def _common_folder(groups: Sequence[Group]) -> Path:

@@ -36,19 +36,21 @@ def move(path: Path, to: Path) -> None:
     sync_folder(path.parent)
 
 
-def undo_move(path: Path, to: Path, sha256: str) -> None:
-    """Bring `to` back to `path`, however far the move had come."""
+def undo_move(path: Path, to: Path, sha256: str) -> bool:
+    """Bring `to` back to `path`, however far the move had come; whether it was not back."""
     moved, there = _holds(to, sha256), _holds(path, sha256)
     if there:
-        if moved or _begins_like(to, path):  # it was interrupted before it was done
+        interrupted = moved or _begins_like(to, path)
+        if interrupted:
             to.unlink()
-        return
+        return interrupted
     if os.path.lexists(path):
         raise Refused("another file is there by now")
     if not moved:
         raise Refused(f"{to} is not there any more, or has changed")
     path.parent.mkdir(parents=True, exist_ok=True)
     move(to, path)
+    return True
 
 
 def link_instead(path: Path, original: Path) -> None:
@@ -63,13 +65,16 @@ def link_instead(path: Path, original: Path) -> None:
     sync_folder(path.parent)
 
 
-def copied_back(path: Path, original: Path, sha256: str, mode: int, modified_ns: int) -> None:
-    """Make a file of its own again of a hard link, with the mode and time that it had."""
+def copied_back(path: Path, original: Path, sha256: str, mode: int, modified_ns: int) -> bool:
+    """Make a file of its own again of a hard link, with the mode and time that it had.
+
+    Whether it was a link.
+    """
     if not os.path.lexists(path):
         raise Refused("it is no longer there")
     if not original.exists() or not path.samefile(original):
         if _holds(path, sha256):
-            return  # it was not, or is not any more, a link
+            return False
         raise Refused("another file is there by now")
     if not _holds(path, sha256):
         raise Refused("it has changed since it was linked, and so has the one that was kept")
@@ -83,6 +88,7 @@ def copied_back(path: Path, original: Path, sha256: str, mode: int, modified_ns:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+    return True
 
 
 def sync_folder(folder: Path) -> None:

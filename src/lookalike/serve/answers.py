@@ -7,10 +7,16 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..pairs import Pair
 from ..types import Hit, Record
+
+
+def written(answer: BaseModel) -> Response:
+    """As JSON, here and now: FastAPI would begin another thread for that."""
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 class Health(BaseModel):
@@ -31,10 +37,18 @@ class CollectionSummary(BaseModel):
     looks_again: list[str] = Field(description="Those that do unless others are named.")
 
 
+class BrokenCollection(BaseModel):
+    """One in the folder of collections that cannot be opened; the service goes on trying."""
+
+    name: str
+    problem: Problem = Field(description="Why it cannot be opened.")
+
+
 class Collections(BaseModel):
     """The collections that are served."""
 
     collections: list[CollectionSummary]
+    broken: list[BrokenCollection] = Field(description="Those that cannot be opened.")
 
 
 class Stats(BaseModel):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..collection import Collection
+from ..stages import stage
 from ..types import Hit
 from . import cursors
 from .answers import Found, FoundPicture
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 
 Search = Callable[..., list[Hit]]
 """What searches, by the keywords of `Collection.search`."""
+
+_turns = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
+"""More threads that compute would only wait for each other, as Python runs one at a time."""
 
 
 def answered(question: Question, shelved: Shelved, served: Served) -> Found:
@@ -44,21 +51,41 @@ def answered(question: Question, shelved: Shelved, served: Served) -> Found:
 
 def page_of(search: Search, wanted: Wanted, shelved: Shelved, parts: list[bytes]) -> Found:
     """One page of what a search finds. `parts`: what is asked with, beside what is wanted."""
+    with _turn(shelved.collection):
+        return _page_of(search, wanted, shelved, parts)
+
+
+def _page_of(search: Search, wanted: Wanted, shelved: Shelved, parts: list[bytes]) -> Found:
     limit, keywords, pictures = wanted.count, wanted.keywords(), len(shelved.collection)
     question = cursors.digest([shelved.name.encode(), wanted.told_apart().encode(), *parts])
-    began = time.perf_counter()
+    began, depth = time.perf_counter(), limit
     if wanted.cursor is None or limit is None:
         at, hits = wanted.offset, search(**keywords)
     else:
         cursor = cursors.read(wanted.cursor, question)
-        found = search(**{**keywords, "k": cursor.reach(limit, pictures)})
+        depth = cursor.depth
+        found = search(**{**keywords, "k": cursor.reach(limit, pictures), "depth": depth})
         at, hits = cursor.behind(found, limit)
     took = round((time.perf_counter() - began) * 1000, 1)
     following = None
-    if limit is not None and len(hits) == limit:
-        following = str(cursors.Cursor(question, at + limit, hits[-1].id, pictures))
+    if limit is not None and depth is not None and len(hits) == limit:
+        following = str(cursors.Cursor(question, at + limit, hits[-1].id, pictures, depth))
     shown = [FoundPicture.of(hit, shelved.name) for hit in hits]
     return Found(hits=shown, next=following, took_ms=took)
+
+
+@contextlib.contextmanager
+def _turn(collection: Collection) -> Iterator[None]:
+    """One of the few at once; all at once where the network takes those that wait in one call."""
+    if collection.engine.pipeline.joined is not None:
+        yield
+        return
+    with stage("queue"):
+        _turns.acquire()
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 def given(example: Example, collection: Collection, served: Served) -> Query:

@@ -33,6 +33,8 @@ class Cursor(NamedTuple):
     """The id of the last of them."""
     pictures: int
     """How many there were in the collection."""
+    depth: int
+    """How many hits the first page was to have: so far several that are fused look, for all."""
 
     def __str__(self) -> str:
         text = json.dumps(self, separators=(",", ":"))
@@ -56,9 +58,10 @@ def read(text: str, question: str) -> Cursor:
         said = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
         cursor = Cursor(*said)
         sound = (
-            [type(each) for each in cursor] == [str, int, str, int]
+            [type(each) for each in cursor] == [str, int, str, int, int]
             and 0 < cursor.position <= _FURTHEST
             and cursor.pictures >= 0
+            and 0 < cursor.depth <= _FURTHEST
         )
     except (ValueError, TypeError, RecursionError, binascii.Error):
         sound = False

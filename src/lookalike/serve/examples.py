@@ -17,6 +17,12 @@ _COLLECTION: dict[str, Any] = {
     "comparators": ["basic", "histogram", "mutual", "orb", "phash", "sift", "ssim", "verified"],
     "looks_again": [],
 }
+_PROBLEM: dict[str, Any] = {
+    "type": "tag:lookalike,2026:weights-missing",
+    "title": "Conflict",
+    "status": 409,
+    "detail": "the weights of clip-vit-b-32 are not on this machine",
+}
 _PICTURE: dict[str, Any] = {
     "id": _ID,
     "path": "/srv/photos/cats/a.jpg",
@@ -76,7 +82,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Health": {"status": "ok"},
     "Ready": {"status": "ready"},
     "CollectionSummary": _COLLECTION,
-    "Collections": {"collections": [_COLLECTION]},
+    "Collections": {
+        "collections": [_COLLECTION],
+        "broken": [{"name": "old", "problem": _PROBLEM}],
+    },
+    "BrokenCollection": {"name": "old", "problem": _PROBLEM},
     "Stats": {
         "path": "/srv/lookalike/photos",
         "recipe": "default",
@@ -153,6 +163,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "bytes": 120_000,
         "pictures": 9000,
         "seconds": 2.1,
+        "age": 71.5,
+        "current": True,
+        "job": None,
     },
     "Facetted": {
         "labels": [{"value": "cats", "count": 512}],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import problem
 
@@ -36,11 +36,28 @@ class Gate:
             detail = "the service is busy: ask again in a moment"
             await problem(503, detail, kind="busy", headers=after)(scope, receive, send)
         else:
-            self._inside += 1
-            try:
-                await self._app(scope, receive, send)
-            finally:
+            await self._let_in(scope, receive, send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._inside += 1
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
                 self._inside -= 1
+
+        async def send_and_leave(message: Message) -> None:
+            # Who has an answer may ask again at once: the place is free before it is whole.
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                leave()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_leave)
+        finally:
+            leave()
 
 
 def computes(method: str, path: str) -> bool:

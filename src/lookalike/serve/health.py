@@ -6,11 +6,12 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from ..collection import Collection
@@ -24,55 +25,98 @@ from .shelf import Shelf
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _PIECE = bytes(4096)
+_FIRST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 300.0
+"""Between two tries of what could not be opened or loaded; each pause is twice the one before."""
+_LOADING = "its model is being loaded"
 
 
 class Ready(BaseModel):
     """Requests are welcome."""
 
-    status: str = "ready"
+    status: Literal["ready"] = "ready"
+    reasons: list[str] = Field([], description="What is wrong with some of the collections.")
+
+
+class State(NamedTuple):
+    """Whether the service may be sent requests, and what is wrong with it."""
+
+    is_ready: bool
+    reasons: list[str]
+    """One sentence each, without anything that strangers must not know; none if all is well."""
 
 
 class Readiness:
-    """Why the service cannot be sent requests yet, or any more."""
+    """Whether the service can be sent requests, and what is done so that it can."""
 
     def __init__(self, shelf: Shelf, ending: Ending) -> None:
         self._shelf = shelf
         self._ending = ending
-        self._models = dict.fromkeys(shelf.names(), "its model is being loaded")
-        """By collection, why its model cannot be used now."""
+        self._has_tried = False
+        """Whether each model has been loaded, or could not be."""
+        # By collection, not by name: one that is made anew has nothing of the one before it.
+        self._models: WeakKeyDictionary[Collection, str] = WeakKeyDictionary()
+        """Why a model cannot be used now."""
+        self._models.update(dict.fromkeys(shelf.open_now().values(), _LOADING))
+
+    def keep_warm(self) -> None:
+        """Load every model, and try again what fails, ever more rarely, until the service ends."""
+        self.warm()
+        pause = _FIRST_PAUSE_SECONDS
+        while self._lacking() and not self._ending.wait(pause):
+            self._models.update(dict.fromkeys(self._shelf.open_broken(), _LOADING))
+            self.warm()
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def warm(self) -> None:
-        """Load every model, for as long as that takes; not ready before they are."""
-        for name in list(self._models):
-            try:
-                with self._shelf.lent(name) as shelved:
-                    shelved.collection.warm()
-            except Refused:  # it has been deleted
-                pass
-            except NotTrained:  # it learns when pictures come
-                pass
-            except (LookalikeError, RuntimeError) as error:
-                if self._ending.is_set():  # its collections are being closed
-                    return
-                _log.warning("%s: the model cannot be used: %s", name, error)
-                self._models[name] = "its model cannot be used, the log says why"
-                continue
-            del self._models[name]
+        """Load every model that is not, for as long as that takes; not ready before they are."""
+        for name, collection in self._shelf.open_now().items():
+            if collection in self._models and not self._ending.is_set():
+                self._load(name, collection)
+        self._has_tried = True
 
-    def reasons(self) -> list[str]:
-        """One sentence each, without anything that strangers must not know; none if all is well."""
+    def state(self) -> State:
+        """As it is now. One collection that is not well leaves the service ready for others."""
         if self._ending.is_set():
-            return ["the service is shutting down"]
-        there = self._shelf.open_now()  # one with a model that cannot be had may have been deleted
-        found = [f"{name}: {why}" for name, why in list(self._models.items()) if name in there]
-        for name, collection in there.items():
-            try:
-                len(collection)
-            except LookalikeError as error:
-                found.append(f"{name}: it cannot be read ({type(error).__name__})")
-            else:
-                found += [f"{name}: {why}" for why in _write_problems(collection)]
-        return found
+            return State(False, ["the service is shutting down"])
+        there = self._shelf.open_now()
+        wrong = {name: list(self._problems(each)) for name, each in there.items()}
+        for name, error in self._shelf.broken().items():
+            wrong[name] = [f"it cannot be opened ({type(error).__name__})"]
+        reasons = [f"{name}: {why}" for name, found in wrong.items() for why in found]
+        is_loading = not self._has_tried and any(each in self._models for each in there.values())
+        return State(not is_loading and (not wrong or not all(wrong.values())), reasons)
+
+    def _problems(self, collection: Collection) -> Iterator[str]:
+        why = self._models.get(collection)
+        if why is not None:
+            yield why
+        try:
+            len(collection)
+        except LookalikeError as error:
+            yield f"it cannot be read ({type(error).__name__})"
+        else:
+            yield from _write_problems(collection)
+
+    def _lacking(self) -> bool:
+        return bool(self._shelf.broken()) or any(
+            each in self._models for each in self._shelf.open_now().values()
+        )
+
+    def _load(self, name: str, collection: Collection) -> None:
+        try:
+            with self._shelf.lent(name) as shelved:
+                shelved.collection.warm()
+        except Refused:  # it has been deleted
+            pass
+        except NotTrained:  # it learns when pictures come
+            pass
+        except (LookalikeError, RuntimeError) as error:
+            if not self._ending.is_set():  # else its collections are being closed
+                _log.warning("%s: the model cannot be used: %s", name, error)
+                self._models[collection] = "its model cannot be used, the log says why"
+            return
+        self._models.pop(collection, None)
 
 
 def _write_problems(collection: Collection) -> Iterator[str]:
@@ -107,9 +151,12 @@ async def health() -> answers.Health:
     responses=refusals(503),
 )
 async def ready(request: Request) -> Ready | JSONResponse:
-    """Whether collections are open, models loaded and disks writable, and it is not ending."""
+    """Whether models are loaded, at least one collection is well, and it is not ending.
+
+    `reasons` name each collection that cannot be opened, read or written, or has no model.
+    """
     readiness: Readiness = request.app.state.readiness
-    reasons = await beside_work(readiness.reasons)
-    if reasons:
+    is_ready, reasons = await beside_work(readiness.state)
+    if not is_ready:
         return problem(503, "; ".join(reasons), kind="not-ready", reasons=reasons)
-    return Ready()
+    return Ready(reasons=reasons)

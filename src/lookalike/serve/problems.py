@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from itertools import pairwise
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -28,6 +29,7 @@ from ..errors import (
     ModelMismatch,
     NoText,
     NotTrained,
+    ObjectStoreUnusable,
     OtherRecipe,
     PictureError,
     PictureTooSlow,
@@ -66,6 +68,7 @@ _STATUS: dict[type[LookalikeError], int] = {
     CollectionBusy: 503,
     CollectionClosed: 503,
     DeviceUnavailable: 503,
+    ObjectStoreUnusable: 503,
     CannotWrite: 507,
 }
 
@@ -97,9 +100,10 @@ def forbidden_path(path: str) -> Refused:
     )
 
 
-def too_large(limit: int) -> Refused:
-    """413: a body, or one picture in it, over the limit."""
-    return Refused(413, "too-large", f"an upload may have at most {limit / 1e6:g} MB")
+def too_large(limit: int, what: str = "") -> Refused:
+    """413: a body, or one picture in it, over the limit; `what`: which one."""
+    which = f"{what}: " if what else ""
+    return Refused(413, "too-large", f"{which}an upload may have at most {limit / 1e6:g} MB")
 
 
 def too_slow(seconds: float) -> Refused:
@@ -234,9 +238,22 @@ def _of_validation(_: Request, error: Exception) -> JSONResponse:
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """What a client calls the value: before it stands its part of the request, after it a type."""
-    inside = [str(part) for part in location if part not in ("query", "body", "path")]
-    return inside[0] if inside else ".".join(map(str, location))
+    """What a client calls the value, such as `k`, or `queries[2].like[0].id` of a batch.
+
+    Before it stands its part of the request; after it, or after a number in it, may stand a type.
+    """
+    inside = [part for part in location if part not in ("query", "body", "path")]
+    if not inside:
+        return ".".join(map(str, location))
+    told = str(inside[0])
+    for before, part in pairwise(inside):
+        if isinstance(part, int):
+            told += f"[{part}]"
+        elif isinstance(before, int):
+            told += f".{part}"
+        else:
+            break
+    return told
 
 
 def _dashed(name: str) -> str:

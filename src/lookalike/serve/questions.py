@@ -235,17 +235,23 @@ class Batch(_Strict):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        for each in self.queries:
+        for number, each in enumerate(self.queries):
             if not each.has_examples:
-                raise ValueError("each query needs like, or text")
+                raise ValueError(f"queries[{number}]: a query needs like, or text")
+            if each.count is None:
+                raise ValueError(f"queries[{number}]: k: one of several has a number of hits")
         check_together([each.count for each in self.queries])
         return self
 
 
 def check_together(counts: list[int | None]) -> None:
     """`ValueError` where the queries of one request want more hits than it may have."""
-    if None in counts or sum(each or 0 for each in counts) > MOST_HITS_AT_ONCE:
-        raise ValueError(f"all queries together have at most {MOST_HITS_AT_ONCE:,} hits")
+    total = sum(each or 0 for each in counts)
+    if None in counts or total > MOST_HITS_AT_ONCE:
+        asked = "all" if None in counts else f"{total:,}"
+        raise ValueError(
+            f"the queries have at most {MOST_HITS_AT_ONCE:,} hits together, not {asked}"
+        )
 
 
 class Match(_Strict):

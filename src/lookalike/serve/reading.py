@@ -161,12 +161,13 @@ async def _uploads(
     if most is not None and len(given) > most:
         _invalid(name, f"expected at most {most}, not {len(given)}")
     uploads = []
-    for each in given:
+    for number, each in enumerate(given):
+        which = f"{name}[{number}]" if len(given) > 1 else name
         if not isinstance(each, UploadFile):
-            _invalid(name, "expected a file")
+            _invalid(which, "expected a file")
         data = await each.read()
         if len(data) > limit:
-            raise too_large(limit)
+            raise too_large(limit, which)
         uploads.append(Upload(each.filename or "picture", data))
     return uploads
 

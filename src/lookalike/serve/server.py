@@ -89,6 +89,10 @@ class Server(uvicorn.Server):
         """Load the models; until then it answers, though not as ready."""
         self.application.state.readiness.warm()
 
+    def keep_warm(self) -> None:
+        """The same, and try again what fails until the service ends."""
+        self.application.state.readiness.keep_warm()
+
     def stop(self) -> None:
         """End, from any thread, when what runs has ended or the time is up; nothing new begins."""
         self.ending.set()
@@ -124,7 +128,7 @@ def run(
     server = Server(collections, settings, listening=listening)
     on_start(server.url)
     # Not a daemon: one that is at work in C++ when the interpreter ends would abort it.
-    threading.Thread(target=server.warm).start()
+    threading.Thread(target=server.keep_warm).start()
     limits = (server.ending, settings.shutdown_seconds)
     threading.Thread(target=_end_for_sure, args=limits, daemon=True).start()
     # uvicorn raises a signal again when it has ended; ours must not kill us before we tidy up.
@@ -134,6 +138,7 @@ def run(
     except KeyboardInterrupt:
         pass
     finally:
+        server.stop()
         signal.signal(signal.SIGTERM, before)
     logs.say("ended")
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ..collection import Collection
 from ..duplicates import Duplicates
@@ -32,6 +33,16 @@ _log = logging.getLogger(__name__)
 _DEFAULT_LIMITS = Limits()
 
 
+class KnownDuplicates(NamedTuple):
+    """Duplicates as they were when they were looked for."""
+
+    found: Duplicates
+    at: float
+    """Seconds since the epoch."""
+    state: object
+    """That of the collection then: they are current while it is the same."""
+
+
 @dataclass(slots=True, eq=False)
 class Shelved:
     """One collection that is served."""
@@ -41,8 +52,8 @@ class Shelved:
     is_ours: bool
     """Whether it lies in the folder of collections, so that it may be deleted."""
     map: Cartographer = field(init=False)
-    duplicates: dict[tuple[str, ...], tuple[object, Duplicates]] = field(default_factory=dict)
-    """Those that were looked for last, by kinds, each with the state of the collection then."""
+    duplicates: dict[tuple[str, ...], KnownDuplicates] = field(default_factory=dict)
+    """Those that were looked for last, by kinds."""
     borrowers: int = 0
     is_going: bool = False
     """Whether it is being deleted: nobody gets it any more."""
@@ -50,6 +61,14 @@ class Shelved:
     def __post_init__(self) -> None:
         self.collection.most_hits = MOST_HITS
         self.map = Cartographer(self.collection)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A collection in the folder that could not be opened."""
+
+    path: Path
+    error: LookalikeError
 
 
 class Shelf:
@@ -65,14 +84,14 @@ class Shelf:
     ) -> None:
         """`collections`: stay their owner's to close. `folder`: where others lie and are made.
 
-        One in `folder` that cannot be opened is left out, and told of when it is asked for.
+        One in `folder` that cannot be opened is left out, and `broken`.
         """
         self.folder = folder
         self._device = device
         self._limits = limits
         self._changing = threading.Condition()
         self._coming: set[str] = set()
-        self._broken: dict[str, LookalikeError] = {}
+        self._broken: dict[str, Broken] = {}
         self._every = {name: Shelved(name, each, False) for name, each in collections.items()}
         if folder is not None:
             self._open_all(folder)
@@ -88,6 +107,25 @@ class Shelf:
             return {
                 name: each.collection for name, each in self._every.items() if not each.is_going
             }
+
+    def broken(self) -> dict[str, LookalikeError]:
+        """By name, why those in the folder that could not be opened cannot."""
+        with self._changing:
+            self._forget_gone()
+            return {name: each.error for name, each in self._broken.items()}
+
+    def open_broken(self) -> list[Collection]:
+        """Try once more to open them; those that now are open."""
+        with self._changing:
+            self._forget_gone()
+            names = [name for name in self._broken if name not in self._coming]
+            self._coming.update(names)
+        try:
+            opened = [self._open(name, self._broken[name].path) for name in names]
+        finally:
+            with self._changing:
+                self._coming.difference_update(names)
+        return [each for each in opened if each is not None]
 
     @contextlib.contextmanager
     def lent(self, name: str) -> Iterator[Shelved]:
@@ -171,18 +209,30 @@ class Shelf:
             if path.name.startswith(_DELETED):  # the service ended while it was deleted
                 shutil.rmtree(path, ignore_errors=True)
             elif is_collection(path):
-                self._open(path)
+                name = plain_text(path.name).removesuffix(".lookalike")
+                if name not in self._every:
+                    self._open(name, path)
 
-    def _open(self, path: Path) -> None:
-        name = plain_text(path.name).removesuffix(".lookalike")
-        if name in self._every:
-            return
+    def _open(self, name: str, path: Path) -> Collection | None:
+        """One in the folder; None if it cannot be opened, and then it is `broken`."""
         try:
             opened = open_collection(path, device=self._device, create=False, limits=self._limits)
-            self._every[name] = Shelved(name, opened, True)
         except LookalikeError as error:
-            _log.warning("%s", error)
-            self._broken[name] = error
+            known = self._broken.get(name)
+            if known is None or str(known.error) != str(error):
+                _log.warning("%s", error)
+            self._broken[name] = Broken(path, error)
+            return None
+        with self._changing:
+            self._broken.pop(name, None)
+            self._every[name] = Shelved(name, opened, True)
+        return opened
+
+    def _forget_gone(self) -> None:
+        """Who takes a broken collection out of the folder frees its name."""
+        for name in [name for name, each in self._broken.items() if not each.path.exists()]:
+            if name not in self._coming:
+                del self._broken[name]
 
     def _own_folder(self) -> Path:
         if self.folder is None:
@@ -194,6 +244,7 @@ class Shelf:
     def _reserved(self, name: str, folder: Path) -> Iterator[None]:
         """The name for who makes it; refused with 409 if anybody else has it."""
         with self._changing:
+            self._forget_gone()
             taken = name in self._every or name in self._coming or name in self._broken
             if taken or folder.exists():
                 raise Refused(409, "exists", f"there is a collection named {name} already")
@@ -216,8 +267,9 @@ class Shelf:
         return shelved
 
     def _absent(self, name: str) -> Refused:
-        if name in self._broken:
-            detail = f"{name} could not be opened when the service started; its log says why"
+        broken = self._broken.get(name)
+        if broken is not None:
+            detail = f"{name} cannot be opened, which is tried again now and then: {broken.error}"
             return Refused(503, "cannot-open", detail)
         return unknown_collection(name)
 

@@ -469,7 +469,12 @@ class Home(Protocol):
 
     @property
     def folder(self) -> Path:
-        """On this machine, for what is kept beside the records: uploads, thumbnails, logs."""
+        """On this machine, for what is kept beside the records, such as logs."""
+        ...
+
+    @property
+    def files(self) -> Path | str:
+        """For uploads and thumbnails: a folder, or the URL of one in an object store."""
         ...
 
     def exists(self) -> bool:

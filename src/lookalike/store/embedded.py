@@ -79,6 +79,7 @@ class _Seen:
         self.records: dict[int, Record] = {}
         self.allowed: dict[Filter, Rows] = {}
         self.calibration: tuple[str | None] | None = None
+        self.count: int | None = None
 
 
 class EmbeddedStore:
@@ -592,8 +593,11 @@ class EmbeddedStore:
         return findings
 
     def __len__(self) -> int:
-        with self._catalogue.reading() as connection:
-            return self._catalogue.count(connection)
+        seen = self._current()
+        if seen.count is None:  # SQLite goes through all of them
+            with self._catalogue.reading() as connection:
+                seen.count = self._catalogue.count(connection)
+        return seen.count
 
     def close(self) -> None:
         """End background work and close the file."""

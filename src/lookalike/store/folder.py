@@ -24,6 +24,11 @@ class Folder:
         """The one that a user wrote."""
         return cls(Path(os.path.expanduser(text)))  # noqa: PTH111 - pathlib's raises for `~nobody`
 
+    @property
+    def files(self) -> Path:
+        """The same folder."""
+        return self.folder
+
     def exists(self) -> bool:
         """Whether a collection is there."""
         try:

@@ -49,6 +49,8 @@ class LocalIndex:
         self._learned_for = 0
         self._saved = 0
         """How many pictures the saved file has."""
+        self._unusable: list[Path] = []
+        """Saved files that are to be replaced."""
         self._number = 0
         self._removal = 0
 
@@ -99,6 +101,8 @@ class LocalIndex:
             if self._file is None:
                 self._open()
             self._take_in()
+            if self._unusable and self._file is not None:  # else every process would make it anew
+                self._save(self._file)
             return self._file
 
     def _has_outgrown_its_words(self) -> bool:
@@ -167,7 +171,8 @@ class LocalIndex:
             try:
                 file = InvertedFile.load(saved.path, mapped=True)
             except Unusable as why:
-                _log.warning("%s is not used, it is made anew: %s", saved.path, why)
+                _log.warning("%s is not used, and is made anew now: %s", saved.path, why)
+                self._unusable.append(saved.path)
                 continue
             self._file = file
             self._learned_for, self._saved = saved.learned_for, len(file)
@@ -178,6 +183,9 @@ class LocalIndex:
         """Under a name that says what it has; the former ones go."""
         name = "-".join(map(str, (self._number, self._removal, self._learned_for)))
         path = self._folder / f"{self._owner()}-{name}"
+        for each in self._unusable:
+            shutil.rmtree(each, ignore_errors=True)
+        self._unusable.clear()
         before = [each.path for each in self._saved_files()]
         try:
             if path not in before:

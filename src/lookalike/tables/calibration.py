@@ -57,7 +57,9 @@ def too_small(calibration: Calibration) -> str:
     needed = math.ceil(ENOUGH / wanted)
     return (
         f"{calibration.sample:,} pictures are too few to tell {wanted:.2%} false positives from "
-        f"more: it may be up to {worst:.1%}. Take {needed:,} or more (`--sample {needed}`) of a "
+        f"more: it may be up to {worst:.1%}, and what passes is a guess between the few scores "
+        "that were seen. Searches go by it all the same until you calibrate again. "
+        f"Take {needed:,} or more (`--sample {needed}`) of a "
         "collection that has them, or a higher --false-positives"
     )
 

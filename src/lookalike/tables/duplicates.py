@@ -40,7 +40,7 @@ def told(found: Duplicates) -> list[str]:
     """What was found, and what it took, in sentences."""
     groups = f"{len(found.groups):,} group{'' if len(found.groups) == 1 else 's'}"
     lines = [
-        f"{groups} of {' or '.join(found.kinds)}: {found.others:,} files could go, "
+        f"{groups} of {' or '.join(found.kinds)}: {_files(found.others)} could go, "
         f"{written_bytes(found.size)}"
         if found.groups
         else f"no duplicates ({' or '.join(found.kinds)}) among {found.pictures:,} pictures",
@@ -52,7 +52,7 @@ def told(found: Duplicates) -> list[str]:
         lines.append(f"these are the first {_SHOWN}; --html has a page of them, --json all")
     if found.gone:
         lines.append(
-            f"{len(found.gone):,} files are no longer where they were: "
+            f"no longer where they were: {_files(len(found.gone))}; "
             "`lookalike index DIR --prune` forgets them"
         )
     return lines
@@ -66,11 +66,13 @@ def show_cleared(cleared: Cleared, *, as_json: bool) -> None:
     for place in cleared.done:
         print_row("restored", place)
     _tell_left(cleared)
+    if cleared.unchanged:
+        note(f"nothing to be taken back: {_files(len(cleared.unchanged))} as before")
 
 
 def _tell(done: Cleared) -> None:
     _tell_left(done)
-    note(f"{len(done.done):,} files done, {written_bytes(done.freed)}")
+    note(f"{_files(len(done.done))} done, {written_bytes(done.freed)}")
     if done.log is not None:
         undo = command("duplicates", "-c", done.log.parent.parent, "--undo", done.log)
         note(f"`{undo}` takes it back")
@@ -79,6 +81,10 @@ def _tell(done: Cleared) -> None:
 def _tell_left(cleared: Cleared) -> None:
     for place, why in cleared.left.items():
         note(f"left as it is: {place}: {why}")
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def _table(number: int, group: Group) -> None:

@@ -23,7 +23,9 @@ def show_answer(answer: Answer, *, as_json: bool) -> None:
         _table_of_hits(answer)
     else:
         for hit in answer.hits:
-            print_row(_query_name(answer), f"{hit.score:.4f}", hit.record.label or "", hit.path)
+            scores = [f"{name}={_number(score)}" for name, score in hit.scores.items()]
+            label = hit.record.label or ""
+            print_row(_query_name(answer), f"{hit.score:.4f}", label, hit.path, *scores)
 
 
 def _table_of_hits(answer: Answer) -> None:

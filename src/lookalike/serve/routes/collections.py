@@ -10,7 +10,7 @@ from ... import registry
 from ...collection import Collection
 from .. import answers
 from ..describing import PREFIX, body, refusals
-from ..problems import Refused
+from ..problems import Refused, of_error
 from ..questions import NewCollection
 from ..reading import json_of
 from ..served import Named, OfService
@@ -20,7 +20,7 @@ router = APIRouter(prefix=PREFIX, tags=["collections"])
 
 @router.get("")
 def list_collections(served: OfService) -> answers.Collections:
-    """The collections that are served."""
+    """The collections that are served, and those in the folder that cannot be opened."""
     summaries = []
     for name in served.shelf.names():
         try:
@@ -28,7 +28,11 @@ def list_collections(served: OfService) -> answers.Collections:
                 summaries.append(_summary(name, shelved.collection))
         except Refused:  # deleted meanwhile
             continue
-    return answers.Collections(collections=summaries)
+    broken = [
+        answers.BrokenCollection(name=name, problem=answers.Problem(**of_error(error)))
+        for name, error in served.shelf.broken().items()
+    ]
+    return answers.Collections(collections=summaries, broken=broken)
 
 
 @router.post(

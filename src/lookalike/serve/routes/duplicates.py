@@ -12,13 +12,14 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from ... import duplicates as looking
+from ...collection import Collection
 from ...duplicates import KINDS
 from ..answers import Problem
 from ..describing import PREFIX
-from ..jobs import ENDED, Tell
+from ..jobs import ENDED, Job, Tell
 from ..problems import Refused, shutting_down
-from ..served import Borrowed, OfService
-from ..shelf import Shelved
+from ..served import Borrowed, OfService, Served
+from ..shelf import KnownDuplicates, Shelved
 from .jobs import ShownJob, address
 
 router = APIRouter(prefix=PREFIX, tags=["duplicates"])
@@ -63,6 +64,9 @@ class Duplicates(BaseModel):
     bytes: int = Field(description="Of all of those.")
     pictures: int = Field(description="In the collection.")
     seconds: float = Field(description="That looking took.")
+    age: float = Field(description="Seconds since they were found.")
+    current: bool = Field(description="Whether the collection is still as it was then.")
+    job: ShownJob | None = Field(description="What looks anew, where they are not current.")
 
 
 @router.get(
@@ -83,49 +87,46 @@ async def duplicates(
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     wait: Annotated[
-        float, Query(ge=0, le=30, description="Seconds to wait for them, if they are not known.")
+        float, Query(ge=0, le=30, description="Seconds to wait for them, if they are not current.")
     ] = 10,
 ) -> Duplicates | ShownJob:
-    """Groups of pictures that show the same; looked for by a job if they are not known.
+    """Groups of pictures that show the same; looked for by a job if that is to be done anew.
 
-    They are known until the collection changes. Who has waited in vain gets 202 and the job, and
-    asks again. Local features are made and kept on the way; nothing else is changed.
+    They are current until the collection changes. Who has waited in vain gets those that were found
+    last, with their `age` and the job that looks anew; where none were ever found 202 and the job,
+    and asks again. Local features are made and kept on the way; nothing else is changed.
     """
-    wanted = _kinds(kinds)
-    known = await run_in_threadpool(_known, shelved, wanted)
-    if known is None:
-        job = await run_in_threadpool(
-            served.jobs.start, shelved, "duplicates", {"kinds": list(wanted)}
-        )
-        until = time.monotonic() + wait
-        while job.state not in ENDED and time.monotonic() < until and not served.is_ending():
-            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-        if job.state == "failed" and job.problem:
-            problem = Problem(**job.problem)
-            raise Refused(problem.status, problem.type.rpartition(":")[2], problem.detail)
-        known = shelved.duplicates.get(wanted, (None, None))[1] if job.state == "done" else None
-        if known is None and served.is_ending():
-            raise shutting_down()
-        if known is None:
-            response.status_code = 202
-            response.headers["Location"] = address(job)
-            response.headers["Retry-After"] = "2"
-            return ShownJob.of(job)
-    return _shown(known, offset, limit)
+    wanted, job = _kinds(kinds), None
+    if not await run_in_threadpool(_are_current, shelved, wanted):
+        asked = {"kinds": list(wanted)}
+        job = await run_in_threadpool(served.jobs.start, shelved, "duplicates", asked)
+        await _ended(job, wait, served)
+    known = shelved.duplicates.get(wanted)
+    if known is not None:
+        current = await run_in_threadpool(_are_current, shelved, wanted)
+        running = job if job is not None and job.state not in ENDED else None
+        return _shown(known, offset, limit, current=current, job=running)
+    if job is None or served.is_ending():
+        raise shutting_down()
+    response.status_code = 202
+    response.headers["Location"] = address(job)
+    response.headers["Retry-After"] = "2"
+    return ShownJob.of(job)
 
 
 def looked_for(shelved: Shelved, asked: Mapping[str, Any], tell: Tell) -> Mapping[str, Any]:
     """The work of a job: all groups of some kinds."""
-    kinds, store = tuple(asked["kinds"]), shelved.collection.store
-    before = store.state()
+    kinds, collection = tuple(asked["kinds"]), shelved.collection
+    before, compared = collection.store.state(), _compared(collection)
 
     def on_step(doing: str, done: int | None, total: int | None) -> None:
         tell({"doing": doing, "done": done, "total": total})
 
-    found = looking.find(shelved.collection, kinds, on_step=on_step)
-    # Keeping local features is a change of its own; what others change meanwhile is seen next time.
-    state = store.state() if found.described else before
-    shelved.duplicates = {kinds: (state, found)}
+    found = looking.find(collection, kinds, on_step=on_step)
+    # Keeping local features is a change of its own, which does not make them any older.
+    after = collection.store.state()
+    state = after if found.described and _compared(collection) == compared else before
+    shelved.duplicates[kinds] = KnownDuplicates(found, time.time(), state)
     return {"doing": "done", "groups": len(found.groups), "bytes": found.size}
 
 
@@ -136,12 +137,31 @@ def _kinds(given: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in names)
 
 
-def _known(shelved: Shelved, kinds: tuple[str, ...]) -> looking.Duplicates | None:
-    state, found = shelved.duplicates.get(kinds, (None, None))
-    return found if found is not None and state is shelved.collection.store.state() else None
+def _are_current(shelved: Shelved, kinds: tuple[str, ...]) -> bool:
+    known = shelved.duplicates.get(kinds)
+    return known is not None and known.state is shelved.collection.store.state()
 
 
-def _shown(found: looking.Duplicates, offset: int, limit: int) -> Duplicates:
+def _compared(collection: Collection) -> tuple[object, ...]:
+    """What duplicates hang on: it changes with the pictures, and what was said of pairs."""
+    newest = [record.id for record in collection.newest(limit=1)]
+    return len(collection), newest, collection.judgements()
+
+
+async def _ended(job: Job, wait: float, served: Served) -> None:
+    """Wait until a job has ended, for so many seconds at most; its problem if it has failed."""
+    until = time.monotonic() + wait
+    while job.state not in ENDED and time.monotonic() < until and not served.is_ending():
+        await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+    if job.state == "failed" and job.problem:
+        problem = Problem(**job.problem)
+        raise Refused(problem.status, problem.type.rpartition(":")[2], problem.detail)
+
+
+def _shown(
+    known: KnownDuplicates, offset: int, limit: int, *, current: bool, job: Job | None
+) -> Duplicates:
+    found = known.found
     groups = found.groups[offset : offset + limit]
     return Duplicates(
         kinds=list(found.kinds),
@@ -151,4 +171,7 @@ def _shown(found: looking.Duplicates, offset: int, limit: int) -> Duplicates:
         bytes=found.size,
         pictures=found.pictures,
         seconds=round(found.seconds, 3),
+        age=round(max(time.time() - known.at, 0.0), 3),
+        current=current,
+        job=None if job is None else ShownJob.of(job),
     )

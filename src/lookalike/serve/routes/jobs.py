@@ -32,6 +32,8 @@ router = APIRouter(prefix=PREFIX, tags=["jobs"])
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_BETWEEN_SIGNS = 15.0
 """Of life, while nothing happens."""
+_COUNTED_AT_ONCE = 100
+"""Files, before a job that counts them looks whether it is to stop."""
 
 
 class ShownJob(BaseModel):
@@ -185,7 +187,7 @@ def ingested(
     path = str(asked["path"])
     if Path(path).resolve() != Path(path):
         raise BadSource(f"{path} has become a link: it leads elsewhere than when it was named")
-    total = _counted(path)
+    total = _counted(path, tell)
 
     def on_progress(report: Report) -> None:
         tell({"doing": "indexing", "seen": report.seen, "total": total, **report.to_json()})
@@ -230,9 +232,13 @@ def _event(kind: Literal["progress", "end"], job: Job) -> str:
     return f"event: {kind}\nid: {job.version}\ndata: {ShownJob.of(job).model_dump_json()}\n\n"
 
 
-def _counted(path: str) -> int | None:
+def _counted(path: str, tell: Tell) -> int | None:
+    def on_found(number: int) -> None:
+        if number % _COUNTED_AT_ONCE == 0:
+            tell({"doing": "counting", "seen": number, "total": None})
+
     try:
-        return sources.count([path])
+        return sources.count([path], on_found)
     except LookalikeError:  # taking it in says it better
         return None
 

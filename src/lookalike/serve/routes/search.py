@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ...errors import LookalikeError
 from ...types import Hit
 from .. import answers, asking, problems, questions, reading
 from ..describing import PREFIX, body
-from ..served import Borrowed, Named, OfService, record_of
+from ..served import Borrowed, Served, record_of, served
+from ..shelf import Shelved
 
 router = APIRouter(prefix=PREFIX, tags=["search"])
-
-
-async def _question(request: Request, collection: Named) -> reading.Question:
-    return await reading.question(request, collection)
-
-
-async def _batch(request: Request, collection: Named) -> list[reading.Question]:
-    return await reading.batch(request, collection)
 
 
 @router.post(
@@ -34,19 +28,22 @@ async def _batch(request: Request, collection: Named) -> list[reading.Question]:
         },
         fields=questions.Asked,
     ),
+    response_model=answers.Found,
 )
-def search(
-    shelved: Borrowed,
-    served: OfService,
-    asked: Annotated[reading.Question, Depends(_question)],
-) -> answers.Found:
+async def search(name: str, request: Request) -> Response:
     """Find the pictures that look like others, or fit `text`, or both.
 
     Others are uploaded in a form, or named by `like`: stored ones, addresses, vectors. Several are
     one query, their mean, by their weights. `next` leads to the next page, which begins behind the
     last hit of this one, whatever is added meanwhile.
     """
-    return asking.answered(asked, shelved, served)
+    service = served(request)
+    # Not by dependencies: FastAPI takes longer to solve those than a search takes.
+    with service.shelf.lent(name) as shelved:
+        asked = await reading.question(request, shelved.collection)
+        return await run_in_threadpool(
+            lambda: answers.written(asking.answered(asked, shelved, service))
+        )
 
 
 @router.post(
@@ -58,19 +55,17 @@ def search(
         fields=questions.Asked,
     ),
 )
-def search_batch(
-    shelved: Borrowed,
-    served: OfService,
-    asked: Annotated[list[reading.Question], Depends(_batch)],
-) -> answers.FoundAll:
+async def search_batch(name: str, request: Request) -> answers.FoundAll:
     """Answer several queries, each on its own: its hits, or its problem."""
-    return answers.FoundAll(results=[_answer(each, shelved, served) for each in asked])
+    service = served(request)
+    with service.shelf.lent(name) as shelved:
+        asked = await reading.batch(request, shelved.collection)
+        found = await run_in_threadpool(lambda: [_answer(each, shelved, service) for each in asked])
+    return answers.FoundAll(results=found)
 
 
-@router.get("/{name}/pictures/{id}/similar")
-def similar(
-    shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]
-) -> answers.Found:
+@router.get("/{name}/pictures/{id}/similar", response_model=answers.Found)
+def similar(shelved: Borrowed, id: str, wanted: Annotated[questions.Wanted, Query()]) -> Response:
     """Find the pictures that look like a stored one, itself excepted."""
     collection = shelved.collection
     record = record_of(collection, id)
@@ -78,12 +73,12 @@ def similar(
     def search(**keywords: Any) -> list[Hit]:
         return collection.more_like(record.id, **keywords)
 
-    return asking.page_of(search, wanted, shelved, [record.id.encode()])
+    return answers.written(asking.page_of(search, wanted, shelved, [record.id.encode()]))
 
 
-def _answer(asked: reading.Question, shelved: Borrowed, served: OfService) -> answers.FoundOne:
+def _answer(asked: reading.Question, shelved: Shelved, service: Served) -> answers.FoundOne:
     try:
-        found = asking.answered(asked, shelved, served)
+        found = asking.answered(asked, shelved, service)
     except (LookalikeError, HTTPException) as error:
         return answers.FoundOne(problem=answers.Problem(**problems.of_error(error)))
     return answers.FoundOne(hits=found.hits, next=found.next)

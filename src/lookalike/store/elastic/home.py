@@ -33,8 +33,13 @@ class ElasticHome:
 
     @property
     def folder(self) -> Path:
-        """On this machine, or shared by all, for what is kept in files."""
+        """On this machine, or shared by all, for what is kept beside the records."""
         return self._address.folder
+
+    @property
+    def files(self) -> Path | str:
+        """For uploads and thumbnails."""
+        return self._address.files
 
     def exists(self) -> bool:
         """Whether a collection is there; asks the cluster, so that what is wrong is said first."""
