@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Literal, TypeVar
 
 from ...errors import (
@@ -110,8 +111,8 @@ class Cluster:
             lambda c: c.nodes.info(node_id="_local", filter_path="nodes.*.version"), wait=False
         )
         for node in answer.get("nodes", {}).values():
-            version = tuple(int(part) for part in node["version"].split(".")[:2])
-            if version < _LEAST_SERVER:
+            numbers = tuple(int(part) for part in node["version"].split(".")[:2])
+            if numbers < _LEAST_SERVER:
                 wanted = ".".join(map(str, _LEAST_SERVER))
                 raise ClusterUnsuited(
                     self._where, f"it is Elasticsearch {node['version']}, {wanted} is needed"
@@ -373,7 +374,7 @@ class Cluster:
         if kind == "media_type_header_exception":
             return ClusterUnsuited(
                 where,
-                f"it is older than the client elasticsearch {elasticsearch.__versionstr__}: "
+                f"it is older than the client elasticsearch {version('elasticsearch')}: "
                 "pip install 'elasticsearch>=8.17,<9', which speaks with Elasticsearch 8 and 9",
             )
         if error.status_code in _PASSING:
