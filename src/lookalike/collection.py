@@ -32,7 +32,7 @@ from .features import FeaturePipeline
 from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
-from .queries import Asking, Described, Question, described, text_encoder, upload
+from .queries import Asking, Described, Question, described, is_vector, text_encoder, upload
 from .ray_workers import Workers, lanes_of
 from .sources import Item
 from .store import Arrival, Facets, Home, LedgerEntry, Outcome, Store
@@ -48,6 +48,8 @@ _Result = TypeVar("_Result")
 _DEFAULT_LIMITS = Limits()
 _AT_ONCE = 512
 """Pictures whose local features are made before they are kept."""
+_VECTORS_AT_ONCE = 64
+"""Queries by ready vectors that are answered in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,9 +398,12 @@ class Collection:
         its `error`; what is no picture in a folder, by its bytes and its name, is passed over.
         """
         question = Question(**asking)
-        for are_files, group in itertools.groupby(enumerate(queries), _is_file):
-            if are_files:
+        for kind, group in itertools.groupby(enumerate(queries), _kind):
+            if kind == "file":
                 yield from self._each_of_files([query for _, query in group], question)
+            elif kind == "vector":
+                while some := list(itertools.islice(group, _VECTORS_AT_ONCE)):
+                    yield from self._each_of_vectors(some, question)
             else:
                 for number, query in group:
                     yield self._answer(str(number), query, asking)
@@ -408,6 +413,21 @@ class Collection:
             return Answer(name, self.search(query, **asking))
         except PictureError as error:
             return Answer(name, [], error)
+
+    @_under_the_current_recipe
+    def _each_of_vectors(
+        self, numbered: Sequence[tuple[int, Query]], question: Question
+    ) -> list[Answer]:
+        engine = self._engine
+        names = engine.dims(question.embedding)
+        given = [
+            described(query, engine.pipeline, names, self.limits, question.crop)
+            for _, query in numbered
+        ]
+        found = self._answering(engine).each(question, given)
+        return [
+            Answer(str(number), hits) for (number, _), hits in zip(numbered, found, strict=True)
+        ]
 
     def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
         engine = self._engine
@@ -691,5 +711,8 @@ def _user() -> str:
         return "unknown"
 
 
-def _is_file(numbered: tuple[int, Query]) -> bool:
-    return isinstance(numbered[1], str | os.PathLike)
+def _kind(numbered: tuple[int, Query]) -> Literal["file", "vector", "other"]:
+    query = numbered[1]
+    if isinstance(query, str | os.PathLike):
+        return "file"
+    return "vector" if is_vector(query) else "other"
