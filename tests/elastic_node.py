@@ -25,6 +25,7 @@ import pytest
 
 VERSION = os.environ.get("LOOKALIKE_TEST_ELASTIC_VERSION", "9.2.0")
 _ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
+_JAVAS = range(17, 24) if VERSION.startswith("8.") else range(21, 100)
 _CACHE = Path("~/.cache/lookalike-tests").expanduser()
 _STARTS_WITHIN = 180.0
 _NO_WATERMARKS = "cluster.routing.allocation.disk.threshold_enabled=false"
@@ -32,7 +33,7 @@ _NO_WATERMARKS = "cluster.routing.allocation.disk.threshold_enabled=false"
 
 
 def java_home() -> Path | None:
-    """A Java of 21 or newer."""
+    """A Java of 21 or newer; of 17 to 23 for a server of version 8."""
     given = os.environ.get("ES_JAVA_HOME")
     found = [Path(given)] if given else sorted(Path("/usr/lib/jvm").glob("*"), reverse=True)
     for each in found:
@@ -40,7 +41,7 @@ def java_home() -> Path | None:
         if (each / "bin/java").exists() and release.exists():
             text = release.read_text("utf-8")
             version = text.partition('JAVA_VERSION="')[2].partition('"')[0].partition(".")[0]
-            if version.isdigit() and int(version) >= 21:
+            if version.isdigit() and int(version) in _JAVAS:
                 return each
     return None
 
@@ -48,7 +49,7 @@ def java_home() -> Path | None:
 def distribution() -> Path:
     """The unzipped distribution, fetched once; skips the test where that cannot be."""
     if java_home() is None:
-        pytest.skip("needs a Java of 21 or newer: set ES_JAVA_HOME")
+        pytest.skip(f"needs a Java of {_JAVAS[0]} or newer: set ES_JAVA_HOME")
     folder = _CACHE / f"elasticsearch-{VERSION}"
     if not folder.exists():
         _CACHE.mkdir(parents=True, exist_ok=True)
@@ -212,14 +213,18 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(
-    settings: Sequence[str] = (), prepare: Callable[[Path], None] | None = None
+    settings: Sequence[str] = (),
+    prepare: Callable[[Path], None] | None = None,
+    *,
+    heap: str = "512m",
+    folder: Path | None = None,
 ) -> Iterator[Node]:
-    """One node that is a cluster by itself."""
-    with _folder() as folder:
-        place = folder / "one"
-        place.mkdir()
+    """One node that is a cluster by itself; `folder` keeps its files, and may have them already."""
+    with _folder() if folder is None else contextlib.nullcontext(folder) as files:
+        place = files / "one"
+        place.mkdir(exist_ok=True)
         alone = ["discovery.type=single-node", _NO_WATERMARKS, *settings]
-        node = Node("one", free_port(), free_port(), place, alone, prepare=prepare)
+        node = Node("one", free_port(), free_port(), place, alone, heap, prepare)
         try:
             node.start()
             node.wait()

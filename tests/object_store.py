@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +19,9 @@ _ENVIRONMENT = {
 }
 
 
+_STATUS = {"InternalError": 500, "ServiceUnavailable": 503, "SlowDown": 503}
+
+
 class ObjectStore:
     """One bucket, and a count of the reads of each key."""
 
@@ -27,6 +30,8 @@ class ObjectStore:
 
         self.url = f"http://127.0.0.1:{port}"
         self.environment = {**_ENVIRONMENT, "AWS_ENDPOINT_URL": self.url}
+        self.refuses: Callable[[str, str], str | None] = lambda *_: None
+        """Of a method and a path the code of the error that is answered, if any."""
         self._reads = reads
         self._client = boto3.client(
             "s3",
@@ -46,9 +51,29 @@ class ObjectStore:
         """Forget one."""
         self._client.delete_object(Bucket=BUCKET, Key=key)
 
+    def get(self, key: str) -> bytes:
+        """The content of an object."""
+        content: bytes = self._client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return content
+
+    def keys(self, prefix: str) -> list[str]:
+        """All that begin so."""
+        found = self._client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [each["Key"] for each in found.get("Contents", [])]
+
     def reads(self) -> list[str]:
         """The keys that were read so far, once for each time."""
         return list(self._reads)
+
+
+def _forget_clients() -> None:
+    """Those that this process has made for another store, which answers no more."""
+    import s3fs
+
+    from lookalike import objects
+
+    objects._file_system.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @contextlib.contextmanager
@@ -59,6 +84,7 @@ def running() -> Iterator[ObjectStore]:
     from werkzeug.serving import make_server
 
     reads: list[str] = []
+    store: ObjectStore | None = None
     answer = server.DomainDispatcherApplication(server.create_backend_app)
 
     def counting(asked: dict[str, Any], start: Any) -> Any:
@@ -67,7 +93,12 @@ def running() -> Iterator[ObjectStore]:
             bucket = f"/{BUCKET}/"
             if key.startswith(bucket) and len(key) > len(bucket):
                 reads.append(key.removeprefix(bucket))
-        return answer(asked, start)
+        code = store.refuses(asked["REQUEST_METHOD"], asked["PATH_INFO"]) if store else None
+        if code is None:
+            return answer(asked, start)
+        asked["wsgi.input"].read(int(asked.get("CONTENT_LENGTH") or 0))
+        start(f"{_STATUS.get(code, 403)} Refused", [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()]
 
     import logging
     import threading
@@ -79,6 +110,7 @@ def running() -> Iterator[ObjectStore]:
     try:
         store = ObjectStore(running.port, reads)
         with patch.dict(os.environ, store.environment):
+            _forget_clients()
             yield store
     finally:
         running.shutdown()

@@ -397,8 +397,8 @@ class TestThumbnails:
             collection.thumbnail(record.id)
         gone.unlink()
         collection.add(tmp_path / "p", prune=True)
-        (kept,) = (collection.path / "thumbnails").glob("*/*.jpg")
-        assert kept.name.startswith(collection.search(stays)[0].id)
+        (kept,) = (collection.path / "thumbnails").glob("*/*/*.jpg")
+        assert kept.parent.name == collection.search(stays)[0].id
 
 
 class TestStats:

@@ -8,13 +8,15 @@ from pathlib import Path
 import object_store
 import pytest
 from object_store import BUCKET, ObjectStore
-from samples import encoded, lookalike, write
+from samples import PHOTOGRAPHS, encoded, lookalike, write
 
 import lookalike as api
 from lookalike import Collection, objects, sources
 from lookalike.checking import check
 from lookalike.errors import BadSource, PictureError
+from lookalike.reconcile import reconcile
 from lookalike.sources import Item
+from lookalike.types import Evidence
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +258,7 @@ class TestWhatIsStored:
         assert collection.original(record.id).data == encoded(1)
         assert collection.thumbnail(record.id, 64).startswith(b"\xff\xd8")
         store.delete(f"{folder}/1.png")
-        with pytest.raises(PictureError, match="no longer where it was"):
+        with pytest.raises(PictureError, match="no longer there"):
             collection.original(record.id)
 
     def test_an_object_is_a_query_and_can_be_checked(
@@ -271,6 +273,124 @@ class TestWhatIsStored:
         entry = collection.ledger(url)
         assert entry is not None
         assert entry.verdict == "stored"
+
+
+class TestLists:
+    def test_a_list_names_objects_folders_of_them_and_files_alike(
+        self, store: ObjectStore, folder: str, collection: Collection, tmp_path: Path
+    ) -> None:
+        one = store.put(f"{folder}/one.png", encoded(1))
+        below = store.put(f"{folder}/cat/two.png", encoded(2))
+        write(tmp_path / "three.png", 3)
+        (tmp_path / "l.csv").write_text(
+            f"path,label,year\n{one},first,1\ns3://{BUCKET}/{folder}/cat,,2\nthree.png,,3\n"
+            f"s3://{BUCKET}/{folder}/none.png,,4\ns3://no-such-bucket-here/x.png,,5\n"
+        )
+        assert counts(collection.add(tmp_path / "l.csv")) == {"stored": 3, "failed": 2}
+        said = {each.path: (each.label, dict(each.metadata)) for each in collection}
+        assert said == {
+            one: ("first", {"year": 1}),
+            below: ("cat", {"year": 2}),
+            str(tmp_path / "three.png"): (tmp_path.name, {"year": 3}),
+        }
+        read = len(store.reads())
+        assert counts(collection.add(tmp_path / "l.csv")) == {"unchanged": 3, "failed": 2}
+        assert counts(collection.add(f"s3://{BUCKET}/{folder}")) == {"unchanged": 2}
+        assert len(store.reads()) == read
+
+    def test_what_a_list_names_and_is_gone_is_pruned(
+        self, store: ObjectStore, folder: str, collection: Collection, tmp_path: Path
+    ) -> None:
+        urls = [store.put(f"{folder}/{n}.png", encoded(n)) for n in range(3)]
+        collection.add(f"s3://{BUCKET}/{folder}")
+        for n in (0, 1):
+            store.delete(f"{folder}/{n}.png")
+        (tmp_path / "l.csv").write_text(f"path\n{urls[0]}\n{urls[2]}\n")
+        report = counts(collection.add(tmp_path / "l.csv", prune=True))
+        assert report == {"unchanged": 1, "failed": 1, "removed": 1}
+        assert {each.path for each in collection} == {urls[1], urls[2]}
+
+    @pytest.mark.parametrize("url", ["s3://", "s3://AKIA:very-secret@bucket/x.png"])
+    def test_a_row_that_can_be_no_object_is_named_before_anything_is_read(
+        self, url: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "l.csv").write_text(f"path\na.png\n{url}\n")
+        with pytest.raises(BadSource, match="line 3") as caught:
+            sources.find(tmp_path / "l.csv")
+        assert "very-secret" not in str(caught.value)
+
+
+class TestReconcile:
+    def test_objects_that_are_gone_or_changed_are_told_and_mended(
+        self, store: ObjectStore, folder: str, collection: Collection
+    ) -> None:
+        urls = [store.put(f"{folder}/{n}.png", encoded(n)) for n in range(6)]
+        store.put(f"{folder}/broken.png", encoded(9)[:100])
+        collection.add(f"s3://{BUCKET}/{folder}")
+        found = reconcile(collection)
+        assert (found.objects, found.elsewhere, found.faults) == (7, 0, [])
+        store.delete(f"{folder}/0.png")
+        store.delete(f"{folder}/broken.png")
+        store.put(f"{folder}/1.png", encoded(11))
+        broken = f"s3://{BUCKET}/{folder}/broken.png"
+        told = {("gone", urls[0]), ("gone", broken), ("changed", urls[1])}
+        assert {(each.kind, each.what) for each in reconcile(collection).faults} == told
+        made = reconcile(collection, repair=True)
+        assert {(each.kind, each.what) for each in made.faults if each.repaired} == told
+        assert (made.left, reconcile(collection).faults) == (0, [])
+        assert collection.search(encoded(11), k=1)[0].path == urls[1]
+        assert urls[0] not in {each.path for each in collection}
+        # The next indexing finds all as it was taken in.
+        assert counts(collection.add(f"s3://{BUCKET}/{folder}")) == {"unchanged": 5}
+
+    def test_a_store_that_is_down_or_emptied_costs_no_picture(
+        self, store: ObjectStore, folder: str, collection: Collection
+    ) -> None:
+        for n in range(3):
+            store.put(f"{folder}/{n}.png", encoded(n))
+        collection.add(f"s3://{BUCKET}/{folder}")
+        store.refuses = lambda *_: "AccessDenied"
+        found = reconcile(collection, repair=True)
+        store.refuses = lambda *_: None
+        assert (found.objects, found.elsewhere, found.faults) == (0, 3, [])
+        for n in range(3):
+            store.delete(f"{folder}/{n}.png")
+        found = reconcile(collection, repair=True)
+        assert (found.left, len(collection)) == (3, 3)
+        assert "3 of 3 are gone" in str(found.faults[0].why)
+
+
+class TestASecondLook:
+    def test_copies_in_a_bucket_are_verified_and_matched_as_on_disk(
+        self, store: ObjectStore, folder: str, tmp_path: Path
+    ) -> None:
+        names = ("astronaut.png", "chelsea.png", "coffee.png")
+        photographs = [PHOTOGRAPHS / name for name in names]
+        urls = [store.put(f"{folder}/{each.name}", each.read_bytes()) for each in photographs]
+        with (
+            api.open(tmp_path / "there", recipe="copies") as there,
+            api.open(tmp_path / "here", recipe="copies") as here,
+        ):
+            there.add(f"s3://{BUCKET}/{folder}")
+            here.add(*photographs)
+            hits = there.search(photographs[1], k=3, compare=["verified", "ssim"])
+            expected = here.search(photographs[1], k=3, compare=["verified", "ssim"])
+            assert hits[0].path == urls[1]
+            assert [(each.id, each.scores) for each in hits] == [
+                (each.id, each.scores) for each in expected
+            ]
+            for hit, as_on_disk in zip(hits, expected, strict=True):
+                assert _told(hit.evidence) == _told(as_on_disk.evidence)
+                pair = there.match(hit.record, photographs[1].read_bytes(), compare="verified")
+                assert pair.pictures[0].sha256.hex() == hit.id
+                assert pair.to_json() == (
+                    here.match(as_on_disk.record, photographs[1].read_bytes()).to_json()
+                )
+            assert hits[0].evidence is not None
+
+
+def _told(evidence: Evidence | None) -> object:
+    return None if evidence is None else evidence.to_json()
 
 
 def test_memory_is_an_object_store_like_any_other(collection: Collection) -> None:

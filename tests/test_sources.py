@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from samples import write
+from samples import encoded, write
 
 from lookalike import sources
 from lookalike.errors import BadSource, PictureError
@@ -264,20 +266,53 @@ class TestLists:
         with pytest.raises(BadSource, match=problem):
             sources.find(tmp_path / name)
 
-    def test_a_folder_in_a_list_is_called_one(self, tmp_path: Path) -> None:
-        write(tmp_path / "folder" / "a.png", 1)
-        (tmp_path / "link").symlink_to("folder")
-        (tmp_path / "l.csv").write_text("path\nfolder\nlink\n")
-        reasons = [refusal(item).reason for item in sources.find(tmp_path / "l.csv")]
-        assert reasons == [
-            "a folder: name it itself",
-            "a folder behind a link, which is not followed: name it itself",
+    def test_a_row_may_name_any_source_but_a_list(self, tmp_path: Path) -> None:
+        write(tmp_path / "folder" / "cat" / "a.png", 1)
+        write(tmp_path / "folder" / "dog" / "b.png", 2)
+        with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+            for name in ("x/c.png", "y/d.png"):
+                archive.writestr(name, encoded(3))
+        (tmp_path / "l.jsonl").write_text(
+            '{"path": "folder", "year": 1}\n{"path": "c.zip", "label": "zipped"}\n'
+            '{"path": "folder/*/b.png", "year": 2}\n{"path": "c.zip!/y/d.png", "year": 3}\n'
+            f'{{"path": "{(tmp_path / "folder/cat/a.png").as_uri()}"}}\n{{"path": "l.jsonl"}}\n'
+        )
+        *found, itself = sources.find(tmp_path / "l.jsonl")
+        assert [
+            (item.place.path.removeprefix(f"{tmp_path}/"), item.place.label, item.place.metadata)
+            for item in found
+        ] == [
+            ("folder/cat/a.png", "cat", {"year": 1}),
+            ("folder/dog/b.png", "dog", {"year": 1}),
+            ("c.zip!/x/c.png", "zipped", {}),
+            ("c.zip!/y/d.png", "zipped", {}),
+            ("folder/dog/b.png", "dog", {"year": 2}),
+            ("c.zip!/y/d.png", "y", {"year": 3}),
+            ("folder/cat/a.png", "cat", {}),
         ]
+        assert all(item.described for item in found)
+        assert refusal(itself).reason == "a list in a list: name it itself"
+
+    def test_nothing_outside_is_told_of_by_a_list(self, tmp_path: Path) -> None:
+        inside = tmp_path / "inside"
+        write(inside / "good.png", 1)
+        write(tmp_path / "secret" / "name.png", 2)
+        with zipfile.ZipFile(tmp_path / "secret.zip", "w") as archive:
+            archive.writestr("member.png", encoded(3))
+        (inside / "link").symlink_to(tmp_path / "secret")
+        rows = ("../secret", "link", "../secret.zip", "link/*", "../secr*/*.png", "s3://b/x.png")
+        (inside / "l.csv").write_text("\n".join(("path", *rows, "good.png")))
+        *bad, good = sources.find(inside / "l.csv", [inside])
+        assert good.encoded().path == inside / "good.png"
+        assert len(bad) == len(rows)
+        for item in bad:
+            refusal(item)
+            assert not item.place.path.endswith(("name.png", "member.png"))
 
     def test_a_row_without_a_file_is_that_rows_failure(self, tmp_path: Path) -> None:
         write(tmp_path / "a.png", 1)
         (tmp_path / "l.jsonl").write_text(
-            '{"path": "nope.png"}\n{"path": "a\\u0000.png"}\n{"path": "."}\n'
+            '{"path": "nope.png"}\n{"path": "a\\u0000.png"}\n{"path": "no*.png"}\n'
             '{"path": "~nobody_x.png"}\n{"path": "\\ud800.png"}\n{"path": "a.png"}\n'
         )
         *bad, good = sources.find(tmp_path / "l.jsonl")
@@ -293,8 +328,10 @@ class TestRoots:
         assert str(tmp_path / "a") in sources.roots(f"{tmp_path}/a/*/b?.png")
 
     def test_a_list_speaks_of_what_it_lists(self, tmp_path: Path) -> None:
-        (tmp_path / "l.csv").write_text("path\nb.png\na.png\n")
-        assert list(sources.roots(tmp_path / "l.csv")) == [
-            str(tmp_path / "b.png"),
-            str(tmp_path / "a.png"),
-        ]
+        write(tmp_path / "b.png", 1)
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "l.csv").write_text("path\nb.png\ngone.png\nfolder\n")
+        told = set(sources.roots(tmp_path / "l.csv"))
+        assert {str(tmp_path / name) for name in ("b.png", "gone.png", "folder")} <= told
+        assert all(Path(urlsplit(each).path).is_relative_to(tmp_path) for each in told)
+        assert str(tmp_path) not in told

@@ -20,7 +20,7 @@ from . import filters, ingest, picture, sources, subjects
 from . import recipe as recipes
 from .answering import Answering, described_files
 from .calibration import Calibration
-from .decoding import Encoded
+from .decoding import Encoded, at_hand
 from .engine import LOCAL, Engine, OnLearning
 from .errors import (
     BadQuery,
@@ -32,12 +32,13 @@ from .features import FeaturePipeline
 from .originals import Originals
 from .pairs import USUAL, Pair, compared
 from .places import place_of
-from .queries import Asking, Described, Question, described, text_encoder, upload
+from .queries import Asking, Described, Question, described, is_vector, text_encoder, upload
 from .ray_workers import Workers, lanes_of
 from .sources import Item
 from .store import Arrival, Facets, Home, LedgerEntry, Outcome, Store
 from .subjects import One, local_features_of
 from .types import Box, Finding, Hit, Judgement, Limits, Metadata, Place, Record, Vectors
+from .uploads import Uploads
 
 if TYPE_CHECKING:
     from .queries import Query
@@ -47,6 +48,8 @@ _Result = TypeVar("_Result")
 _DEFAULT_LIMITS = Limits()
 _AT_ONCE = 512
 """Pictures whose local features are made before they are kept."""
+_VECTORS_AT_ONCE = 64
+"""Queries by ready vectors that are answered in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +105,10 @@ class Collection:
         self.most_hits: int | None = None
         """Of a search for all of them; None for any number. The service sets it: `TooManyHits`."""
         self._device = device
-        self._originals = Originals(home.folder)
+        self._originals = Originals(home.files)
         self._changing = threading.Lock()
-        self._keeping = threading.Lock()
-        """Held while an upload's bytes and its record are kept, or forgotten, together."""
+        self._describing = threading.Lock()
+        """Held while what is said of a place is read and written again."""
         self._former: list[Engine] = []
         self._engine = Engine(home, named, device, limits, for_records=for_records)
 
@@ -119,6 +122,11 @@ class Collection:
     def recipe(self) -> recipes.Recipe:
         """How its pictures are described, compared and found."""
         return self._engine.recipe
+
+    @property
+    def uploads(self) -> Uploads:
+        """The bytes of pictures that came as bytes."""
+        return self._originals.uploads
 
     @property
     def reads_text(self) -> bool:
@@ -149,8 +157,7 @@ class Collection:
         texts = [os.fspath(each) for each in given]
 
         def found() -> Iterator[Item]:
-            items = ingest.found(texts)
-            return items if within is None else sources.held_within(items, within)
+            return ingest.found(texts, within)
 
         items = found()
         engine = self._engine
@@ -181,7 +188,7 @@ class Collection:
         (features,) = self._pipeline.of_batch([upload(data, name, self.limits)])
         if isinstance(features, PictureError):
             raise features
-        path = self._originals.place(features.sha256, name)
+        path = self.uploads.place(features.sha256, name)
         known = self.store.get(features.sha256.hex())
         before = known.place_at(path) if known else None
         if before is not None:
@@ -189,12 +196,16 @@ class Collection:
             metadata = before.metadata if metadata is None else metadata
         place = Place(path, label, metadata or {}, features.byte_size, 0)
         arrival = ingest.arrival_of(features, place)
-        with self._keeping:
-            self._originals.keep(features.sha256, data)
-            (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
-            record = self.store.get(features.sha256.hex())
-        if record is None:  # another process has removed it again
-            raise UnknownPicture(features.sha256.hex())
+        id = features.sha256.hex()
+        self.uploads.keep(features.sha256, data)
+        (outcome,) = self.store.put([arrival], features.vectors, ingest.local_of([features]))
+        record = self.store.get(id)
+        if record is None:  # somebody else has removed it again
+            raise UnknownPicture(id)
+        if not all(self.uploads.has(id)):
+            # Somebody else has removed it while it came. Bytes go before their record, so these
+            # stay if the record does.
+            self.uploads.keep(features.sha256, data)
         return record, outcome
 
     def describe(
@@ -209,7 +220,7 @@ class Collection:
         `change`: a place as it is -> as it is to be. Raises `UnknownPicture` for an id that is not
         stored, `BadQuery` for a place where it does not lie.
         """
-        with self._keeping:
+        with self._describing:
             record = self[id]
             if at is not None and record.place_at(at) is None:
                 raise BadQuery(f"this picture does not lie at {at!r}")
@@ -239,23 +250,21 @@ class Collection:
 
     def remove(self, *ids: str) -> int:
         """Forget pictures by id; how many there were. Files of yours stay where they are."""
-        removed = 0
-        for id in ids:
-            record = self.store.get(id)
-            if record is not None:
-                with self._keeping:
-                    removed += self.store.forget([place.path for place in record.places])
-                    self._originals.drop(record.id)
-        return removed
+        records = (self.store.get(id) for id in ids)
+        return sum(
+            self.forget(*(place.path for place in record.places)) for record in records if record
+        )
 
     def forget(self, *places: str) -> int:
-        """Forget places; how many pictures went, which lie nowhere else. Your files stay."""
-        lay = [entry.id for entry in self.store.ledger(places).values() if entry.id]
-        removed = self.store.forget(places)
-        for id in lay:
-            if id not in self:
-                self._originals.drop(id)
-        return removed
+        """Forget places; how many pictures went, which lie nowhere else. Your files stay.
+
+        What is kept of them goes first: interrupted, or refused, it can be done again.
+        """
+        forgotten = frozenset(places)
+        lay = {entry.id for entry in self.store.ledger(places).values() if entry.id}
+        for record in filter(None, map(self.store.get, sorted(lay))):
+            self._originals.drop(record, forgotten)
+        return self.store.forget(places)
 
     def judge(
         self, a: str, b: str, same: bool | None, *, by: str | None = None
@@ -389,9 +398,12 @@ class Collection:
         its `error`; what is no picture in a folder, by its bytes and its name, is passed over.
         """
         question = Question(**asking)
-        for are_files, group in itertools.groupby(enumerate(queries), _is_file):
-            if are_files:
+        for kind, group in itertools.groupby(enumerate(queries), _kind):
+            if kind == "file":
                 yield from self._each_of_files([query for _, query in group], question)
+            elif kind == "vector":
+                while some := list(itertools.islice(group, _VECTORS_AT_ONCE)):
+                    yield from self._each_of_vectors(some, question)
             else:
                 for number, query in group:
                     yield self._answer(str(number), query, asking)
@@ -401,6 +413,21 @@ class Collection:
             return Answer(name, self.search(query, **asking))
         except PictureError as error:
             return Answer(name, [], error)
+
+    @_under_the_current_recipe
+    def _each_of_vectors(
+        self, numbered: Sequence[tuple[int, Query]], question: Question
+    ) -> list[Answer]:
+        engine = self._engine
+        names = engine.dims(question.embedding)
+        given = [
+            described(query, engine.pipeline, names, self.limits, question.crop)
+            for _, query in numbered
+        ]
+        found = self._answering(engine).each(question, given)
+        return [
+            Answer(str(number), hits) for (number, _), hits in zip(numbered, found, strict=True)
+        ]
 
     def _each_of_files(self, queries: Sequence[Any], question: Question) -> Iterator[Answer]:
         engine = self._engine
@@ -536,10 +563,13 @@ class Collection:
 
     def original(self, id: str) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more."""
-        return self.original_of(self[id])
+        (encoded,) = at_hand([self.original_of(self[id])], self.limits.file_bytes)
+        if isinstance(encoded, PictureError):
+            raise encoded
+        return encoded
 
     def original_of(self, record: Record) -> Encoded:
-        """The same of a record that is at hand."""
+        """The same of a record that is at hand; one in an object store is not read yet."""
         return self._originals.of(record)
 
     def thumbnail(self, id: str, side: int = 256) -> bytes:
@@ -681,5 +711,8 @@ def _user() -> str:
         return "unknown"
 
 
-def _is_file(numbered: tuple[int, Query]) -> bool:
-    return isinstance(numbered[1], str | os.PathLike)
+def _kind(numbered: tuple[int, Query]) -> Literal["file", "vector", "other"]:
+    query = numbered[1]
+    if isinstance(query, str | os.PathLike):
+        return "file"
+    return "vector" if is_vector(query) else "other"

@@ -179,6 +179,10 @@ def _collection(path: Path) -> Iterator[Finding]:
             "collection", sound=True, text=f"{len(collection):,} pictures in {collection.address}"
         )
         yield from collection.check()
+        if isinstance(home_of(path).files, str):
+            where = collection.uploads.try_out()
+            text = f"can be written, read and deleted in {where}"
+            yield Finding("uploads", sound=True, text=text)
 
 
 def _opened(path: Path) -> Collection:

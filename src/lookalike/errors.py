@@ -45,6 +45,10 @@ class PictureTooSlow(PictureError):
     """A picture that was not decoded in time; a less busy machine may do it, so `retry` is true."""
 
 
+class PictureUnreachable(PictureError):
+    """A picture in an object store that does not answer, or refuses us; `retry` is true."""
+
+
 class NotACollection(LookalikeError):
     """The path is not a collection of ours."""
 
@@ -98,6 +102,16 @@ class CannotWrite(LookalikeError):
         super().__init__(
             f"cannot write to {path}: {why}. What was reported as stored is safe. "
             "Make room or choose a folder that you may write to, then run the same again."
+        )
+
+
+class ObjectStoreUnusable(LookalikeError):
+    """The object store for uploads does not answer, refuses us, or has no such bucket."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"cannot use {url}: {why}. What was reported as stored is safe. See that the bucket is "
+            "there, that your keys may read, write, list and delete in it, then do the same again."
         )
 
 
@@ -387,6 +401,13 @@ class BadBackup(LookalikeError):
 
     def __init__(self, file: Path, why: str) -> None:
         super().__init__(f"{file}: {why}")
+
+
+class CannotRestore(LookalikeError):
+    """A place where no collection can be made of a backup: something is there, or in the making."""
+
+    def __init__(self, address: Path | str, why: str) -> None:
+        super().__init__(f"cannot restore to {address}: {why}")
 
 
 class CannotMakeCopies(LookalikeError):

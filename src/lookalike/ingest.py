@@ -109,9 +109,9 @@ def ingest(
     return report
 
 
-def found(given: Iterable[str]) -> Iterator[Item]:
+def found(given: Iterable[str], within: sources.Within = None) -> Iterator[Item]:
     """Every item of several sources; `BadSource` if one does not exist, before the first item."""
-    return chain.from_iterable([sources.find(each) for each in given])
+    return chain.from_iterable([sources.find(each, within) for each in given])
 
 
 def queried(given: Iterable[str]) -> Iterator[Item]:

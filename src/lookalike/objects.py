@@ -1,4 +1,4 @@
-"""Pictures in object stores: listed and read through fsspec, as URLs such as `s3://BUCKET/KEY`.
+"""Object stores through fsspec: listed, read and written, as URLs such as `s3://BUCKET/KEY`.
 
 A place is such a URL, its key letter by letter as the store has it. Credentials and endpoints come
 from where the store's own client looks for them, never from an address, so that none is written
@@ -10,12 +10,21 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from .errors import BadSource, MissingPackage, PictureError
+from .errors import (
+    BadSource,
+    MissingPackage,
+    ObjectStoreUnusable,
+    PictureError,
+    PictureUnreachable,
+)
 from .places import LITTER, in_64_bits
 from .types import Place
 
@@ -29,7 +38,12 @@ _INSTALL = {
     "az": "pip install adlfs",
     "hf": "pip install huggingface_hub",
 }
+_RETRIES = frozenset(("AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"))
+_WRITTEN_WITHIN = 60.0
+"""Seconds."""
 _LETTERS = 300
+_ASKED_AT_ONCE = 32
+_ADDRESS = re.compile(r'[:\s]*"?\bhttps?://\S*')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,8 @@ class Found:
     place: Place
     refusal: PictureError | None = None
     """Why it cannot be read."""
+    is_folder: bool = False
+    """Whether objects lie below it, and it is none."""
 
 
 def find(url: str) -> tuple[Iterator[Found], bool]:
@@ -66,15 +82,33 @@ def root(url: str) -> str:
     return f"{_scheme(url)}://{path.lstrip('/')}"
 
 
-def exists(url: str) -> bool:
-    """Whether an object is there. What cannot be looked at counts as there."""
+def look(url: str) -> Found | None:
+    """An object as it is now; None if it is not there. What it cannot tell is a `refusal`."""
     store, path = _opened(url)
     try:
-        return bool(_about(store, path)["type"] == "file")
+        about = _about(store, path)
     except FileNotFoundError:
-        return False
-    except Exception:  # noqa: BLE001 - each store's client has errors of its own
-        return True
+        return None
+    except Exception as error:  # noqa: BLE001 - each store's client has errors of its own
+        return Found(Place(url), _unreachable(url, error))
+    if about["type"] != "file":
+        refusal = PictureError(url, "a folder of objects: name it itself", recognised=False)
+        return Found(Place(url), refusal, is_folder=True)
+    return _found(_scheme(url), about)
+
+
+def look_all(urls: Sequence[str]) -> list[Found | None]:
+    """The same of many, in order."""
+    with ThreadPoolExecutor(min(_ASKED_AT_ONCE, max(1, len(urls)))) as threads:
+        return list(threads.map(look, urls))
+
+
+def exists(url: str) -> bool:
+    """Whether an object is there. What cannot be looked at counts as there."""
+    found = look(url)
+    return found is not None and (
+        found.refusal is None or isinstance(found.refusal, PictureUnreachable)
+    )
 
 
 def read(url: str, most: int) -> bytes:
@@ -98,6 +132,43 @@ def read_all(urls: Sequence[str], most: int) -> list[bytes | PictureError]:
     return contents
 
 
+def write(url: str, content: bytes) -> None:
+    """Make an object, or replace it; it is there whole or not at all. `ObjectStoreUnusable`."""
+    store, path = _opened(url)
+    # While it waits to be told to send, a client of S3 has no end to its patience.
+    patience = {"timeout": _WRITTEN_WITHIN} if store.async_impl else {}
+    try:
+        store.pipe_file(path, content, **patience)
+    except Exception as error:  # each store's client has errors of its own
+        raise ObjectStoreUnusable(url, _why(error)) from error
+
+
+def delete(url: str) -> None:
+    """Delete an object, if it is there; `ObjectStoreUnusable`."""
+    store, path = _opened(url)
+    try:
+        store.rm_file(path)
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # each store's client has errors of its own
+        raise ObjectStoreUnusable(url, _why(error)) from error
+
+
+def below(url: str) -> Iterator[Place]:
+    """Every object below a URL, by name; none if nothing is there. `ObjectStoreUnusable`."""
+    store, path = _opened(url)
+    try:
+        entries = _entries(store, path)
+    except FileNotFoundError:
+        return
+    except Exception as error:  # each store's client has errors of its own
+        raise ObjectStoreUnusable(url, _why(error)) from error
+    for found in _below(store, _scheme(url), entries):
+        if isinstance(found.refusal, PictureUnreachable):
+            raise ObjectStoreUnusable(url, found.refusal.reason)
+        yield found.place
+
+
 def _read(urls: Sequence[str], most: int) -> list[bytes | PictureError]:
     """The same of one store."""
     opened = [_opened(url) for url in urls]
@@ -113,7 +184,7 @@ def _content(url: str, read: bytes | BaseException, most: int) -> bytes | Pictur
     if isinstance(read, FileNotFoundError):
         return PictureError(url, "it is no longer there", retry=True)
     if isinstance(read, BaseException):
-        return PictureError(url, f"it cannot be read: {_why(read)}", retry=True)
+        return _unreachable(url, read)
     if len(read) > most:
         return PictureError(url, f"it has over {most / 1e6:g} MB, the limit")
     return read
@@ -140,9 +211,15 @@ def _file_system(scheme: str) -> Any:
     try:
         import fsspec
 
-        return fsspec.filesystem(scheme)
+        if scheme != "s3" or _RETRIES & os.environ.keys():
+            return fsspec.filesystem(scheme)
+        # As often as newer clients of S3 do. By what is usual here, up to 25 times, a request would
+        # wait for minutes to be told that a store is down.
+        store = fsspec.filesystem(scheme, config_kwargs={"retries": {"total_max_attempts": 3}})
+        store.retries = 2
+        return store
     except ImportError as error:
-        raise MissingPackage(f"reading {scheme}://", install) from error
+        raise MissingPackage(f"using {scheme}://", install) from error
 
 
 def _about(store: Any, path: str) -> Mapping[str, Any]:
@@ -179,8 +256,8 @@ def _below(store: Any, scheme: str, entries: Sequence[Mapping[str, Any]]) -> Ite
             try:
                 inside = _entries(store, name)
             except Exception as error:  # noqa: BLE001 - each store's client has errors of its own
-                why = f"it cannot be listed: {_why(error)}"
-                yield _refused(scheme, name, why, retry=True)
+                place = Place(f"{scheme}://{name.lstrip('/')}")
+                yield Found(place, _unreachable(place.path, error, "listed"))
                 continue
             waiting += reversed(inside)
 
@@ -191,9 +268,13 @@ def _found(scheme: str, about: Mapping[str, Any]) -> Found:
     return Found(_place(scheme, about))
 
 
-def _refused(scheme: str, name: str, reason: str, *, retry: bool = False) -> Found:
+def _refused(scheme: str, name: str, reason: str) -> Found:
     place = Place(f"{scheme}://{name.lstrip('/')}")
-    return Found(place, PictureError(place.path, reason, retry=retry))
+    return Found(place, PictureError(place.path, reason))
+
+
+def _unreachable(url: str, error: BaseException, what: str = "read") -> PictureUnreachable:
+    return PictureUnreachable(url, f"it cannot be {what}: {_why(error)}", retry=True)
 
 
 def _place(scheme: str, about: Mapping[str, Any]) -> Place:
@@ -229,5 +310,5 @@ def _scheme(url: str) -> str:
 
 def _why(error: BaseException) -> str:
     """In one line, without the addresses that clients add, which may be signed."""
-    text = str(error).partition("\n")[0].partition("?")[0].strip()
+    text = _ADDRESS.sub("", str(error).partition("\n")[0]).partition("?")[0].strip()
     return f"{type(error).__name__}: {text}"[:_LETTERS].rstrip(": ")

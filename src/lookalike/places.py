@@ -19,7 +19,9 @@ MARK = "!/"
 """What stands between an archive and the name of a member."""
 
 _URI = "file://"
-_OBJECTS = tuple(f"{scheme}://" for scheme in ("s3", "gs", "az", "hf", "memory"))
+SCHEMES = ("s3", "gs", "az", "hf", "memory")
+"""Of object stores."""
+_OBJECTS = tuple(f"{scheme}://" for scheme in SCHEMES)
 _LARGEST = 2**63 - 1
 
 

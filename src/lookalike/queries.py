@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard
 
 import numpy as np
 
@@ -241,7 +241,7 @@ def described(
 
     `dims`: by embedding. `PictureError` if it cannot be decoded, `BadQuery` if it is no query.
     """
-    if isinstance(query, np.ndarray) and query.ndim < 3 and query.dtype != np.uint8:
+    if is_vector(query):
         if crop is not None:
             raise BadQuery("a vector has no part to crop")
         return Described({name: _ready(query, name, dim) for name, dim in dims.items()})
@@ -249,6 +249,11 @@ def described(
     if crop is not None:
         source = _cropped(source, crop, pipeline)
     return of_features(pipeline.of_one(source), source)
+
+
+def is_vector(query: object) -> TypeGuard[np.ndarray[Any, Any]]:
+    """Whether a query is a ready vector, and no picture."""
+    return isinstance(query, np.ndarray) and query.ndim < 3 and query.dtype != np.uint8
 
 
 def of_features(features: Features, source: Encoded | Picture) -> Described:

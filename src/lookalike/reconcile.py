@@ -9,20 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
-from . import archives, ingest, sources
+from . import archives, ingest, objects, sources
 from .collection import Collection
 from .decoding import Encoded
-from .errors import PictureError
+from .errors import PictureError, PictureUnreachable
 from .extract.ready import ReadyVectors
 from .features import Features
-from .places import disk_path, in_64_bits
+from .places import disk_path, in_64_bits, is_object
 from .store import LedgerEntry
 from .types import Record
-from .uploads import Uploads
 
 Kind = Literal[
     "gone",
@@ -64,10 +64,12 @@ class Reconciled:
     pictures: int = 0
     files: int = 0
     """Places on this machine, and members of archives."""
+    objects: int = 0
+    """Places in object stores."""
     uploads: int = 0
     """Places of pictures that came as bytes."""
     elsewhere: int = 0
-    """Places that cannot be looked at from here, such as `http://…`."""
+    """Places that cannot be looked at from here: `http://…`, a store that does not answer."""
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -81,6 +83,7 @@ class Reconciled:
             "repair": self.repair,
             "pictures": self.pictures,
             "files": self.files,
+            "objects": self.objects,
             "uploads": self.uploads,
             "elsewhere": self.elsewhere,
             "left": self.left,
@@ -94,10 +97,11 @@ class Reconciled:
 def reconcile(collection: Collection, *, repair: bool = False) -> Reconciled:
     """Look for all that does not fit together; with `repair`, mend it.
 
-    Files that are gone are forgotten and changed ones taken in again, as `index --prune` does;
-    lost vectors and local features are made again of the pictures; what belongs to nothing is
-    deleted; uploads without a record are taken in again. Files are not forgotten if that would be
-    more than half of them. Reads every vector once.
+    Files and objects that are gone are forgotten and changed ones taken in again, as by `index`
+    with `--prune`; lost vectors and local features are made again of the pictures; what belongs
+    to nothing is deleted; uploads without a record are taken in again. Neither files nor objects
+    are forgotten if that would be more than half of them. Reads every vector once, and asks for
+    every object. `ObjectStoreUnusable` if the store of the uploads cannot be asked.
     """
     found = _examined(collection, repair=repair)
     if not (repair and found.faults):
@@ -117,10 +121,10 @@ def reconcile(collection: Collection, *, repair: bool = False) -> Reconciled:
 
 
 def _examined(collection: Collection, *, repair: bool) -> Reconciled:
-    said, uploads = Reconciled(repair), _uploads(collection)
+    said = Reconciled(repair)
     for records in _blocks(collection):
         said.pictures += len(records)
-        said.faults += _of_places(collection, records, uploads, said)
+        said.faults += _of_places(collection, records, said)
         said.faults += _without_vectors(collection, records)
     said.faults += _of_refused(collection, said)
     said.faults += _loose(collection)
@@ -130,7 +134,7 @@ def _examined(collection: Collection, *, repair: bool) -> Reconciled:
     ):
         after = lacking[-1][0]
         said.faults += [Fault("no-local-features", record.id) for _, record in lacking]
-    kept = uploads.kept(time.time() - _SETTLED_SECONDS)
+    kept = collection.uploads.kept(time.time() - _SETTLED_SECONDS)
     said.faults += [Fault("upload-unrecorded", id) for id in kept if id not in collection]
     return said
 
@@ -145,39 +149,69 @@ def _blocks(collection: Collection) -> Iterator[list[Record]]:
 
 
 def _of_places(
-    collection: Collection, records: Sequence[Record], uploads: Uploads, said: Reconciled
+    collection: Collection, records: Sequence[Record], said: Reconciled
 ) -> Iterator[Fault]:
-    paths = [place.path for record in records for place in record.places]
-    entries = collection.store.ledger([path for path in paths if _is_here(path)])
-    for record in records:
-        for place in record.places:
-            entry = entries.get(place.path)
-            if uploads.owns(place.path):
-                said.uploads += 1
-                if not uploads.has(uploads.id_of(place.path)):
-                    yield Fault("upload-lost", place.path)
-            elif not _is_here(place.path):
-                said.elsewhere += 1
-            elif entry is not None and entry.id == record.id:
-                said.files += 1
-                if not sources.exists(place.path):
-                    yield Fault("gone", place.path)
-                elif _has_changed(entry):
-                    yield Fault("changed", place.path)
+    uploads = collection.uploads
+    lie = {place.path: record.id for record in records for place in record.places}
+    ours = [path for path in lie if uploads.owns(path)]
+    said.uploads += len(ours)
+    kept = dict(zip(ours, uploads.has(*map(uploads.id_of, ours)), strict=True))
+    entries = collection.store.ledger([path for path in lie if path not in kept])
+    looked = _looked(path for path in entries if is_object(path))
+    for path, id in lie.items():
+        entry = entries.get(path)
+        if path in kept:
+            if not kept[path]:
+                yield Fault("upload-lost", path)
+        elif not (_is_here(path) or is_object(path)):
+            said.elsewhere += 1
+        elif entry is not None and entry.id == id:
+            yield from _of_entry(entry, looked, said)
 
 
 def _of_refused(collection: Collection, said: Reconciled) -> Iterator[Fault]:
     """Of paths that gave no picture: it does not matter any more why, if they are gone."""
-    for entry in collection.store.refused():
-        if entry.id is None and _is_here(entry.path):
-            said.files += 1
-            file = disk_path(entry.path)
-            member = archives.is_member(entry.path)
-            # A folder behind a link is there, and so is a link that leads nowhere.
-            if not (archives.has(entry.path) if member else os.path.lexists(file)):
-                yield Fault("gone", entry.path)
-            elif _has_changed(entry):
-                yield Fault("changed", entry.path)
+    refused = (entry for entry in collection.store.refused() if entry.id is None)
+    while entries := list(islice(refused, _AT_ONCE)):
+        looked = _looked(entry.path for entry in entries if is_object(entry.path))
+        for entry in entries:
+            if _is_here(entry.path) or is_object(entry.path):
+                yield from _of_entry(entry, looked, said)
+
+
+_Looked = dict[str, objects.Found | None]
+
+
+def _looked(urls: Iterable[str]) -> _Looked:
+    wanted = list(urls)
+    return dict(zip(wanted, objects.look_all(wanted), strict=True))
+
+
+def _of_entry(entry: LedgerEntry, looked: _Looked, said: Reconciled) -> Iterator[Fault]:
+    """What is wrong with a file, or an object that has been looked at."""
+    if entry.path not in looked:
+        said.files += 1
+        if not _is_file(entry):
+            yield Fault("gone", entry.path)
+        elif _has_changed(entry):
+            yield Fault("changed", entry.path)
+        return
+    found = looked[entry.path]
+    if found is not None and isinstance(found.refusal, PictureUnreachable):
+        said.elsewhere += 1
+        return
+    said.objects += 1
+    if found is None:
+        yield Fault("gone", entry.path)
+    elif found.refusal is None and _differs(entry, found.place.size, found.place.modified_ns):
+        yield Fault("changed", entry.path)
+
+
+def _is_file(entry: LedgerEntry) -> bool:
+    """Whether something is there; of what was refused, a folder or a link to nowhere is as well."""
+    if entry.id is not None or archives.is_member(entry.path):
+        return sources.exists(entry.path)
+    return os.path.lexists(disk_path(entry.path))
 
 
 def _without_vectors(collection: Collection, records: Sequence[Record]) -> Iterator[Fault]:
@@ -207,7 +241,6 @@ class _Repair:
     def __init__(self, collection: Collection, found: Reconciled) -> None:
         self._collection = collection
         self._found = found
-        self._uploads = _uploads(collection)
         self._why: dict[tuple[Kind, str], str] = {}
 
     def made(self) -> dict[tuple[Kind, str], str]:
@@ -215,8 +248,11 @@ class _Repair:
         engine = self._collection.engine
         if self._of("loose-vector", "loose-local-features", "nowhere", "no-record"):
             engine.store.drop_loose()
-        self._forget("gone", self._found.files)
-        self._forget("upload-lost", self._found.uploads)
+        gone = [each.what for each in self._of("gone")]
+        lost = [each.what for each in self._of("upload-lost")]
+        self._forget("gone", [path for path in gone if _is_here(path)], self._found.files)
+        self._forget("gone", [path for path in gone if is_object(path)], self._found.objects)
+        self._forget("upload-lost", lost, self._found.uploads)
         made_elsewhere = ReadyVectors in map(type, engine.extractors.values())
         if made_elsewhere:
             for each in self._of("changed", "no-record", "no-vector", "upload-unrecorded"):
@@ -231,21 +267,21 @@ class _Repair:
     def _of(self, *kinds: Kind) -> list[Fault]:
         return [each for each in self._found.faults if each.kind in kinds]
 
-    def _forget(self, kind: Kind, of: int) -> None:
-        paths = [each.what for each in self._of(kind)]
+    def _forget(self, kind: Kind, paths: Sequence[str], of: int) -> None:
         if len(paths) > _TOO_MANY * of:
             for path in paths:
                 self._why[kind, path] = (
-                    f"{len(paths):,} of {of:,} are gone, is a disk not there? If they are, "
-                    "`lookalike index --prune FOLDER` forgets them"
+                    f"{len(paths):,} of {of:,} are gone, is a disk or a bucket not there? If they "
+                    "are, `lookalike index --prune FOLDER` forgets them"
                 )
         elif paths:
             self._collection.forget(*paths)
 
     def _take_in(self) -> None:
-        """Files whose content has changed, and such as have lost their record."""
+        """Files and objects whose content has changed, and such as have lost their record."""
         paths = [each.what for each in self._of("changed", "no-record")]
-        there = (path for path in paths if _is_here(path) and sources.exists(path))
+        known = (path for path in paths if _is_here(path) or is_object(path))
+        there = (path for path in known if sources.exists(path))
         engine = self._collection.engine
         if paths:
             ingest.ingest(map(sources.named, there), engine.store, engine.pipeline)
@@ -276,22 +312,21 @@ class _Repair:
 
     def _record_uploads(self) -> None:
         """Take in bytes that were kept; by what name they came is lost."""
+        uploads = self._collection.uploads
         for each in self._of("upload-unrecorded"):
-            path = self._uploads.path_of(each.what)
             try:
-                data = path.read_bytes()
+                data = uploads.read(each.what)
+            except PictureError as error:
+                self._why[each.kind, each.what] = str(error)
+                continue
+            where = uploads.where(each.what)
+            try:
                 if hashlib.sha256(data).hexdigest() == each.what:
                     self._collection.add_bytes(data, "picture")
                 else:
-                    self._why[each.kind, each.what] = f"its bytes are damaged: delete {path}"
-            except OSError as error:
-                self._why[each.kind, each.what] = f"{path}: {error.strerror}"
+                    self._why[each.kind, each.what] = f"its bytes are damaged: delete {where}"
             except PictureError as error:
-                self._why[each.kind, each.what] = f"{error.reason}: delete {path}"
-
-
-def _uploads(collection: Collection) -> Uploads:
-    return Uploads(collection.path / "uploads")
+                self._why[each.kind, each.what] = f"{error.reason}: delete {where}"
 
 
 def _is_here(path: str) -> bool:
@@ -301,10 +336,15 @@ def _is_here(path: str) -> bool:
 
 def _has_changed(entry: LedgerEntry) -> bool:
     """Whether a file is not what it was; of a member of an archive, that is not asked."""
-    if entry.modified_ns == 0 or archives.is_member(entry.path):
+    if archives.is_member(entry.path):
         return False
     try:
         now = disk_path(entry.path).stat()
     except (OSError, ValueError):
         return False
-    return (now.st_size, in_64_bits(now.st_mtime_ns)) != (entry.size, entry.modified_ns)
+    return _differs(entry, now.st_size, in_64_bits(now.st_mtime_ns))
+
+
+def _differs(entry: LedgerEntry, size: int, modified_ns: int) -> bool:
+    """From what it was, if that is known."""
+    return entry.modified_ns != 0 and (size, modified_ns) != (entry.size, entry.modified_ns)

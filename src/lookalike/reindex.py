@@ -182,13 +182,13 @@ def _lacking(store: Store, but: dict[int, PictureError]) -> Iterator[tuple[int, 
 
 def _encoded(collection: Collection, record: Record) -> Encoded | PictureError:
     try:
-        return collection.original(record.id)
+        return collection.original_of(record)
     except PictureError as error:
         return error
 
 
 def _every_picture(collection: Collection) -> Callable[[], Iterator[Item]]:
     def item(record: Record) -> Item:
-        return Item(Place(record.path), lambda: collection.original(record.id))
+        return Item(Place(record.path), lambda: collection.original_of(record))
 
     return lambda: map(item, collection)

@@ -5,21 +5,18 @@ How a place is written down is said in `places`.
 
 from __future__ import annotations
 
-import csv
 import glob
-import json
-import math
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from . import archives, objects
+from . import archives, lists, objects
 from .decoding import Encoded
-from .errors import BadQuery, BadSource, PictureError
+from .errors import BadSource, PictureError
 from .picture import HEAD_BYTES, sniff
 from .places import (
     LITTER,
@@ -35,14 +32,17 @@ from .places import (
     place_of,
     plain_text,
 )
-from .store.writes import metadata_text
 from .types import Place
 
 CATALOGUE = "catalogue.sqlite"
 """A folder with this file in it is a collection: it is not walked into."""
 
+Within = Sequence[Path] | None
+"""Real paths of the folders that may be read alone; None for any."""
+
 _OBJECT_BYTES = 100_000_000
-_LISTS = (".csv", ".jsonl", ".ndjson")
+_LEADS_OUT = "a link that leads out of the folder"
+_ROWS_AT_ONCE = 512
 _PICTURES = frozenset(
     f".{ending}"
     for ending in (
@@ -71,13 +71,18 @@ class Item:
         return error.recognised or self.explicit or looks_like_a_picture(self.place.path)
 
 
-def find(source: str | os.PathLike[str]) -> Iterator[Item]:
+def find(source: str | os.PathLike[str], within: Within = None) -> Iterator[Item]:
     """Every picture of a source, folders in the order of their names.
 
-    What is no picture by its bytes is among them: only decoding tells. Raises `BadSource` at
-    once if nothing is there, or a row of a list is wrong.
+    What is no picture by its bytes is among them: only decoding tells. What lies outside all
+    folders of `within`, by their real paths, is refused, whatever leads there. Raises `BadSource`
+    at once if nothing is there, or a row of a list is wrong.
     """
-    text = os.fspath(source)
+    found = _found(os.fspath(source), within)
+    return found if within is None else _held(found, within)
+
+
+def _found(text: str, within: Within) -> Iterator[Item]:
     if is_object(text):
         return _objects(text)
     path = path_of(text)
@@ -98,7 +103,7 @@ def find(source: str | os.PathLike[str]) -> Iterator[Item]:
         raise BadSource("an empty name: give a folder, a picture, a list or an archive")
     if not stat.S_ISDIR(mode):
         # What lies in an archive was not named one by one.
-        return (replace(item, explicit=not item.streamed) for item in _file(path))
+        return (replace(item, explicit=not item.streamed) for item in _file(path, within))
     if is_collection(path):
         raise BadSource(f"{text} is a collection, not a folder of pictures")
     try:
@@ -116,7 +121,8 @@ def roots(source: str | os.PathLike[str]) -> Iterator[str]:
         return
     path = path_of(text)
     if _is_list(path):
-        yield from (item.place.path for item in _list(path))
+        for row in lists.rows(path):
+            yield from _row_roots(_given(path, row))
         return
     if in_archive(text):
         yield place_of(text)
@@ -128,17 +134,6 @@ def roots(source: str | os.PathLike[str]) -> Iterator[str]:
         )
     yield place_name(path)
     yield path.as_uri()  # what lies there under a name that is not valid UTF-8
-
-
-def held_within(items: Iterable[Item], folders: Sequence[Path]) -> Iterator[Item]:
-    """The same; what a link leads out of all these folders, by their real paths, is refused."""
-    for item in items:
-        path = disk_path(item.place.path)
-        real = Path(os.path.realpath(path))
-        if any(real.is_relative_to(folder) for folder in folders):
-            yield item
-        else:
-            yield _refused(path, "a link that leads out of the folder")
 
 
 def count(
@@ -161,7 +156,7 @@ def named(text: str) -> Item:
     """The picture at a path or a place; what is wrong with it, its `encoded` says."""
     place = place_of(text)
     if is_object(place):
-        return Item(Place(place), lambda: encoded_at(place), explicit=True)
+        return _object_at(place, objects.look(place))
     if archives.is_member(place):
         return Item(Place(place), lambda: archives.read(place), explicit=True)
     return replace(next(_one(disk_path(place))), explicit=True)
@@ -193,6 +188,18 @@ def looks_like_a_picture(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in _PICTURES  # noqa: PTH122 - may be a URI
 
 
+def _held(items: Iterable[Item], within: Sequence[Path]) -> Iterator[Item]:
+    for item in items:
+        place = item.place.path
+        held = not is_object(place) and _is_within(disk_path(place), within)
+        yield item if held else replace(_refused(place, _LEADS_OUT), explicit=item.explicit)
+
+
+def _is_within(path: Path, folders: Sequence[Path]) -> bool:
+    real = Path(os.path.realpath(path))
+    return any(real.is_relative_to(folder) for folder in folders)
+
+
 def _objects(url: str) -> Iterator[Item]:
     found, named = objects.find(url)
     return (_object(each, explicit=named) for each in found)
@@ -210,6 +217,14 @@ def _object(found: objects.Found, *, explicit: bool) -> Item:
         return Encoded(place.path, url=place.path) if place.size else Encoded(place.path, data=b"")
 
     return Item(place, encoded, explicit=explicit)
+
+
+def _object_at(place: str, found: objects.Found | None) -> Item:
+    """An object that was named, as it is now."""
+    if found is None:
+        reason = PictureError(place, "it is no longer there", retry=True)
+        found = objects.Found(Place(place), reason)
+    return _object(found, explicit=True)
 
 
 def _matches(pattern: str) -> Iterator[Item]:
@@ -266,10 +281,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(shown, key=lambda entry: entry.name)
 
 
-def _file(path: Path) -> Iterator[Item]:
+def _file(path: Path, within: Within = None) -> Iterator[Item]:
     """A file that was named: a list, an archive, or a picture whatever its name says."""
     if _is_list(path):
-        return _list(path)
+        return _list(path, within)
     head = _head(path)
     if sniff(head) is None and archives.is_archive(path, head):
         return (Item(member.place, member.read, streamed=True) for member in archives.members(path))
@@ -295,9 +310,9 @@ def _one(path: Path) -> Iterator[Item]:
         return
     if stat.S_ISDIR(status.st_mode):
         what = "a folder behind a link, which is not followed" if path.is_symlink() else "a folder"
-        yield _refused(path, f"{what}: name it itself")
+        yield _refused(place_name(path), f"{what}: name it itself")
     elif not stat.S_ISREG(status.st_mode):
-        yield _refused(path, "not a file but a pipe, a socket or a device")
+        yield _refused(place_name(path), "not a file but a pipe, a socket or a device")
     else:
         place = Place(
             place_name(path),
@@ -309,18 +324,17 @@ def _one(path: Path) -> Iterator[Item]:
         yield Item(place, lambda: Encoded(place.path, path=path))
 
 
-def _refused(path: Path, reason: str, *, retry: bool = False) -> Item:
+def _refused(place: str, reason: str, *, retry: bool = False) -> Item:
     """An item that says why there is no picture."""
-    name = place_name(path)
 
     def refuse() -> Encoded:
-        raise PictureError(name, reason, retry=retry, recognised=retry)
+        raise PictureError(place, reason, retry=retry, recognised=retry)
 
-    return Item(Place(name), refuse)
+    return Item(Place(place), refuse)
 
 
 def _unreadable(path: Path, error: Exception) -> Item:
-    return _refused(path, f"it cannot be read: {_why(error)}", retry=True)
+    return _refused(place_name(path), f"it cannot be read: {_why(error)}", retry=True)
 
 
 def _why(error: BaseException) -> str:
@@ -328,94 +342,80 @@ def _why(error: BaseException) -> str:
 
 
 def _is_list(path: Path) -> bool:
-    return path.name.lower().endswith(_LISTS) and sniff(_head(path)) is None
+    return path.name.lower().endswith(lists.ENDINGS) and sniff(_head(path)) is None
 
 
-def _list(path: Path) -> Iterator[Item]:
-    """The pictures that a list names; relative paths start at the list's own folder.
+def _list(path: Path, within: Within) -> Iterator[Item]:
+    """The pictures of the sources that a list names; relative paths start at its own folder.
 
     Read once to see that every row is right, before the first picture is taken in.
     """
-    for _ in _rows(path):
+    for _ in lists.rows(path):
         pass
-    return chain.from_iterable(_listed(path, row) for row in _rows(path))
+    blocks = _some_at_a_time(lists.rows(path))
+    return chain.from_iterable(_listed(path, rows, within) for rows in blocks)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a list, each with a path; `BadSource` names the line that is wrong."""
-    read = _csv_rows if path.name.lower().endswith(".csv") else _json_rows
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in read(path, file):
-                given = row.get("path")
-                if not isinstance(given, str) or not given:
-                    raise BadSource(f"{path}, line {number}: it has no path")
-                metadata_text(Place(given, metadata={**row, "path": None}))
-                yield dict(row)
-    except BadQuery as error:
-        raise BadSource(f"{path}, line {number}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise BadSource(f"{path} is not UTF-8 text: save it as UTF-8") from error
-    except (OSError, csv.Error) as error:
-        raise BadSource(f"{path} cannot be read: {_why(error)}") from error
+def _some_at_a_time(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        yield some
 
 
-def _csv_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(file)
-    if "path" not in (reader.fieldnames or ()):
-        raise BadSource(f"{path}, line 1: the first line must name the columns, one of them `path`")
-    for row in reader:
-        if None in row:
-            raise BadSource(f"{path}, line {reader.line_num}: more values than columns")
-        yield (
-            reader.line_num,
-            {
-                key: _csv_value(value) if key not in ("path", "label") else value
-                for key, value in row.items()
-                if value not in (None, "")
-            },
-        )
+def _listed(path: Path, rows: Sequence[dict[str, Any]], within: Within) -> Iterator[Item]:
+    """What several rows name; objects are looked at all at once."""
+    given = [_given(path, row) for row in rows]
+    urls = [each for each in given if is_object(each)] if within is None else []
+    looked = dict(zip(urls, objects.look_all(urls), strict=True))
+    for row, each in zip(rows, given, strict=True):
+        label = row.pop("label", None)
+        del row["path"]
+        for item in _of_row(each, looked, within):
+            place = replace(
+                item.place,
+                label=item.place.label if label is None else plain_text(str(label)),
+                metadata=row,
+            )
+            yield replace(item, place=place, described=True)
 
 
-def _csv_value(text: str) -> str | int | float:
-    """Numbers as numbers, so that a filter can compare them; what reads otherwise stays text."""
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    if not math.isfinite(number) or not text.isascii() or "_" in text:
-        return text
-    digits = text.lstrip("+-")
-    if digits.isdecimal():
-        # What a number would lose: a postcode's zeros, a telephone's plus, digits beyond 64 bits.
-        return text if digits != str(int(digits[:18])) or text[0] == "+" else int(text)
-    return number
+def _given(path: Path, row: Mapping[str, Any]) -> str:
+    """The source that a row names: a URL, or a path from the root."""
+    given: str = row["path"]
+    if is_object(given):
+        return place_of(given)
+    given = str(disk_path(given)) if given.startswith("file://") else given
+    return str(absolute(str(path.parent / os.path.expanduser(given))))  # noqa: PTH111
 
 
-def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
+def _of_row(
+    given: str, looked: Mapping[str, objects.Found | None], within: Within
+) -> Iterator[Item]:
+    """What lies outside of `within` is refused before it is looked at."""
+    found = looked.get(given)
+    if given in looked and not (found is not None and found.is_folder):
+        return iter([_object_at(given, found)])
+    path = Path(given)
+    if within is not None and (is_object(given) or not _is_within(path, within)):
+        return _row_failure(given, _LEADS_OUT)
+    if os.path.isfile(path) and _is_list(path):  # noqa: PTH113 - pathlib's raises
+        return _row_failure(given, "a list in a list: name it itself")
+    is_there = is_object(given) or os.path.lexists(path)
+    # Of folders that are not ours a pattern might tell the names.
+    if is_there or (within is None and glob.has_magic(given)) or in_archive(given):
         try:
-            row = json.loads(line, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise BadSource(f"{path}, line {number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise BadSource(f'{path}, line {number}: expected an object such as {{"path": "…"}}')
-        yield number, row
+            return find(given, within)
+        except BadSource as error:
+            return _row_failure(given, str(error).removeprefix(f"{given} "))
+    return (replace(item, explicit=True) for item in _one(path))
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
+def _row_failure(given: str, reason: str) -> Iterator[Item]:
+    yield replace(_refused(given if is_object(given) else place_of(given), reason), explicit=True)
 
 
-def _listed(path: Path, row: dict[str, Any]) -> Iterator[Item]:
-    given = os.path.expanduser(row.pop("path"))  # noqa: PTH111 - pathlib's raises
-    label = row.pop("label", None)
-    for item in _one(absolute(str(path.parent / given))):
-        place = replace(
-            item.place,
-            label=item.place.label if label is None else plain_text(str(label)),
-            metadata=row,
-        )
-        yield replace(item, place=place, described=True, explicit=True)
+def _row_roots(given: str) -> Iterator[str]:
+    is_one = not (is_object(given) or os.path.isdir(given))  # noqa: PTH112 - pathlib's raises
+    if is_one and (os.path.lexists(given) or not glob.has_magic(given)):
+        yield place_of(given)
+    else:
+        yield from roots(given)

@@ -679,7 +679,7 @@ class Old(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(
     ("product", "said"),
-    [("Elasticsearch", "7.17.3, 9.0 is needed"), ("Opposite", "is not Elasticsearch")],
+    [("Elasticsearch", "7.17.3, 8.18 is needed"), ("Opposite", "is not Elasticsearch")],
 )
 def test_another_server_is_told_from_ours(
     monkeypatch: pytest.MonkeyPatch, product: str, said: str
@@ -689,4 +689,25 @@ def test_another_server_is_told_from_ours(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with pytest.raises(ClusterUnsuited, match=said):
             home_of(f"es+http://127.0.0.1:{server.server_port}/photos").exists()
+        server.shutdown()
+
+
+class Refusing(Old):
+    """An Elasticsearch that is older than the client."""
+
+    def do_GET(self) -> None:
+        body = b'{"error": {"type": "media_type_header_exception", "reason": "9"}, "status": 400}'
+        self.send_response(400)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_server_older_than_the_client_says_which_client_to_install() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ClusterUnsuited, match=r"pip install 'elasticsearch>=8\.17,<9'") as told:
+            home_of(f"es+http://127.0.0.1:{server.server_port}/photos").exists()
+        assert "\n" not in str(told.value)
         server.shutdown()

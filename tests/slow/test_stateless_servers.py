@@ -1,4 +1,7 @@
-"""Two servers of a collection in a real Elasticsearch, behind a real nginx; one is killed."""
+"""Two servers of a collection in a real Elasticsearch, behind a real nginx; one is killed.
+
+Uploads and thumbnails are in an object store, moto's, or in a folder that both share.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,19 @@ from pathlib import Path
 
 import elastic_node
 import httpx
+import object_store
 import pytest
+from object_store import BUCKET, ObjectStore
 from samples import command, encoded, environment, write
 
 import lookalike
+from lookalike.reconcile import reconcile
 
 COUNT = 20
 BEFORE, AFTER = 60, 120
 """Answers until one server is killed, and from then on."""
 CLIENTS = 4
+KINDS = ("search", "upload", "original", "thumbnail", "picture", "similar", "page")
 CONFIG = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 
 pytestmark = pytest.mark.skipif(
@@ -33,11 +40,26 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def address(elastic_address: str, tmp_path: Path) -> str:
-    """Of a collection with pictures, whose files all servers share."""
+def store() -> Iterator[ObjectStore]:
+    with object_store.running() as running:
+        yield running
+
+
+@pytest.fixture(params=["objects", "folder"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """What both servers share."""
+    if request.param == "folder":
+        return str(tmp_path / "files")
+    request.getfixturevalue("store")
+    return f"s3://{BUCKET}/files"
+
+
+@pytest.fixture
+def address(elastic_address: str, files: str, tmp_path: Path) -> str:
+    """Of a collection with pictures."""
     for number in range(COUNT):
         write(tmp_path / "photos" / f"{number}.png", number)
-    address = f"{elastic_address}&files={tmp_path / 'files'}"
+    address = f"{elastic_address}&files={files}"
     with lookalike.open(address) as collection:
         collection.add(tmp_path / "photos")
     return address
@@ -53,7 +75,8 @@ def servers(address: str, tmp_path: Path) -> Iterator[dict[int, subprocess.Popen
             with (tmp_path / f"server-{number}.log").open("wb") as log:
                 started[port] = subprocess.Popen(
                     command("serve", "-c", address, "--port", str(port), "--at-once", "1000"),
-                    env=environment(LOOKALIKE_RATE="0"),
+                    # Each on a machine of its own: they share nothing but what `files` names.
+                    env=environment(LOOKALIKE_RATE="0", XDG_DATA_HOME=str(tmp_path / str(port))),
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
@@ -87,7 +110,7 @@ def proxy(servers: dict[int, subprocess.Popen[bytes]], tmp_path: Path) -> Iterat
 
 
 def test_no_request_fails_while_one_of_two_servers_is_killed(
-    proxy: str, servers: dict[int, subprocess.Popen[bytes]]
+    proxy: str, servers: dict[int, subprocess.Popen[bytes]], address: str
 ) -> None:
     with httpx.Client(base_url=proxy, trust_env=False, timeout=60) as client:
         (served,) = client.get("/v1/collections").json()["collections"]
@@ -102,7 +125,12 @@ def test_no_request_fails_while_one_of_two_servers_is_killed(
         killed.wait()
         load.wait_for(load.answered + AFTER)
     assert load.failed == []
-    assert set(load.kinds) == {"search", "upload", "picture", "similar", "page"}
+    assert set(load.kinds) == set(KINDS)
+    with lookalike.open(address) as collection:
+        assert reconcile(collection).faults == []
+        assert load.uploaded
+        for id, content in load.uploaded.items():
+            assert collection.uploads.read(id) == content
 
 
 def test_both_servers_work_and_an_upload_to_one_is_found_by_the_other(
@@ -119,9 +147,13 @@ def test_both_servers_work_and_an_upload_to_one_is_found_by_the_other(
             f"http://127.0.0.1:{ports[1]}{base}/search", files={"image": ("q.png", encoded(900))}
         )
         assert found.json()["hits"][0]["id"] == id
-        original = client.get(f"http://127.0.0.1:{ports[1]}{base}/pictures/{id}/original")
+        other = f"http://127.0.0.1:{ports[1]}{base}/pictures/{id}"
+        original = client.get(f"{other}/original")
         assert original.status_code == 200
         assert original.content == encoded(900)
+        assert client.get(f"{other}/thumbnail").content.startswith(b"\xff\xd8\xff")
+        assert client.delete(other).status_code == 204
+        assert client.get(f"http://127.0.0.1:{ports[0]}{base}/pictures/{id}").status_code == 404
 
 
 class _Load:
@@ -131,6 +163,8 @@ class _Load:
         self._url, self._base, self._ids = url, base, ids
         self._ended = threading.Event()
         self.kinds: Counter[str] = Counter()
+        self.uploaded: dict[str, bytes] = {}
+        """By id, what was acknowledged."""
         self.failed: list[str] = []
 
     @property
@@ -165,7 +199,7 @@ class _Load:
             turn = 0
             while not self._ended.is_set():
                 turn += 1
-                for kind in ("search", "upload", "picture", "similar", "page"):
+                for kind in KINDS:
                     try:
                         answer = self._asked(client, kind, number * 10_000 + turn)
                     except httpx.HTTPError as error:
@@ -181,9 +215,19 @@ class _Load:
             picture = {"image": ("q.png", encoded(turn % COUNT))}
             return client.post(f"{self._base}/search", files=picture)
         if kind == "upload":
-            files = [("images", (f"{turn}.png", encoded(1_000 + turn)))]
-            return client.post(f"{self._base}/pictures", files=files)
-        path = {"picture": f"pictures/{id}", "similar": f"pictures/{id}/similar"}
+            content = encoded(1_000 + turn)
+            files = [("images", (f"{turn}.png", content))]
+            answer = client.post(f"{self._base}/pictures", files=files)
+            if answer.status_code == 200:
+                self.uploaded[answer.json()["results"][0]["id"]] = content
+            return answer
+        latest = next(reversed(list(self.uploaded)), id)
+        path = {
+            "picture": f"pictures/{id}",
+            "similar": f"pictures/{id}/similar",
+            "original": f"pictures/{latest}/original",
+            "thumbnail": f"pictures/{latest}/thumbnail",
+        }
         return client.get(f"{self._base}/{path.get(kind, 'pictures')}")
 
 

@@ -29,6 +29,7 @@ from ..errors import (
     ModelMismatch,
     NoText,
     NotTrained,
+    ObjectStoreUnusable,
     OtherRecipe,
     PictureError,
     PictureTooSlow,
@@ -67,6 +68,7 @@ _STATUS: dict[type[LookalikeError], int] = {
     CollectionBusy: 503,
     CollectionClosed: 503,
     DeviceUnavailable: 503,
+    ObjectStoreUnusable: 503,
     CannotWrite: 507,
 }
 

@@ -33,6 +33,8 @@ def show_reconciled(found: Reconciled, *, as_json: bool) -> None:
         wrong, _ = _WORDS[each.kind]
         print_row(each.what, wrong, _done(each, found))
     looked = f"{found.pictures:,} pictures, {found.files:,} files, {found.uploads:,} uploads"
+    if found.objects:
+        looked += f", {found.objects:,} objects"
     if found.elsewhere:
         looked += f" ({found.elsewhere:,} places cannot be looked at from here)"
     if not found.faults:

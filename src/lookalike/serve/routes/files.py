@@ -13,7 +13,8 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from ...collection import Collection
-from ...errors import PictureError
+from ...decoding import at_hand
+from ...errors import PictureError, PictureUnreachable
 from ...picture import HEAD_BYTES, sniff
 from ...types import Record
 from ..describing import PREFIX
@@ -98,8 +99,12 @@ def _has(request: Request, headers: dict[str, str]) -> bool:
 def _opened(collection: Collection, record: Record) -> tuple[BinaryIO, int, bytes]:
     """The file, at its beginning, its length and its head; 404 if it is another one by now."""
     try:
-        encoded = collection.original_of(record)
+        (encoded,) = at_hand([collection.original_of(record)], collection.limits.file_bytes)
+        if isinstance(encoded, PictureError):
+            raise encoded
         file = encoded.path.open("rb") if encoded.path else BytesIO(encoded.data or b"")
+    except PictureUnreachable:
+        raise
     except (PictureError, OSError) as error:
         raise _gone("it is no longer where it was") from error
     digest, length, head = hashlib.sha256(), 0, b""
@@ -138,6 +143,7 @@ def _thumbnail(collection: Collection, id: str, side: int) -> bytes:
     try:
         return collection.thumbnail(id, side)
     except PictureError as error:
-        if error.retry and not error.recognised:  # the machine is too busy
+        is_busy = error.retry and not error.recognised
+        if is_busy or isinstance(error, PictureUnreachable):
             raise
         raise Refused(404, "no-thumbnail", str(error)) from error

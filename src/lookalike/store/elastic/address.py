@@ -10,9 +10,12 @@ from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, unquote
 
 from ...errors import BadAddress
+from ...places import SCHEMES, is_object
 
 Refresh = Literal["true", "wait_for", "false"]
 _SHAPE = re.compile(r"es\+(?P<scheme>https?):/+(?:(?P<user>.*)@)?(?P<hosts>[^/?@]+)(?P<rest>/.*)")
+_OPTIONS = re.compile(r"\?(?=[a-z]+=)|\?$")
+"""Where they begin: a password may have a question mark, too."""
 _VARIABLES = {"ca": "LOOKALIKE_ES_CA", "fingerprint": "LOOKALIKE_ES_FINGERPRINT"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,150}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?")
@@ -33,7 +36,8 @@ class Options:
     patience: float = 60.0
     """Seconds for which what a busy cluster refuses is tried again."""
     files: str = ""
-    """A folder for uploads and thumbnails; shared by all machines that serve the collection."""
+    """For uploads and thumbnails: the URL of a folder in an object store, or a folder; shared by
+    all machines that serve the collection."""
     ca: str = ""
     """A file with the certificate authority to trust, instead of the system's."""
     fingerprint: str = ""
@@ -45,6 +49,8 @@ class Options:
                 raise ValueError(f"{name} must be {least} or more")
         if self.refresh not in get_args(Refresh):
             raise ValueError(f"refresh is one of {', '.join(get_args(Refresh))}")
+        if "://" in self.files:
+            _check_url(self.files)
 
 
 _USUAL = Options()
@@ -70,12 +76,19 @@ class Address:
 
     @property
     def folder(self) -> Path:
-        """For what is kept in files on this machine."""
-        if self.options.files:
+        """For what is kept beside the records on this machine, or in a folder that all share."""
+        if self.options.files and not is_object(self.options.files):
             return Path(self.options.files) / self.name
         data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
         host = re.sub(r"[^\w.-]", "_", self.hosts[0].partition("://")[2])
         return data / "lookalike" / "elastic" / host / self.name
+
+    @property
+    def files(self) -> Path | str:
+        """For uploads and thumbnails: that folder, or the URL of one in an object store."""
+        if is_object(self.options.files):
+            return f"{self.options.files.rstrip('/')}/{self.name}"
+        return self.folder
 
 
 def read(text: str) -> Address:
@@ -84,12 +97,12 @@ def read(text: str) -> Address:
     Secrets may be in the address (`es+https://USER:PASSWORD@HOST`) or, better, in the environment:
     LOOKALIKE_ES_USER and LOOKALIKE_ES_PASSWORD, or LOOKALIKE_ES_API_KEY.
     """
-    shape = _SHAPE.fullmatch(text)
-    shown = re.sub(r":/+([^/?]*@)?", "://", text, count=1)
+    bare, *queries = _OPTIONS.split(text, maxsplit=1)
+    shape = _SHAPE.fullmatch(bare)
+    shown = re.sub(r":/+(.*@)?", "://", bare, count=1)
     if shape is None:
         raise BadAddress(shown, "it lacks a host or a name")
-    name, _, query = shape["rest"].lstrip("/").partition("?")
-    name = name.rstrip("/")
+    name = shape["rest"].strip("/")
     if not _NAME.fullmatch(name):
         raise BadAddress(
             shown, f"the name {name!r} may have only small letters, digits, '-', '_' and '.'"
@@ -103,7 +116,7 @@ def read(text: str) -> Address:
     return Address(
         tuple(hosts),
         name,
-        _options(shown, query),
+        _options(shown, "".join(queries)),
         _login(shape["user"]),
         os.environ.get("LOOKALIKE_ES_API_KEY") or None,
     )
@@ -130,10 +143,30 @@ def _options(shown: str, query: str) -> Options:
         if key not in kinds:
             raise BadAddress(shown, f"there is no option {key!r}; known: {', '.join(kinds)}")
         try:
-            values[key] = kinds[key](value)
+            values[key] = kinds[key](_with_slashes(value))
         except ValueError:
             raise BadAddress(shown, f"{key} must be a number, not {value!r}") from None
     try:
         return Options(**values)
     except ValueError as error:
         raise BadAddress(shown, str(error)) from error
+
+
+def _with_slashes(value: str) -> str:
+    """Of a URL in what has become a `Path`, the second slash is missing."""
+    return re.sub(r"^([a-z][a-z0-9]+):/+", r"\1://", value)
+
+
+def _check_url(files: str) -> None:
+    """`ValueError`, without what may be secret."""
+    scheme, _, rest = files.partition("://")
+    if not is_object(files):
+        known = ", ".join(f"{each}://" for each in SCHEMES)
+        raise ValueError(f"files is a folder, or a URL that begins with one of {known}")
+    if "@" in rest:
+        raise ValueError(
+            f"files={scheme}://…@… seems to hold a secret: give that to the store's own client, by "
+            "the environment or its file"
+        )
+    if not rest.strip("/"):
+        raise ValueError(f"files names no bucket: write files={scheme}://BUCKET/FOLDER")

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Literal, TypeVar
 
 from ...errors import (
@@ -37,8 +38,8 @@ _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 _PASSING = {429, 502, 503, 504}
 """What a cluster answers that may have changed its mind a moment later."""
-_LEAST_SERVER = (9, 0)
-"""Older ones have never been tried."""
+_LEAST_SERVER = (8, 18)
+"""Older ones do not rank codes again by the vectors themselves; nor has one been tried."""
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 5.0
 _BULK_BYTES = 8_000_000
@@ -76,6 +77,7 @@ class Cluster:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self._where = str(address)
         options = address.options
         secure: dict[str, Any] = {}
         if address.hosts[0].startswith("https") and options.fingerprint:
@@ -109,11 +111,11 @@ class Cluster:
             lambda c: c.nodes.info(node_id="_local", filter_path="nodes.*.version"), wait=False
         )
         for node in answer.get("nodes", {}).values():
-            version = tuple(int(part) for part in node["version"].split(".")[:2])
-            if version < _LEAST_SERVER:
+            numbers = tuple(int(part) for part in node["version"].split(".")[:2])
+            if numbers < _LEAST_SERVER:
                 wanted = ".".join(map(str, _LEAST_SERVER))
                 raise ClusterUnsuited(
-                    str(self.address), f"it is Elasticsearch {node['version']}, {wanted} is needed"
+                    self._where, f"it is Elasticsearch {node['version']}, {wanted} is needed"
                 )
 
     def ask(
@@ -121,21 +123,40 @@ class Cluster:
     ) -> _Answer:
         """The answer of a call, tried again for a while where the cluster is only busy."""
         if self._closed:
-            raise CollectionClosed(str(self.address))
-        with self.translated():
-            for pause in self._pauses(wait=wait):
-                try:
-                    return what(self._client)
-                except elasticsearch.ApiError as error:
-                    if error.status_code not in _PASSING or pause is None:
-                        raise
-                except (elastic_transport.ConnectionTimeout, elastic_transport.TlsError):
-                    raise
-                except elastic_transport.ConnectionError:
-                    if pause is None or len(self.address.hosts) == 1:
-                        raise
-                time.sleep(pause)
-            raise AssertionError("the last pause is None")
+            raise CollectionClosed(self._where)
+        try:
+            return what(self._client)
+        except (elasticsearch.ApiError, elastic_transport.TransportError) as error:
+            with self.translated():
+                return self._again(what, error, wait=wait)
+
+    def _again(
+        self,
+        what: Callable[[elasticsearch.Elasticsearch], _Answer],
+        error: elasticsearch.ApiError | elastic_transport.TransportError,
+        *,
+        wait: bool,
+    ) -> _Answer:
+        """The answer of a call that has failed once, if that may pass."""
+        for pause in self._pauses(wait=wait):
+            if pause is None or not self._may_have_passed(error):
+                break
+            time.sleep(pause)
+            try:
+                return what(self._client)
+            except (elasticsearch.ApiError, elastic_transport.TransportError) as another:
+                error = another
+        raise error
+
+    def _may_have_passed(
+        self, error: elasticsearch.ApiError | elastic_transport.TransportError
+    ) -> bool:
+        if isinstance(error, elasticsearch.ApiError):
+            return error.status_code in _PASSING
+        if isinstance(error, elastic_transport.ConnectionTimeout | elastic_transport.TlsError):
+            return False
+        is_node = isinstance(error, elastic_transport.ConnectionError)
+        return is_node and len(self.address.hosts) > 1
 
     def searched(self, *, whole: bool = True, **request: Any) -> dict[str, Any]:
         """The answer of a search.
@@ -143,9 +164,9 @@ class Cluster:
         `whole`: `ClusterUnwell` where a shard is missing; else what the others have, and that is
         said, once.
         """
-        answer: dict[str, Any] = self.ask(
-            lambda c: c.search(allow_partial_search_results=not whole, **request)
-        ).body
+        if whole:
+            request["allow_partial_search_results"] = False
+        answer: dict[str, Any] = self.ask(lambda c: c.search(**request)).body
         self.note_shards(answer)
         return answer
 
@@ -155,13 +176,20 @@ class Cluster:
         shards = answer["_shards"]
         if shards["successful"] < shards["total"]:
             missing = shards["total"] - shards["successful"]
-            where = str(self.address)
+            where = self._where
             raise ClusterUnwell(where, f"{missing} of {shards['total']} shards of it are missing")
         return int(answer["count"])
 
-    def searched_many(self, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The answers of several searches in one request."""
-        answers: list[dict[str, Any]] = self.ask(lambda c: c.msearch(searches=lines))["responses"]
+    def searched_many(
+        self, index: str, requests: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The answers of several searches of an index, in one request, as `searched` takes each."""
+        lines: list[Any] = []  # ready, as the client has another serializer for them
+        for request in requests:
+            lines += [b"{}", orjson.dumps(request, option=orjson.OPT_SERIALIZE_NUMPY)]
+        answers: list[dict[str, Any]] = self.ask(lambda c: c.msearch(index=index, searches=lines))[
+            "responses"
+        ]
         for answer in answers:
             if "error" in answer:
                 self.raise_item(answer["error"])
@@ -206,7 +234,7 @@ class Cluster:
         if kind and kind != "resource_already_exists_exception":
             raise self._api_error(elasticsearch.ApiError("", answer.meta, answer.body))
         if not answer.get("shards_acknowledged", True):
-            raise ClusterUnwell(str(self.address), f"no node takes the shards of {index}")
+            raise ClusterUnwell(self._where, f"no node takes the shards of {index}")
 
     def make_current(self, index: str, body: Mapping[str, Any]) -> None:
         """Make an index that at once has the collection's name, if no other has."""
@@ -286,11 +314,11 @@ class Cluster:
         """What went wrong with one of several documents that were asked for."""
         if error.get("type") == "index_not_found_exception":
             raise RecipeChanged
-        raise ClusterUnwell(str(self.address), str(error.get("reason", error)))
+        raise ClusterUnwell(self._where, str(error.get("reason", error)))
 
     def too_busy(self) -> Exception:
         """Of a change that others were always faster with."""
-        return CannotStore(str(self.address), "others change the same pictures all the time")
+        return CannotStore(self._where, "others change the same pictures all the time")
 
     def close(self) -> None:
         """Close its connections."""
@@ -309,7 +337,7 @@ class Cluster:
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
         """What the client raises as our errors, one clear line each."""
-        where = str(self.address)
+        where = self._where
         try:
             yield
         except elasticsearch.UnsupportedProductError as error:
@@ -335,7 +363,7 @@ class Cluster:
             raise self._api_error(error) from error
 
     def _api_error(self, error: elasticsearch.ApiError) -> Exception:
-        where, reason = str(self.address), _reason(error.body)
+        where, reason = self._where, _reason(error.body)
         kind = _type(error.body)
         if kind == "cluster_block_exception":
             return self._cannot_write(error.status_code, {"type": kind, "reason": reason})
@@ -346,7 +374,8 @@ class Cluster:
         if kind == "media_type_header_exception":
             return ClusterUnsuited(
                 where,
-                "the server is older than the client, Elasticsearch 9 is needed",
+                f"it is older than the client elasticsearch {version('elasticsearch')}: "
+                "pip install 'elasticsearch>=8.17,<9', which speaks with Elasticsearch 8 and 9",
             )
         if error.status_code in _PASSING:
             return ClusterUnwell(where, reason)
@@ -356,7 +385,7 @@ class Cluster:
 
     def _cannot_write(self, status: int, why: Mapping[str, Any]) -> Exception:
         kind, reason = why.get("type", ""), str(why.get("reason", why))
-        where = str(self.address)
+        where = self._where
         if kind == "index_not_found_exception":
             return RecipeChanged()
         if "read-only-allow-delete" in reason or "flood-stage" in reason:

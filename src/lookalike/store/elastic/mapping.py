@@ -46,6 +46,7 @@ _PICTURE = {
     "bytes": {"type": "long"},
     "lies": {"type": "integer"},
     "places": {"type": "nested", "properties": _PLACE},
+    "record": {"type": "text", "index": False, "store": True},
 }
 
 

@@ -15,14 +15,13 @@ from .. import Look
 from . import conditions, documents
 from .cluster import is_partial
 from .conditions import Query
-from .documents import LEFT_OUT, OF_RECORD
+from .documents import OF_RECORD
 from .kinds import FlatOptions, HNSWOptions, Int8HNSWOptions
 from .mapping import Field
 from .reading import MOST, Reading
 
 Found = list[tuple[Record, float]]
 Scores = npt.NDArray[np.float32]
-_RECORDS = {"excludes": LEFT_OUT}
 _AT_ONCE = 64
 """Queries in one request."""
 _BLOCK = 500
@@ -132,22 +131,18 @@ class Nearest:
 
     def _asked(self, queries: Vectors, k: int, look: Look) -> list[dict[str, Any] | None]:
         """The answer to each, in as few requests as that takes; None to one that is not asked."""
-        requests = [self._request(query, k, look) for query in queries]
+        requests = [self.request(query, k, look) for query in queries]
         cluster, index = self._pictures.cluster, self._pictures.index
         if len(requests) == 1:
             (request,) = requests
             if request is None:
                 return [None]
             return [cluster.searched(whole=False, index=index, **request)]
-        lines: list[dict[str, Any]] = []
-        for request in requests:
-            if request is not None:
-                body = {("_source" if key == "source" else key): v for key, v in request.items()}
-                lines += [{"index": index}, body]
-        answers = iter(cluster.searched_many(lines) if lines else ())
+        asked = [request for request in requests if request is not None]
+        answers = iter(cluster.searched_many(index, asked) if asked else ())
         return [None if request is None else next(answers) for request in requests]
 
-    def _request(self, query: Vectors, k: int, look: Look) -> dict[str, Any] | None:
+    def request(self, query: Vectors, k: int, look: Look) -> dict[str, Any] | None:
         """One search; None for a query that has no direction, which finds nothing by it."""
         if self.field.distance.normalised and not query.any():
             return None
@@ -155,7 +150,7 @@ class Nearest:
         effort = (look.effort or Effort()).or_else(self.usual)
         knn: dict[str, Any] = {
             "field": self.field.path,
-            "query_vector": query.tolist(),
+            "query_vector": query,
             "k": k,
             "num_candidates": k,
         }
@@ -165,17 +160,24 @@ class Nearest:
             oversample = effort.refine or kind.oversample
             knn["rescore_vector"] = {"oversample": float(min(oversample, max(MOST // k, 1)))}
             knn["num_candidates"] = min(max(knn["num_candidates"], oversample * k), MOST)
+            # So that the graph's candidates are ranked again, and not the hits' alone.
+            knn["k"] = knn["num_candidates"]
         if look.where is not None:
             knn["filter"] = conditions.passing(look.where)
-        return {"knn": knn, "size": k, "source": _RECORDS, "track_total_hits": False}
+        # As a query, not as the search's own `knn`: that one asks every shard twice.
+        return {
+            "query": {"knn": knn},
+            "size": k,
+            "stored_fields": ["record"],
+            "track_total_hits": False,
+        }
 
     def _read(self, query: Vectors, hits: list[dict[str, Any]]) -> Found:
         """Records with our scores, of one query, float32 [dim], best first."""
         if not self.field.distance.native:
             return self._read_otherwise(query, hits)
         scores = self._turned(np.array([hit["_score"] for hit in hits], np.float64))
-        records = [documents.record(hit["_source"]) for hit in hits]
-        return list(zip(records, scores.tolist(), strict=True))
+        return list(zip(documents.records_of(hits), scores.tolist(), strict=True))
 
     def _read_otherwise(self, query: Vectors, hits: list[dict[str, Any]]) -> Found:
         """The same by the vectors themselves, where the metric is not the distance."""
@@ -186,7 +188,7 @@ class Nearest:
         vectors = np.concatenate([stored[hit["_id"]] for hit in there])
         scores = self.scores(query[np.newaxis], vectors)
         order = np.argsort(-scores, kind="stable")
-        records = [documents.record(hit["_source"]) for hit in there]
+        records = documents.records_of(there)
         return [(records[i], float(scores[i])) for i in order.tolist()]
 
     def _turned(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

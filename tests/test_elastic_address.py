@@ -1,0 +1,73 @@
+"""The address of a collection in Elasticsearch, read without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lookalike.errors import BadAddress
+from lookalike.store.elastic import address
+
+
+def read(options: str) -> address.Address:
+    return address.read(f"es+http://127.0.0.1:9200/photos{options}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://bucket/files", "s3://bucket/files/", "s3:/bucket/files"],  # as a `Path` has it
+)
+def test_files_may_be_in_an_object_store(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    found = read(f"?replicas=0&files={url}&timeout=5")
+    assert found.files == "s3://bucket/files/photos"
+    assert found.folder.is_relative_to(tmp_path)  # what can be made anew stays on this machine
+    assert (found.options.replicas, found.options.timeout) == (0, 5)
+
+
+def test_files_may_be_a_folder(tmp_path: Path) -> None:
+    found = read(f"?files={tmp_path}")
+    assert found.files == found.folder == tmp_path / "photos"
+
+
+def test_files_are_in_the_users_own_folder_unless_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    found = read("")
+    assert found.files == found.folder
+    assert found.folder.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ("ftp://host/files", "begins with one of s3://"),
+        ("http://host/files", "begins with one of s3://"),
+        ("s3://", "names no bucket"),
+        ("s3:///", "names no bucket"),
+    ],
+)
+def test_a_store_that_there_is_not_is_said(files: str, problem: str) -> None:
+    with pytest.raises(BadAddress, match=problem) as told:
+        read(f"?files={files}")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("options", ["?files={}", "?shards=x&files={}", "?nonsense=1&files={}"])
+@pytest.mark.parametrize("secret", ["AKIA:very/secret@bucket/x", "very-secret@bucket"])
+def test_a_secret_in_it_is_refused_and_not_repeated(secret: str, options: str) -> None:
+    with pytest.raises(BadAddress) as told:
+        read(options.format(f"s3://{secret}"))
+    assert "secret@" not in str(told.value)
+    assert "AKIA" not in str(told.value)
+
+
+def test_a_password_may_have_any_letter() -> None:
+    found = address.read("es+https://me:a?b/c@d@host/photos?replicas=0")
+    assert found.login == ("me", "a?b/c@d")
+    assert (found.hosts, found.name) == (("https://host:9200",), "photos")
+    assert "a?b" not in str(found)
