@@ -20,7 +20,7 @@ from samples import called, environment, pixels, write
 import lookalike as package
 from lookalike.errors import RecipeError, ReindexUnderWay, TooLittleToLearnFrom, UnknownName
 from lookalike.reindex import Reindexed, reindex
-from lookalike.store.embedded import EmbeddedStore
+from lookalike.store.coming import ComingTables
 from lookalike.types import Vectors
 
 COUNT = 20
@@ -354,14 +354,14 @@ class TestVectorsMadeElsewhere:
             package.open(tmp_path / "c") as other,
         ):
             brought(collection, vectors[:100])
-            begin = EmbeddedStore.begin_reindex
+            begin = ComingTables.begin
 
             def meanwhile(*given: Any) -> None:
                 begin(*given)
                 brought(other, vectors[100:], 100)
                 other.remove(other.search(vectors[3], k=1)[0].id)
 
-            monkeypatch.setattr(EmbeddedStore, "begin_reindex", meanwhile)
+            monkeypatch.setattr(ComingTables, "begin", meanwhile)
             assert reindex(collection, ready(tmp_path, "hnsw", "euclidean")).swapped
             for opened in (collection, other):
                 assert len(opened) == 119

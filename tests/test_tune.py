@@ -58,8 +58,8 @@ def reindex(collection: Collection, name: str) -> None:
     """Give it another recipe for the same vectors, as a reindex does."""
     chosen = recipes.load(name)
     plans = plans_for(chosen, extractors_of(chosen, "cpu"))
-    collection.store.begin_reindex(chosen.text, plans, {})
-    assert collection.store.swap([])
+    collection.store.coming.begin(chosen.text, plans, {})
+    assert collection.store.coming.swap([])
     collection.take_up_recipe()
     collection.settle()
 

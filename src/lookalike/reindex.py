@@ -82,7 +82,7 @@ def reindex(
     chosen = recipes.load(recipe)
     store, tell = collection.store, on_progress or (lambda _: None)
     report = Reindexed(chosen.name, len(collection))
-    with store.reindexing(), contextlib.ExitStack() as stack:
+    with store.coming.alone(), contextlib.ExitStack() as stack:
         extractors, learned = _with_what_they_learned(chosen, device, store)
         described = _described(extractors, learned, store) if report.total else extractors
         pipeline = None
@@ -94,7 +94,7 @@ def reindex(
             for name in restore(extractors, learned):
                 _, learned[name] = learned_by(name, extractors[name], pipeline, found, on_learning)
             pipeline.warm()  # what cannot work is told before anything is dropped
-        store.begin_reindex(chosen.text, plans_for(chosen, extractors), learned)
+        store.coming.begin(chosen.text, plans_for(chosen, extractors), learned)
         unreadable: dict[int, PictureError] = {}
         while not report.swapped:
             if pipeline is not None:
@@ -102,7 +102,7 @@ def reindex(
             report.unreadable = list(unreadable.values())
             if report.unreadable and not forget_unreadable:
                 return report
-            report.swapped = store.swap(list(unreadable))
+            report.swapped = store.coming.swap(list(unreadable))
     collection.take_up_recipe()
     collection.settle()
     return report
@@ -115,7 +115,7 @@ def _described(
 
     `RecipeError` if one of them cannot describe pictures.
     """
-    there, untrained = store.models(), restore(extractors, learned)
+    there, untrained = store.coming.models(), restore(extractors, learned)
     described = {
         name: each
         for name, each in extractors.items()
@@ -136,7 +136,7 @@ def _with_what_they_learned(
     chosen: recipes.Recipe, device: str, store: Store
 ) -> tuple[dict[str, Extractor], dict[str, bytes]]:
     """The new extractors, and what they learned in a reindex that was interrupted."""
-    extractors, learned = extractors_of(chosen, device), store.begun_reindex(chosen.text)
+    extractors, learned = extractors_of(chosen, device), store.coming.begun(chosen.text)
     try:
         restore(extractors, learned)
     except RecipeError:  # damaged: learned again
@@ -168,14 +168,14 @@ def _fill(
             unreadable[row] = features
         if described:
             rows = [row for row, _ in described]
-            store.put_coming(rows, ingest.stacked([features for _, features in described]))
+            store.coming.put(rows, ingest.stacked([features for _, features in described]))
             report.done += len(rows)
         tell(report)
 
 
 def _lacking(store: Store, but: dict[int, PictureError]) -> Iterator[tuple[int, Record]]:
     after = 0
-    while found := store.lacking(after, _AT_ONCE):
+    while found := store.coming.lacking(after, _AT_ONCE):
         after = found[-1][0]
         yield from (each for each in found if each[0] not in but)
 

@@ -377,22 +377,22 @@ def test_another_recipe_takes_over_and_loses_nothing(
     fill(store, random_vectors(700, 16))
     after = plan("int8_hnsw", "euclidean", 32, fingerprint="another")
     vectors = random_vectors(800, 32, seed=3)
-    with store.reindexing():
-        with pytest.raises(ReindexUnderWay), open_store(plan(dim=16)).reindexing():
+    with store.coming.alone():
+        with pytest.raises(ReindexUnderWay), open_store(plan(dim=16)).coming.alone():
             pass
-        store.begin_reindex("another recipe", [after], {})
-        first = store.lacking(-1, 400)
-        store.put_coming([row for row, _ in first], {"v": vectors[:400]})
+        store.coming.begin("another recipe", [after], {})
+        first = store.coming.lacking(-1, 400)
+        store.coming.put([row for row, _ in first], {"v": vectors[:400]})
         # Meanwhile pictures come, go, and are described anew.
         other = open_store(plan(dim=16))
         other.put([arrival(700)], {"v": random_vectors(1, 16)})
         other.forget(["http://pictures/3"])
         other.describe([Place("http://pictures/5", "new")])
-        assert not store.swap([])
-        assert len(store.lacking(-1, 1000)) == 301
-        left = store.lacking(-1, 1000)
-        store.put_coming([row for row, _ in left], {"v": vectors[400:701]})
-        assert store.swap([])
+        assert not store.coming.swap([])
+        assert len(store.coming.lacking(-1, 1000)) == 301
+        left = store.coming.lacking(-1, 1000)
+        store.coming.put([row for row, _ in left], {"v": vectors[400:701]})
+        assert store.coming.swap([])
     with pytest.raises(RecipeChanged):
         store.nearest("v", random_vectors(1, 16), 1)
     with pytest.raises(RecipeChanged):
@@ -415,10 +415,10 @@ def test_vectors_of_the_same_model_are_taken_over(open_store: Open, elastic_addr
     vectors = random_vectors(100, 16)
     fill(store, vectors)
     after = plan("hnsw", dim=16, name="w")
-    with store.reindexing():
-        store.begin_reindex("the same by a graph", [after], {})
-        assert store.lacking(-1, 10) == []
-        assert store.swap([])
+    with store.coming.alone():
+        store.coming.begin("the same by a graph", [after], {})
+        assert store.coming.lacking(-1, 10) == []
+        assert store.coming.swap([])
     now = home_of(elastic_address).open([after])
     np.testing.assert_array_equal(now.vectors("w", sha(7).hex()), vectors[7:8])
     assert now.stats()["embeddings"]["w"]["structure"] == "hnsw"

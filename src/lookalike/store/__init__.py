@@ -182,6 +182,47 @@ ANYWHERE = Look()
 NO_LOCAL_FEATURES = LocalPlan("", votes=False)
 
 
+class Coming(Protocol):
+    """The vectors of another recipe, made beside those in use, which they then replace."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Alone among all processes that would reindex; else `ReindexUnderWay`."""
+        ...
+
+    def begun(self, recipe: str) -> dict[str, bytes]:
+        """What extractors learned for a reindex to this recipe that has not ended."""
+        ...
+
+    def begin(
+        self, recipe: str, plans: Sequence[EmbeddingPlan], learned: Mapping[str, bytes]
+    ) -> None:
+        """Make room for the vectors of another recipe beside those in use, or go on with it.
+
+        Vectors of the very same model are taken over. `learned`: by embedding.
+        """
+        ...
+
+    def models(self) -> set[tuple[str, int]]:
+        """Of the vectors in use: the fingerprint of what made them, and their length."""
+        ...
+
+    def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
+        """Pictures that have yet to be described for the recipe to come, by row, above `after`."""
+        ...
+
+    def put(self, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
+        """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
+        ...
+
+    def swap(self, unreadable: Sequence[int]) -> bool:
+        """Let the recipe to come take over at once, if no picture lacks its vectors.
+
+        `unreadable`: rows that are forgotten with it. Whether it took over: not if others were
+        added meanwhile.
+        """
+        ...
+
+
 class Store(Protocol):
     """Where a collection keeps its records and vectors. Safe to use from several threads."""
 
@@ -398,41 +439,9 @@ class Store(Protocol):
         """Keep what scores were found to mean, for every process, in place of what was kept."""
         ...
 
-    def reindexing(self) -> AbstractContextManager[None]:
-        """Alone among all processes that would reindex; else `ReindexUnderWay`."""
-        ...
-
-    def begun_reindex(self, recipe: str) -> dict[str, bytes]:
-        """What extractors learned for a reindex to this recipe that has not ended."""
-        ...
-
-    def begin_reindex(
-        self, recipe: str, plans: Sequence[EmbeddingPlan], learned: Mapping[str, bytes]
-    ) -> None:
-        """Make room for the vectors of another recipe beside those in use, or go on with it.
-
-        Vectors of the very same model are taken over. `learned`: by embedding.
-        """
-        ...
-
-    def models(self) -> set[tuple[str, int]]:
-        """Of the vectors in use: the fingerprint of what made them, and their length."""
-        ...
-
-    def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
-        """Pictures that have yet to be described for the recipe to come, by row, above `after`."""
-        ...
-
-    def put_coming(self, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
-        """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
-        ...
-
-    def swap(self, unreadable: Sequence[int]) -> bool:
-        """Let the recipe to come take over at once, if no picture lacks its vectors.
-
-        `unreadable`: rows that are forgotten with it. Whether it took over: not if others were
-        added meanwhile.
-        """
+    @property
+    def coming(self) -> Coming:
+        """Another recipe for the collection, while its vectors are made."""
         ...
 
     def loose(self) -> Loose:

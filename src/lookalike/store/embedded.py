@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
@@ -17,9 +15,7 @@ import numpy as np
 from .. import registry
 from ..errors import (
     BadQuery,
-    CannotWrite,
     ModelMismatch,
-    ReindexUnderWay,
     UnknownPicture,
 )
 from ..filters import Filter
@@ -31,7 +27,6 @@ from ..types import (
     LocalFeatures,
     Place,
     Record,
-    Rows,
     Trial,
     Tuning,
     Vectors,
@@ -58,29 +53,17 @@ from . import (
 )
 from .catalogue import Catalogue, PackedFeatures
 from .checked import storable
+from .coming import ComingTables
 from .connection import readable
 from .embedding_index import EmbeddingIndex
 from .local_index import CatalogueFeatures, SavedFiles
 from .near_pairs import near_pairs
+from .records import Records, Seen
 from .votes import Votes
-from .writes import remove_if_nowhere
 
-_RECORDS_KEPT = 100_000
-_FILTERS_KEPT = 32
 _ABOVE_ALL = 2**63 - 1
 """A row number that no picture gets."""
 _CALIBRATION = "calibration"
-
-
-class _Seen:
-    """What was read of one state of the catalogue; dropped whole when that changes."""
-
-    def __init__(self) -> None:
-        self.state = object()
-        self.records: dict[int, Record] = {}
-        self.allowed: dict[Filter, Rows] = {}
-        self.calibration: tuple[str | None] | None = None
-        self.count: int | None = None
 
 
 class EmbeddedStore:
@@ -113,9 +96,8 @@ class EmbeddedStore:
             CatalogueFeatures(self._catalogue, local.fingerprint),
             SavedFiles(self._catalogue, local.fingerprint),
         )
-        self._noting = threading.Lock()
-        self._changes = 0
-        self._seen = _Seen()
+        self._records = Records(self._catalogue)
+        self.coming = ComingTables(self._catalogue)
 
     @staticmethod
     def create(folder: Path, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
@@ -181,7 +163,7 @@ class EmbeddedStore:
         seen = self._current()
         with self._catalogue.reading() as connection:
             row = self._catalogue.row_of(connection, id)
-        return None if row is None else self._records(seen, [[row]]).get(row)
+        return None if row is None else self._records.at(seen, [[row]]).get(row)
 
     def vectors(self, embedding: str, id: str) -> Vectors:
         """The stored vector of a picture as it came, float32 [1, dim]."""
@@ -222,7 +204,7 @@ class EmbeddedStore:
         seen = self._current()
         with self._catalogue.reading() as connection:
             id_at = self._catalogue.rows_of(connection, list(features))
-        records = self._records(seen, [list(id_at)])
+        records = self._records.at(seen, [list(id_at)])
         made = {
             row: packed(features[id], (records[row].width, records[row].height))
             for row, id in id_at.items()
@@ -252,10 +234,10 @@ class EmbeddedStore:
     ) -> list[list[tuple[Record, float]]]:
         """The `count` records that the local features of each query vote for, best first."""
         seen = self._current()
-        allowed = None if look.where is None else self._allowed(seen, look.where)
+        allowed = None if look.where is None else self._records.passing(seen, look.where)
         of_one = self._votes.matched if exactly else self._votes.voted
         found = [of_one(each, count, allowed) for each in features]
-        records = self._records(seen, [rows for rows, _ in found])
+        records = self._records.at(seen, [rows for rows, _ in found])
         return [
             [(records[row], score) for row, score in zip(*each, strict=True) if row in records]
             for each in found
@@ -266,7 +248,7 @@ class EmbeddedStore:
         seen = self._current()
         with self._catalogue.reading() as connection:
             rows = self._catalogue.newest(connection, offset, limit)
-        records = self._records(seen, [rows])
+        records = self._records.at(seen, [rows])
         return [records[row] for row in rows if row in records]
 
     def page(self, after: str | None, limit: int) -> tuple[list[Record], str | None]:
@@ -278,7 +260,7 @@ class EmbeddedStore:
             rows = self._catalogue.below(
                 connection, _ABOVE_ALL if after is None else int(after), limit + 1
             )
-        records = self._records(seen, [rows[:limit]])
+        records = self._records.at(seen, [rows[:limit]])
         further = str(rows[limit - 1]) if len(rows) > limit else None
         return [records[row] for row in rows[:limit] if row in records], further
 
@@ -301,7 +283,7 @@ class EmbeddedStore:
         """
         seen = self._current(embedding)
         index = self._indexes[embedding]
-        allowed = None if look.where is None else self._allowed(seen, look.where)
+        allowed = None if look.where is None else self._records.passing(seen, look.where)
         effort = index.usual if look.effort is None else look.effort.or_else(index.usual)
         if k is None:
             least = -math.inf if look.least is None else look.least
@@ -317,7 +299,7 @@ class EmbeddedStore:
         try:
             return _with_records(seen.records, rows, scores)
         except KeyError:  # some have not been read yet, or are not there
-            records = self._records(seen, rows)
+            records = self._records.at(seen, rows)
         for number, each in enumerate(rows):
             there = [row in records for row in each]
             rows[number] = list(compress(each, there))
@@ -345,7 +327,7 @@ class EmbeddedStore:
         """Whether `nearest` without `k` would give more than so many to one of the queries."""
         seen = self._current(embedding)
         index = self._indexes[embedding]
-        allowed = None if look.where is None else self._allowed(seen, look.where)
+        allowed = None if look.where is None else self._records.passing(seen, look.where)
         effort = index.usual if look.effort is None else look.effort.or_else(index.usual)
         least = -math.inf if look.least is None else look.least
         return any(
@@ -377,7 +359,7 @@ class EmbeddedStore:
             pairs, scores = near_pairs(
                 self._catalogue, connection, table, index.vectors, k, least, index.usual
             )
-        records = self._records(seen, [np.unique(pairs).tolist()])
+        records = self._records.at(seen, [np.unique(pairs).tolist()])
         return [
             (records[a], records[b], score)
             for (a, b), score in zip(pairs.tolist(), scores.tolist(), strict=True)
@@ -389,7 +371,7 @@ class EmbeddedStore:
         seen = self._current()
         with self._catalogue.reading() as connection:
             rows = self._catalogue.rows_in_several_places(connection)
-        records = self._records(seen, [rows])
+        records = self._records.at(seen, [rows])
         return [records[row] for row in rows if row in records]
 
     def judge(self, said: Sequence[Judgement]) -> None:
@@ -417,73 +399,6 @@ class EmbeddedStore:
         with self._catalogue.writing() as connection:
             embeddings.keep_learned(connection, embedding, fingerprint, content)
             return embeddings.learned(connection)[embedding]
-
-    @contextlib.contextmanager
-    def reindexing(self) -> Iterator[None]:
-        """Alone among all processes that would reindex; else `ReindexUnderWay`."""
-        folder = self._catalogue.folder
-        try:
-            file = (folder / "reindex.lock").open("w")
-        except OSError as error:
-            raise CannotWrite(folder, error.strerror or str(error)) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ReindexUnderWay(folder) from None
-            yield
-
-    def begun_reindex(self, recipe: str) -> dict[str, bytes]:
-        """What extractors learned for a reindex to this recipe that has not ended."""
-        with self._catalogue.reading() as connection:
-            return embeddings.begun(connection, recipe)
-
-    def begin_reindex(
-        self, recipe: str, plans: Sequence[EmbeddingPlan], learned: Mapping[str, bytes]
-    ) -> None:
-        """Make room for the vectors of another recipe beside those in use, or go on with it.
-
-        Vectors of the very same model are taken over. `learned`: by embedding.
-        """
-        with self._catalogue.writing() as connection:
-            embeddings.begin(connection, recipe, plans, learned)
-
-    def models(self) -> set[tuple[str, int]]:
-        """Of the vectors in use: the fingerprint of what made them, and their length."""
-        with self._catalogue.reading() as connection:
-            every = embeddings.current(connection).values()
-        return {(each.fingerprint, each.dim) for each in every}
-
-    def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
-        """Pictures that have yet to be described for the recipe to come, by row, above `after`."""
-        with self._catalogue.reading() as connection:
-            rows = embeddings.lacking(connection, after, limit)
-            records = self._catalogue.records(connection, rows)
-        return [(row, records[row]) for row in rows if row in records]
-
-    def put_coming(self, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
-        """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
-        with self._catalogue.writing() as connection:
-            coming = embeddings.coming(connection)
-            dims = {name: each.dim for name, each in coming.items()}
-            checked = storable(vectors, dims, len(rows))
-            embeddings.put_coming(connection, rows, checked)
-
-    def swap(self, unreadable: Sequence[int]) -> bool:
-        """Let the recipe to come take over in one transaction, if no picture lacks its vectors.
-
-        `unreadable`: rows that are forgotten with it. Whether it took over: not if others were
-        added meanwhile.
-        """
-        with self._catalogue.writing() as connection:
-            lacking = embeddings.lacking(connection, 0, len(unreadable) + 1)
-            if set(lacking) - set(unreadable):
-                return False
-            for row in lacking:
-                connection.execute("DELETE FROM places WHERE row = ?", (row,))
-                remove_if_nowhere(connection, row)
-            embeddings.swap(connection)
-            return True
 
     def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
         """What became of those of these paths that were ever seen."""
@@ -524,7 +439,7 @@ class EmbeddedStore:
             count = min(limit, len(every))
             chosen = every[np.arange(count) * len(every) // max(count, 1)]
             rows, vectors = self._catalogue.vectors_at(connection, table, chosen)
-        records = self._records(seen, [rows.tolist()])
+        records = self._records.at(seen, [rows.tolist()])
         there = [row in records for row in rows.tolist()]
         return [records[row] for row in rows.tolist() if row in records], vectors[there]
 
@@ -609,42 +524,13 @@ class EmbeddedStore:
             index.stop()
         self._catalogue.close()
 
-    def _current(self, embedding: str | None = None) -> _Seen:
+    def _current(self, embedding: str | None = None) -> Seen:
         """What is known, and the index, brought up to date with every commit of every process."""
-        if self._catalogue.changed():
-            with self._noting:
-                self._seen = _Seen()
-                self._changes += 1
-        seen, changes = self._seen, self._changes
-        if embedding is not None and self._indexes[embedding].followed < changes:
+        seen = self._records.current()
+        if embedding is not None and self._indexes[embedding].followed < seen.number:
             with self._catalogue.reading() as connection:
-                self._indexes[embedding].follow(connection, changes)
+                self._indexes[embedding].follow(connection, seen.number)
         return seen
-
-    def _records(self, seen: _Seen, every: Sequence[Sequence[int]]) -> dict[int, Record]:
-        """Records by row, those of all these rows among them that are still there."""
-        records = seen.records
-        missing = {row for rows in every for row in rows if row not in records and row >= 0}
-        if not missing:
-            return records
-        if len(records) + len(missing) > _RECORDS_KEPT:
-            records = {row: records[row] for rows in every for row in rows if row in records}
-        ordered = list(missing)
-        with self._catalogue.reading() as connection:
-            for start in range(0, len(ordered), 500):
-                records.update(self._catalogue.records(connection, ordered[start : start + 500]))
-        seen.records = records
-        return records
-
-    def _allowed(self, seen: _Seen, where: Filter) -> Rows:
-        allowed = seen.allowed.get(where)
-        if allowed is None:
-            with self._catalogue.reading() as connection:
-                allowed = self._catalogue.rows_where(connection, where)
-            if len(seen.allowed) >= _FILTERS_KEPT:
-                seen.allowed = {}
-            seen.allowed[where] = allowed
-        return allowed
 
 
 def _with_records(

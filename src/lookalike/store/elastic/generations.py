@@ -34,7 +34,7 @@ _EVERY: conditions.Query = {"match_all": {}}
 
 
 class Generations:
-    """Of one collection: the index in use, and the one to come."""
+    """Of one collection: the index in use, and the one to come; see `Coming`."""
 
     def __init__(self, cluster: Cluster, pictures: Reading, about: About, small: Small) -> None:
         self._cluster = cluster

@@ -87,8 +87,8 @@ class ElasticHome:
         try:
             if len(store):
                 return False
-            store.begin_reindex(recipe, plans, {})
-            return store.swap([])
+            store.coming.begin(recipe, plans, {})
+            return store.coming.swap([])
         finally:
             store.close()
 

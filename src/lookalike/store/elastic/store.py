@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -83,7 +82,7 @@ class ElasticStore:
         self._local = Local(self._every_local, local.fingerprint)
         self._votes = Votes(self._local)
         self._places = Places(self._pictures, Reading(cluster, f"{name}-ledger"), self._local.drop)
-        self._generations = Generations(cluster, self._pictures, about, self._small)
+        self.coming = Generations(cluster, self._pictures, about, self._small)
         self._state: tuple[Any, object] = (None, object())
 
     def _check_models(self, plans: Sequence[EmbeddingPlan]) -> None:
@@ -328,36 +327,6 @@ class ElasticStore:
         """Keep what an extractor has learned; what another process kept before it comes first."""
         self._small.keep_learned(embedding, fingerprint, content)
         return self._small.learned()[embedding]
-
-    def reindexing(self) -> contextlib.AbstractContextManager[None]:
-        """Alone among all processes that would reindex; else `ReindexUnderWay`."""
-        return self._generations.alone()
-
-    def begun_reindex(self, recipe: str) -> dict[str, bytes]:
-        """What extractors learned for a reindex to this recipe that has not ended."""
-        return self._generations.begun(recipe)
-
-    def begin_reindex(
-        self, recipe: str, plans: Sequence[EmbeddingPlan], learned: Mapping[str, bytes]
-    ) -> None:
-        """Make another index for the vectors of another recipe, or go on with one."""
-        self._generations.begin(recipe, plans, learned)
-
-    def models(self) -> set[tuple[str, int]]:
-        """Of the vectors in use: the fingerprint of what made them, and their length."""
-        return self._generations.models()
-
-    def lacking(self, after: int, limit: int) -> list[tuple[int, Record]]:
-        """Pictures that have yet to be described for the recipe to come, by row, above `after`."""
-        return self._generations.lacking(after, limit)
-
-    def put_coming(self, rows: Sequence[int], vectors: Mapping[str, Vectors]) -> None:
-        """Store vectors of the recipe to come, by embedding, float32 [len(rows), dim]."""
-        self._generations.put(rows, vectors)
-
-    def swap(self, unreadable: Sequence[int]) -> bool:
-        """Let the index to come take the collection's name, if no picture lacks its vectors."""
-        return self._generations.swap(unreadable)
 
     def ledger(self, paths: Sequence[str]) -> dict[str, LedgerEntry]:
         """What became of those of these paths that were ever seen."""
