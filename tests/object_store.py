@@ -66,6 +66,16 @@ class ObjectStore:
         return list(self._reads)
 
 
+def _forget_clients() -> None:
+    """Those that this process has made for another store, which answers no more."""
+    import s3fs
+
+    from lookalike import objects
+
+    objects._file_system.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 @contextlib.contextmanager
 def running() -> Iterator[ObjectStore]:
     """Skips the test where moto or s3fs is missing."""
@@ -100,6 +110,7 @@ def running() -> Iterator[ObjectStore]:
     try:
         store = ObjectStore(running.port, reads)
         with patch.dict(os.environ, store.environment):
+            _forget_clients()
             yield store
     finally:
         running.shutdown()

@@ -30,7 +30,8 @@ def service(
     thread.start()
     try:
         url = server.url.replace("0.0.0.0", "127.0.0.1")
-        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        # No certificates are looked for: that takes longer than most tests.
+        with httpx.Client(base_url=url, timeout=60, trust_env=False, verify=False) as client:
             yield client, server
     finally:
         server.stop()

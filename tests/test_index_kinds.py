@@ -763,9 +763,13 @@ def test_more_candidates_are_kept_the_larger_a_graph_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "distance"), [(2_000, "cosine"), (2_000, "euclidean"), (20_000, "cosine")]
+    ("index", "count", "distance"),
+    [
+        *((name, 2_000, "cosine") for name in registry.names("index") if name != "auto"),
+        *((name, 2_000, "euclidean") for name in registry.names("index") if name != "auto"),
+        *((name, 20_000, "cosine") for name in ("ivf", *COMPRESSED)),
+    ],
 )
-@pytest.mark.parametrize("index", [name for name in registry.names("index") if name != "auto"])
 def test_the_bytes_that_are_predicted_are_those_of_its_files_and_memory(
     index: str, count: int, distance: str, tmp_path: Path
 ) -> None:

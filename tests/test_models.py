@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import called
+from samples import called, lookalike
 
 from lookalike import model_list, recipe
 from lookalike.errors import DeviceUnavailable, MissingPackage, UnknownName, WeightsMissing
@@ -131,7 +131,7 @@ def test_what_is_here_is_not_fetched_and_an_unknown_name_is_refused() -> None:
 def test_fetching_without_a_network_says_what_to_fetch_and_where_to_put_it(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub", reason="comes with lookalike[torch]")
     hub = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = called("models", "fetch", "resnet50", env=hub)
+    done = lookalike("models", "fetch", "resnet50", env=hub)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     address = "https://huggingface.co/timm/resnet50.tv_in1k/resolve/main/model.safetensors"

@@ -212,6 +212,16 @@ class TestLSHashService:
             assert status in (415, 422)
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[str]:
+    """Of a collection to which nothing is ever added."""
+    with (
+        lookalike.open(tmp_path_factory.mktemp("empty") / "c") as collection,
+        serving({"c": collection}, root) as url,
+    ):
+        yield url
+
+
 class TestClipServer:
     @pytest.fixture
     def collection(self, tmp_path: Path) -> Iterator[Collection]:
@@ -283,10 +293,10 @@ class TestClipServer:
         ],
     )
     def test_refuses_in_words_and_adds_nothing(
-        self, url: str, root: Path, asked: str, status: int, said: str
+        self, empty: str, root: Path, asked: str, status: int, said: str
     ) -> None:
-        assert_refused(curl("--path-as-is", f"{url}/{asked.format(root=root)}"), status, said)
-        assert curl(f"{url}/stats")[1] == {"images": 0}
+        assert_refused(curl("--path-as-is", f"{empty}/{asked.format(root=root)}"), status, said)
+        assert curl(f"{empty}/stats")[1] == {"images": 0}
 
     def test_a_link_in_a_folder_leads_nothing_in_from_outside(
         self, url: str, root: Path, collection: Collection
@@ -309,10 +319,10 @@ class TestClipServer:
             "Host: rebound.example",
         ],
     )
-    def test_no_page_of_another_site_can_add(self, url: str, root: Path, header: str) -> None:
-        status, _ = curl("-H", header, f"{url}/add?image={root}/page.png")
+    def test_no_page_of_another_site_can_add(self, empty: str, root: Path, header: str) -> None:
+        status, _ = curl("-H", header, f"{empty}/add?image={root}/page.png")
         assert status in (403, 421)
-        assert curl(f"{url}/stats")[1] == {"images": 0}
+        assert curl(f"{empty}/stats")[1] == {"images": 0}
 
 
 @pytest.fixture(scope="module")

@@ -145,9 +145,10 @@ def test_kinds_and_pages(client: httpx.Client) -> None:
     assert {group["kind"] for group in found(client, kinds="exact")["groups"]} == {"exact"}
 
 
-@pytest.mark.parametrize("kinds", ["", "other", "exact,other", ",", "exact,,copy"])
-def test_other_kinds_are_refused(client: httpx.Client, kinds: str) -> None:
-    assert_problem(client.get(f"{V1}/duplicates", params={"kinds": kinds}), 400, ":bad-query")
+def test_other_kinds_are_refused(client: httpx.Client) -> None:
+    for kinds in ("", "other", "exact,other", ",", "exact,,copy"):
+        answer = client.get(f"{V1}/duplicates", params={"kinds": kinds})
+        assert_problem(answer, 400, ":bad-query")
 
 
 def test_none_are_found_where_there_are_none(tmp_path: Path) -> None:

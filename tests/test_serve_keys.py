@@ -46,26 +46,39 @@ def serving(collection: Collection, **settings: Any) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
-def ring(tmp_path: Path) -> Path:
-    return tmp_path / "keys"
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of two keys; those who change it make one of their own."""
+    return tmp_path_factory.mktemp("ring") / "keys"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def writer(ring: Path) -> str:
     return keys.add(ring, "writer", "write")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def reader(ring: Path) -> str:
     return keys.add(ring, "reader", "read")
 
 
-@pytest.fixture
-def client(collection: Collection, ring: Path, writer: str, reader: str) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="module")
+def served(collection: Collection, ring: Path, writer: str, reader: str) -> Iterator[httpx.Client]:
     assert writer != reader
     with serving(collection, api_key_file=ring) as client:
         yield client
+
+
+@pytest.fixture
+def client(served: httpx.Client) -> httpx.Client:
+    """Without a cookie."""
+    served.cookies.clear()
+    return served
+
+
+@pytest.fixture
+def new_ring(tmp_path: Path) -> Path:
+    return tmp_path / "keys"
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -196,24 +209,29 @@ class TestAnswers:
 
 
 class TestRemoval:
-    def test_shuts_out_at_once(self, client: httpx.Client, ring: Path, reader: str) -> None:
-        assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 200
-        client.post("/v1/session", headers=bearer(reader))
-        keys.remove(ring, "reader")
-        assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 401
-        assert client.get(f"{V1}/stats").status_code == 401
+    def test_shuts_out_at_once(self, collection: Collection, new_ring: Path) -> None:
+        keys.add(new_ring, "another", "read")
+        reader = keys.add(new_ring, "reader", "read")
+        with serving(collection, api_key_file=new_ring) as client:
+            assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 200
+            client.post("/v1/session", headers=bearer(reader))
+            keys.remove(new_ring, "reader")
+            assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 401
+            assert client.get(f"{V1}/stats").status_code == 401
 
     @pytest.mark.parametrize("damage", ["deleted", "rubbish"])
     def test_of_the_file_shuts_everybody_out(
-        self, client: httpx.Client, ring: Path, reader: str, damage: str
+        self, collection: Collection, new_ring: Path, damage: str
     ) -> None:
-        whole = ring.read_text()
-        ring.unlink()
-        if damage == "rubbish":
-            ring.write_text("rubbish")
-        assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 401
-        ring.write_text(whole)
-        assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 200
+        reader = keys.add(new_ring, "reader", "read")
+        whole = new_ring.read_text()
+        with serving(collection, api_key_file=new_ring) as client:
+            new_ring.unlink()
+            if damage == "rubbish":
+                new_ring.write_text("rubbish")
+            assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 401
+            new_ring.write_text(whole)
+            assert client.get(f"{V1}/stats", headers=bearer(reader)).status_code == 200
 
 
 class TestSession:
@@ -307,10 +325,10 @@ class TestFile:
         assert stat.S_IMODE(ring.stat().st_mode) == 0o600
 
     @pytest.mark.parametrize("name", ["", "a b", "a\nb write", "x" * 65, "é", "a:b"])
-    def test_takes_no_name_that_breaks_its_lines(self, ring: Path, name: str) -> None:
+    def test_takes_no_name_that_breaks_its_lines(self, new_ring: Path, name: str) -> None:
         with pytest.raises(BadKeys, match="no name for a key"):
-            keys.add(ring, name, "read")
-        assert not ring.exists()
+            keys.add(new_ring, name, "read")
+        assert not new_ring.exists()
 
     @pytest.mark.usefixtures("writer")
     def test_takes_a_name_once(self, ring: Path) -> None:
@@ -322,21 +340,21 @@ class TestFile:
     @pytest.mark.parametrize(
         "line", ["x", "a write", "a admin sha256:" + "0" * 64, "a read sha256:00", "a read md5:0"]
     )
-    def test_names_the_line_that_is_wrong(self, ring: Path, line: str) -> None:
-        ring.write_text(f"# mine\n\n{line}\n")
+    def test_names_the_line_that_is_wrong(self, new_ring: Path, line: str) -> None:
+        new_ring.write_text(f"# mine\n\n{line}\n")
         with pytest.raises(BadKeys, match="line 3"):
-            keys.read(ring)
+            keys.read(new_ring)
 
-    def test_is_made_listed_and_changed_by_the_command_line(self, ring: Path) -> None:
-        made = called("keys", "add", "phone", "--scope", "write", "--file", ring)
+    def test_is_made_listed_and_changed_by_the_command_line(self, new_ring: Path) -> None:
+        made = called("keys", "add", "phone", "--scope", "write", "--file", new_ring)
         key = made.stdout.strip()
         assert re.fullmatch(r"lk_[\w-]{43}", key)
-        holder = keys.Keyring(file=ring).holder(key)
+        holder = keys.Keyring(file=new_ring).holder(key)
         assert holder is not None
         assert (holder.name, holder.scope) == ("phone", "write")
-        assert called("keys", "list", "--file", ring).stdout.split() == ["phone", "write"]
-        assert called("keys", "remove", "phones", "--file", ring).returncode == 2
-        assert called("keys", "remove", "phone", "--file", ring).returncode == 0
-        assert keys.read(ring) == []
-        wrong = called("keys", "add", "x", "--scope", "all", "--file", ring)
+        assert called("keys", "list", "--file", new_ring).stdout.split() == ["phone", "write"]
+        assert called("keys", "remove", "phones", "--file", new_ring).returncode == 2
+        assert called("keys", "remove", "phone", "--file", new_ring).returncode == 0
+        assert keys.read(new_ring) == []
+        wrong = called("keys", "add", "x", "--scope", "all", "--file", new_ring)
         assert (wrong.returncode, "read or write" in wrong.stderr) == (2, True)

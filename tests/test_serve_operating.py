@@ -119,12 +119,12 @@ class TestRequestId:
         assert response.headers["X-Request-Id"] == "abc-1.2:3/x"
         assert [line["request_id"] for line in lines(written, 1)] == ["abc-1.2:3/x"]
 
-    @pytest.mark.parametrize("given", ["", "a b", 'x"y', "x" * 129, "a\tb", "ä"])
-    def test_one_that_is_not_sane_is_replaced(self, client: httpx.Client, given: str) -> None:
-        response = client.get("/healthz", headers={b"X-Request-Id": given.encode()})
-        assert response.status_code == 200
-        assert len(response.headers["X-Request-Id"]) == 32
-        assert response.headers["X-Request-Id"].isalnum()
+    def test_one_that_is_not_sane_is_replaced(self, client: httpx.Client) -> None:
+        for given in ("", "a b", 'x"y', "x" * 129, "a\tb", "ä"):
+            response = client.get("/healthz", headers={b"X-Request-Id": given.encode()})
+            assert response.status_code == 200
+            assert len(response.headers["X-Request-Id"]) == 32, given
+            assert response.headers["X-Request-Id"].isalnum()
 
     def test_each_request_gets_another_one(self, client: httpx.Client) -> None:
         ids = {client.get("/healthz").headers["X-Request-Id"] for _ in range(5)}

@@ -440,8 +440,7 @@ def taken_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-@pytest.mark.parametrize("pca", [0, 32])
-@pytest.mark.parametrize("index", ["ivfpq", "ivfsq", "rabitq"])
+@pytest.mark.parametrize(("index", "pca"), [("ivfpq", 0), ("ivfsq", 32), ("rabitq", 32)])
 @pytest.mark.parametrize("how", ["never built", "deleted", "without header"])
 def test_without_an_index_file_one_is_built_before_the_first_search_of_many(
     folder: Path,

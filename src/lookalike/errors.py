@@ -403,6 +403,13 @@ class BadBackup(LookalikeError):
         super().__init__(f"{file}: {why}")
 
 
+class CannotRestore(LookalikeError):
+    """A place where no collection can be made of a backup: something is there, or in the making."""
+
+    def __init__(self, address: Path | str, why: str) -> None:
+        super().__init__(f"cannot restore to {address}: {why}")
+
+
 class CannotMakeCopies(LookalikeError):
     """No copy-detection set can be made: too few pictures, or a folder that is not to be filled."""
 

@@ -57,17 +57,17 @@ def _try_device(extractors: Mapping[str, Extractor], device: str) -> None:
 def _check_same(home: Home, named: recipes.Recipe, device: str) -> None:
     """`OtherRecipe` if a collection has other vectors than this recipe's; an empty one takes it."""
     stored = recipes.parse(home.made_with().recipe, f"the recipe of {home.address}")
-    if _vectors_by(named) == _vectors_by(stored):
+    if _vectors_by(named, home) == _vectors_by(stored, home):
         return
     plans = plans_for(named, extractors_of(named, device))
     if not home.replace_empty(named.text, plans):
         raise OtherRecipe(home.address, stored.name, named.name)
 
 
-def _vectors_by(recipe: recipes.Recipe) -> list[tuple[object, ...]]:
-    """What decides the vectors and local features of a recipe, and how they are compared."""
+def _vectors_by(recipe: recipes.Recipe, home: Home) -> list[tuple[object, ...]]:
+    """What decides the vectors and local features of a recipe, and how they are compared there."""
     vectors = [
-        (each.name, each.extractor, each.distance, each.pca, each.index.name)
+        (each.name, each.extractor, each.distance, each.pca, home.index_kind(each))
         for each in recipe.embeddings
     ]
     return [*vectors, (recipe.local.extractor, recipe.local.use.stored, recipe.local.use.matching)]

@@ -19,8 +19,8 @@ class Originals:
 
     def __init__(self, files: Path | str) -> None:
         """`files`: the folder for what is kept, or the URL of one in an object store."""
-        self.uploads = Uploads(_inside(files, "uploads"))
-        self._thumbnails = Thumbnails(_inside(files, "thumbnails"))
+        self.uploads = Uploads.among(files)
+        self._thumbnails = Thumbnails.among(files)
 
     def of(self, record: Record) -> Encoded:
         """A stored picture as it was; `PictureError` if none of its places is there any more.
@@ -71,7 +71,3 @@ class Originals:
     def drop_thumbnails_unless(self, is_stored: Callable[[str], bool]) -> None:
         """Delete those of pictures that are stored no more."""
         self._thumbnails.drop_unless(is_stored)
-
-
-def _inside(files: Path | str, name: str) -> Path | str:
-    return files / name if isinstance(files, Path) else f"{files}/{name}"

@@ -137,14 +137,17 @@ def roots(source: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def count(
-    given: Iterable[str], on_found: Callable[[int], None] = lambda _number: None
+    given: Iterable[str],
+    on_found: Callable[[int], None] = lambda _number: None,
+    within: Within = None,
 ) -> int | None:
     """How many items there are; None where finding out takes as long as reading them.
 
+    `within`: as for `find`.
     `on_found` is told each number as it is reached; what it raises ends the counting.
     """
     number = 0
-    for item in chain.from_iterable(map(find, given)):
+    for item in chain.from_iterable(find(each, within) for each in given):
         if item.streamed:
             return None
         number += 1

@@ -13,6 +13,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 from . import objects
 from .decoding import Encoded
@@ -32,6 +33,11 @@ class Uploads:
     def __init__(self, where: Path | str) -> None:
         """`where`: a folder, or the URL of one in an object store."""
         self._kept = _kept_in(where)
+
+    @classmethod
+    def among(cls, files: Path | str) -> Self:
+        """Those of a collection that keeps its files there."""
+        return cls(_inside(files, "uploads"))
 
     def place(self, sha256: bytes, name: str) -> str:
         """The place of an upload that was called `name` where it came from."""
@@ -97,6 +103,11 @@ class Thumbnails:
         """`where`: as for `Uploads`."""
         self._kept = _kept_in(where)
 
+    @classmethod
+    def among(cls, files: Path | str) -> Self:
+        """Those of a collection that keeps its files there."""
+        return cls(_inside(files, "thumbnails"))
+
     def get(self, id: str, side: int) -> bytes | None:
         """The one of a picture for this side, None if there is none."""
         with contextlib.suppress(PictureError):
@@ -121,6 +132,10 @@ class Thumbnails:
 
 def _name(id: str, *more: str) -> str:
     return "/".join((id[:2], id, *more))
+
+
+def _inside(files: Path | str, name: str) -> Path | str:
+    return files / name if isinstance(files, Path) else f"{files}/{name}"
 
 
 def _kept_in(where: Path | str) -> _Folder | _Objects:

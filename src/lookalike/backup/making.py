@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
+import shutil
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from .. import recipe as recipes
-from ..errors import BadBackup, CannotWrite
-from ..store import snapshot
+from ..errors import BadBackup, CannotWrite, RecipeChanged
+from ..sealed import publish
+from ..store import FoundFirst, Home, home_of, snapshot
 from ..store.embedded import EmbeddedStore
 from ..uploads import SCHEME, Uploads
 from . import archive, probes
-from .staging import publish, staging
+from .probes import Probes
+from .staging import staging
 
 _TRIES = 3
 
@@ -39,33 +44,42 @@ class Backup:
         return asdict(self)
 
 
-def back_up(folder: Path, file: Path, *, overwrite: bool = False) -> Backup:
-    """Write the collection in a folder to a file: of one moment, whole or not at all, read again.
+def back_up(collection: str | os.PathLike[str], file: Path, *, overwrite: bool = False) -> Backup:
+    """Write a collection to a file: of one moment, whole or not at all, read again.
 
-    Others may search, add and remove meanwhile; what is removed meanwhile may or may not be in
-    it. Needs as much room again as the catalogue takes, beside the file. Raises `BadBackup`,
-    `CannotWrite`, and what opening a collection does.
+    `collection`: a folder, or `es+https://HOST:9200/NAME`. Others may search, add and remove
+    meanwhile; what is removed meanwhile may or may not be in it. Needs as much room again as the
+    catalogue takes, beside the file. Raises `BadBackup`, `CannotWrite`, and what opening a
+    collection does.
     """
     if file.exists() and not (overwrite and file.is_file()):
         raise BadBackup(file, "it is there already: name another file, or say --overwrite")
     with staging(file, "backup") as made:
         try:
-            report = _written(folder, made, file)
+            report = _written(home_of(collection), made, file)
             publish(made / "archive", file)
         except OSError as error:
             raise CannotWrite(file.parent, error.strerror or str(error)) from error
     return report
 
 
-def _written(folder: Path, made: Path, file: Path) -> Backup:
+def _written(home: Home, made: Path, file: Path) -> Backup:
+    """Again from the beginning should a reindex give the collection another recipe meanwhile."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(RecipeChanged):
+            return _written_once(home, made, file)
+    return _written_once(home, made, file)
+
+
+def _written_once(home: Home, made: Path, file: Path) -> Backup:
     state = made / "state"
+    shutil.rmtree(state, ignore_errors=True)
     state.mkdir()
-    snapshot.take(folder, state)
-    with (made / "archive").open("wb") as output:
+    with home.copied(state) as first, (made / "archive").open("wb") as output:
         writer = archive.Writer(output)
-        lacking = _add_uploads(folder, state, writer)
-        asked = _answered(state)
-        (made / "probes").write_text(json.dumps(asked), "utf-8")
+        lacking = _add_uploads(home, state, writer)
+        asked = _answered(state, first)
+        (made / "probes").write_text(json.dumps(asked.to_json()), "utf-8")
         writer.add(archive.CATALOGUE, state / archive.CATALOGUE)
         for path in snapshot.cache_folders(state):
             for each in sorted(path.iterdir()):
@@ -77,24 +91,33 @@ def _written(folder: Path, made: Path, file: Path) -> Backup:
         )
     archive.read(made / "archive", _nowhere)
     size = (made / "archive").stat().st_size
-    questions = sum(map(len, asked.values()))
-    return Backup(str(file), size, about["pictures"], writer.uploads, questions, lacking)
+    return Backup(str(file), size, about["pictures"], writer.uploads, len(asked), lacking)
 
 
-def _add_uploads(folder: Path, state: Path, writer: archive.Writer) -> list[str]:
+def _answered(state: Path, first: FoundFirst | None) -> Probes:
+    """What the state answers, once no index of it is built any more."""
+    for _ in range(_TRIES):
+        before = snapshot.cache_folders(state)
+        asked = probes.take(state, first)
+        if snapshot.cache_folders(state) == before:
+            break
+    return asked
+
+
+def _add_uploads(home: Home, state: Path, writer: archive.Writer) -> list[str]:
     """Those of the state; the ids of those whose bytes are lost.
 
     What has been removed since the state was taken is removed from it as well.
     """
-    uploads = Uploads(folder / "uploads")
+    uploads = Uploads.among(home.files)
     lacking, removed, seen = [], [], set()
-    with closing(EmbeddedStore(folder, [])) as live:
+    with closing(home.open([])) as live:
         for place in snapshot.paths_beginning(state, SCHEME):
             id = uploads.id_of(place)
             if id in seen:
                 continue
             seen.add(id)
-            content = _content(uploads, place, id)
+            content = _content(uploads, id)
             if content is not None:
                 writer.add_upload(id, content)
             elif live.get(id) is None:
@@ -109,25 +132,12 @@ def _add_uploads(folder: Path, state: Path, writer: archive.Writer) -> list[str]
     return lacking
 
 
-def _content(uploads: Uploads, place: str, id: str) -> bytes | None:
+def _content(uploads: Uploads, id: str) -> bytes | None:
     """The bytes of an upload; None if they are not there, or are others."""
-    path = uploads.encoded(place).path
-    assert path is not None
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not all(uploads.has(id)):
         return None
+    content = uploads.read(id)
     return content if hashlib.sha256(content).hexdigest() == id else None
-
-
-def _answered(state: Path) -> probes.Asked:
-    """What the state answers, once no index of it is built any more."""
-    for _ in range(_TRIES):
-        before = snapshot.cache_folders(state)
-        asked = probes.ask(state)
-        if snapshot.cache_folders(state) == before:
-            break
-    return asked
 
 
 def _about(state: Path) -> dict[str, Any]:

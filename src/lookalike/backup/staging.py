@@ -38,14 +38,3 @@ def staging(target: Path, ending: str) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
-
-
-def publish(made: Path, target: Path) -> None:
-    """Give what is made its name, and let that outlast a power cut."""
-    os.sync()
-    made.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,7 @@ import typer
 
 from ..tables.exports import show_backup, show_restored
 from .opened import collection_path
-from .options import SOME_FAILED, AsJson
+from .options import SOME_FAILED, AsJson, CollectionPath
 
 app = typer.Typer()
 
@@ -17,8 +17,7 @@ _Collection = Annotated[
     Path | None,
     typer.Argument(
         metavar="[COLLECTION]",
-        envvar="LOOKALIKE_COLLECTION",
-        help="The collection, a folder. Default: one in your own data folder.",
+        help="The same as --collection.",
         show_default=False,
         readable=False,  # opening it tells better why it cannot be read
     ),
@@ -28,14 +27,15 @@ _Collection = Annotated[
 @app.command()
 def backup(
     file: Annotated[Path, typer.Option("-o", "--output", help="The file to write, such as c.tar.")],
-    collection: _Collection = None,
+    argument: _Collection = None,
+    collection: CollectionPath = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Even if FILE is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a collection to one file, while it is served and added to; and read it again."""
     from ..backup import back_up
 
-    made = back_up(collection_path(collection), file, overwrite=overwrite)
+    made = back_up(_named(argument, collection), file, overwrite=overwrite)
     show_backup(made, as_json=as_json)
     raise typer.Exit(SOME_FAILED if made.lacking else 0)
 
@@ -43,12 +43,18 @@ def backup(
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` wrote.")],
-    collection: _Collection = None,
+    argument: _Collection = None,
+    collection: CollectionPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a collection of a backup, and prove that it answers as it did."""
     from ..backup import restore as restored_from
 
-    made = restored_from(file, collection_path(collection))
+    made = restored_from(file, _named(argument, collection))
     show_restored(made, as_json=as_json)
     raise typer.Exit(SOME_FAILED if made.lacking else 0)
+
+
+def _named(argument: Path | None, option: Path | None) -> Path:
+    """An argument counts before the option, which may come from the environment."""
+    return collection_path(argument or option)

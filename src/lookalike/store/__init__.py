@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .. import registry
 from ..filters import Filter
+from ..recipe import Embedding
 from ..types import (
     Effort,
     Finding,
@@ -172,6 +173,11 @@ class Loose(NamedTuple):
     """Paths at which a picture is said to lie that is not there."""
 
 
+FoundFirst = Callable[[EmbeddingPlan, Vectors, int], list[str] | None]
+"""The ids of the nearest to a query, float32 [1, dim], at most so many, the best first.
+
+None where no index decides that.
+"""
 ANYWHERE = Look()
 NO_LOCAL_FEATURES = LocalPlan("", votes=False)
 
@@ -485,6 +491,10 @@ class Home(Protocol):
         """`NotACollection` if none may be made there, or none is to be made and there is none."""
         ...
 
+    def index_kind(self, embedding: Embedding) -> str:
+        """What vectors are found by there, under what a recipe says of them."""
+        ...
+
     def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
         """Make an empty store; one that is there already is left as it is."""
         ...
@@ -499,6 +509,27 @@ class Home(Protocol):
 
     def open(self, plans: Sequence[EmbeddingPlan], local: LocalPlan = NO_LOCAL_FEATURES) -> Store:
         """The store, to hold what is planned; `ModelMismatch` if it holds other vectors."""
+        ...
+
+    def copied(self, into: Path) -> AbstractContextManager[FoundFirst | None]:
+        """Write it as it is at one moment, as a catalogue, into an empty folder.
+
+        Others may write to it meanwhile. Within the block it is known what its searches found
+        then; None where the catalogue has the index files beside it that tell.
+        """
+        ...
+
+    def check_vacant(self) -> None:
+        """`CannotRestore` if no backup can be restored there, as something is there."""
+        ...
+
+    def filled(
+        self, made: Path, plans: Sequence[EmbeddingPlan], local: LocalPlan
+    ) -> AbstractContextManager[Store]:
+        """The collection that the catalogue in a folder says, to be looked at before it counts.
+
+        It has its name when the block has ended well; if that raises, nothing is left.
+        """
         ...
 
 

@@ -60,8 +60,9 @@ from .catalogue import Catalogue, PackedFeatures
 from .checked import storable
 from .connection import readable
 from .embedding_index import EmbeddingIndex
-from .local_index import LocalIndex
+from .local_index import CatalogueFeatures, SavedFiles
 from .near_pairs import near_pairs
+from .votes import Votes
 from .writes import remove_if_nowhere
 
 _RECORDS_KEPT = 100_000
@@ -108,7 +109,10 @@ class EmbeddedStore:
             plan.name: EmbeddingIndex(self._catalogue, plan, stored[plan.name].number)
             for plan in plans
         }
-        self._votes = LocalIndex(self._catalogue, local.fingerprint)
+        self._votes = Votes(
+            CatalogueFeatures(self._catalogue, local.fingerprint),
+            SavedFiles(self._catalogue, local.fingerprint),
+        )
         self._noting = threading.Lock()
         self._changes = 0
         self._seen = _Seen()

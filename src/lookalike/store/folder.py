@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..errors import NotACollection
-from . import NO_LOCAL_FEATURES, EmbeddingPlan, Kept, LocalPlan
+from ..errors import CannotRestore, NotACollection
+from ..recipe import Embedding
+from ..sealed import publish
+from . import NO_LOCAL_FEATURES, EmbeddingPlan, Kept, LocalPlan, snapshot
 from .catalogue import FILE
 from .embedded import EmbeddedStore
 
@@ -52,6 +55,10 @@ class Folder:
         if not create:
             raise NotACollection(self.folder, "there is nothing there")
 
+    def index_kind(self, embedding: Embedding) -> str:
+        """The one that the recipe names."""
+        return embedding.index.name
+
     def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
         """Make an empty store; one that is there already is left as it is."""
         EmbeddedStore.create(self.folder, recipe, plans)
@@ -69,3 +76,25 @@ class Folder:
     ) -> EmbeddedStore:
         """The store, to hold what is planned."""
         return EmbeddedStore(self.folder, plans, local)
+
+    @contextlib.contextmanager
+    def copied(self, into: Path) -> Iterator[None]:
+        """Copy it as it is at one moment, and the index files with it, into an empty folder."""
+        snapshot.take(self.folder, into)
+        yield None
+
+    def check_vacant(self) -> None:
+        """`CannotRestore` if something is there."""
+        folder = self.folder
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CannotRestore(folder, "it is there already: name a folder that is not")
+
+    @contextlib.contextmanager
+    def filled(
+        self, made: Path, plans: Sequence[EmbeddingPlan], local: LocalPlan
+    ) -> Iterator[EmbeddedStore]:
+        """The collection in a folder beside; it has its name when the block has ended well."""
+        self.check_vacant()
+        with contextlib.closing(EmbeddedStore(made, plans, local)) as store:
+            yield store
+        publish(made, self.folder.absolute())

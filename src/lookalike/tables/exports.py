@@ -58,6 +58,11 @@ def show_restored(made: Restored, *, as_json: bool) -> None:
         note(f"not proved to answer as before: that takes {made.outside}, which no backup holds")
     elif made.proved:
         print_line(f"{made.proved:,} questions asked, the first ten are the same as before")
+        if made.farther:
+            note(
+                f"to {made.farther:,} of them only when the index, which is approximate, looks "
+                "farther than usual: `lookalike tune` chooses how far"
+            )
     _note_lacking(made.lacking)
 
 

@@ -187,7 +187,7 @@ def ingested(
     path = str(asked["path"])
     if Path(path).resolve() != Path(path):
         raise BadSource(f"{path} has become a link: it leads elsewhere than when it was named")
-    total = _counted(path, tell)
+    total = _counted(path, roots, tell)
 
     def on_progress(report: Report) -> None:
         tell({"doing": "indexing", "seen": report.seen, "total": total, **report.to_json()})
@@ -232,13 +232,13 @@ def _event(kind: Literal["progress", "end"], job: Job) -> str:
     return f"event: {kind}\nid: {job.version}\ndata: {ShownJob.of(job).model_dump_json()}\n\n"
 
 
-def _counted(path: str, tell: Tell) -> int | None:
+def _counted(path: str, roots: Sequence[Path], tell: Tell) -> int | None:
     def on_found(number: int) -> None:
         if number % _COUNTED_AT_ONCE == 0:
             tell({"doing": "counting", "seen": number, "total": None})
 
     try:
-        return sources.count([path], on_found)
+        return sources.count([path], on_found, roots)
     except LookalikeError:  # taking it in says it better
         return None
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import NotACollection
-from .. import NO_LOCAL_FEATURES, EmbeddingPlan, Kept, LocalPlan
+from ...recipe import Embedding
+from .. import NO_LOCAL_FEATURES, EmbeddingPlan, FoundFirst, Kept, LocalPlan
 from . import address as addresses
-from . import mapping
+from . import filling, mapping
 from .address import Address
 from .cluster import Cluster
+from .kinds import BITS_FROM, kind_for
 from .mapping import About
+from .moment import Moment
 from .reading import Reading
 from .small import Small
 from .store import ElasticStore
@@ -54,6 +57,11 @@ class ElasticHome:
         """`NotACollection` if none is to be made."""
         if not create:
             raise NotACollection(self.address, "there is nothing there")
+
+    def index_kind(self, embedding: Embedding) -> str:
+        """The one for Elasticsearch, or what comes nearest to that for a folder."""
+        index = embedding.index
+        return kind_for(index.name, index.options, embedding.elastic, BITS_FROM).structure
 
     def create(self, recipe: str, plans: Sequence[EmbeddingPlan]) -> None:
         """Make an empty store; one that is there already is left as it is.
@@ -108,6 +116,38 @@ class ElasticHome:
         except BaseException:
             cluster.close()
             raise
+
+    @contextlib.contextmanager
+    def copied(self, into: Path) -> Iterator[FoundFirst]:
+        """Write it as it is at one moment, as a catalogue, into an empty folder."""
+        cluster = Cluster(self._address)
+        try:
+            with contextlib.closing(Moment(cluster, *self._found(cluster))) as moment:
+                moment.copy(into)
+                yield moment.first
+        finally:
+            cluster.close()
+
+    def check_vacant(self) -> None:
+        """`CannotRestore` if no backup can be restored there."""
+        cluster = Cluster(self._address)
+        try:
+            cluster.check()
+            filling.check_free(cluster)
+        finally:
+            cluster.close()
+
+    @contextlib.contextmanager
+    def filled(
+        self, made: Path, plans: Sequence[EmbeddingPlan], local: LocalPlan
+    ) -> Iterator[ElasticStore]:
+        """The collection that a catalogue says; it has its name when the block has ended well."""
+        cluster = Cluster(self._address)
+        try:
+            with filling.filled(cluster, made, plans, local) as store:
+                yield store
+        finally:
+            cluster.close()
 
     def _found(self, cluster: Cluster) -> tuple[str, About]:
         found = _current(cluster)

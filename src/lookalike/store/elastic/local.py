@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import base64
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from ...errors import TooLittleToLearnFrom
-from ...local import exhaustive
-from ...local.inverted_file import InvertedFile
 from ...local.packing import packed, unpacked
-from ...local.vocabulary import Vocabulary
 from ...types import LocalFeatures, Record, Rows
+from ..votes import Block, Descriptors
 from .cluster import Write
 from .conditions import Query
-from .documents import ORDER, Source
+from .documents import ORDER
 from .mapping import writing_alias
 from .reading import Reading
 
 _AT_ONCE = 200
-_LEARN_FROM = 2_500
-"""Pictures of which the words are learned."""
-
-Voted = tuple[list[int], list[float]]
-"""Rows and their votes, most first."""
 
 
 class Local:
-    """Of one collection, by one extractor."""
+    """Of one collection, by one extractor; a `Reader`, too, of those who vote."""
 
     def __init__(self, index: Reading, fingerprint: str) -> None:
         self._index = index
         self._fingerprint = fingerprint
-        self._following = threading.Lock()
-        self._file: InvertedFile | None = None
-        self._last = -1
 
     def of(self, ids: Sequence[str]) -> dict[str, LocalFeatures]:
         """Those that are stored of these pictures, by id."""
@@ -76,34 +63,34 @@ class Local:
         index = self._index.index
         self._index.cluster.write([Write("delete", index, id) for id in ids], found=False)
 
-    def voted(self, features: LocalFeatures, count: int | None, allowed: Rows | None) -> Voted:
-        """The pictures that have most in common with one, by an inverted file in memory."""
-        file = self._followed()
-        if file is None or len(features.descriptors) == 0:
-            return [], []
-        rows, votes = file.votes(features.descriptors, count or max(len(file), 1), allowed)
-        return rows.tolist(), votes.tolist()
+    def count(self) -> int:
+        """How many pictures have some."""
+        return self._index.count(self._own)
 
-    def matched(self, features: LocalFeatures, count: int | None, allowed: Rows | None) -> Voted:
-        """The same by mutual matches with every picture, all of which are read."""
-        if len(features.descriptors) == 0:
-            return [], []
+    def sample(self, count: int) -> list[Descriptors]:
+        """Of at most `count` pictures, by chance but always the same."""
+        chosen = {
+            "function_score": {"query": self._own, "random_score": {"seed": 0, "field": "row"}}
+        }
+        return [
+            _features(hit["_source"]).descriptors for hit in self._index.hits(chosen, size=count)
+        ]
 
-        def blocks() -> Iterator[tuple[Rows, list[npt.NDArray[np.generic]]]]:
-            for hits in self._index.every(self._own, True, _AT_ONCE):
-                rows = np.array([hit["_source"]["row"] for hit in hits], np.int64)
-                passed = np.ones(len(rows), np.bool_)
-                if allowed is not None:
-                    passed = np.isin(rows, allowed)
-                chosen = np.flatnonzero(passed).tolist()
-                yield rows[passed], [_features(hits[n]["_source"]).descriptors for n in chosen]
+    def after(self, number: int) -> Block | None:
+        """The next pictures after a number."""
+        hits = self._index.ordered(self._own, number, _AT_ONCE, source=True)
+        if not hits:
+            return None
+        rows = np.array([hit["_source"]["row"] for hit in hits], np.int64)
+        descriptors = [_features(hit["_source"]).descriptors for hit in hits]
+        return Block(hits[-1]["_source"]["order"], rows, descriptors)
 
-        most = count or np.iinfo(np.int64).max
-        rows, matches = exhaustive.votes(features.descriptors, blocks(), most)
-        return rows.tolist(), matches.tolist()
+    def removed_after(self, number: int) -> tuple[int, Rows]:
+        """Nothing: who reads the records of what was voted for finds none of what is gone."""
+        return number, np.empty(0, np.int64)
 
-    def describe(self) -> dict[str, int]:
-        """Counts and sizes, as JSON values."""
+    def sizes(self) -> tuple[int, int]:
+        """How many pictures have some, and their bytes."""
         answer = self._index.cluster.searched(
             index=self._index.index,
             query=self._own,
@@ -111,47 +98,11 @@ class Local:
             track_total_hits=True,
             aggs={"bytes": {"sum": {"field": "bytes"}}},
         )
-        file = self._file
-        return {
-            "pictures": answer["hits"]["total"]["value"],
-            "bytes": int(answer["aggregations"]["bytes"]["value"]),
-            "words": 0 if file is None else len(file.vocabulary),
-            "index_bytes": 0 if file is None else file.memory_bytes,
-        }
+        return answer["hits"]["total"]["value"], int(answer["aggregations"]["bytes"]["value"])
 
     @property
     def _own(self) -> Query:
         return {"term": {"fingerprint": self._fingerprint}}
-
-    def _followed(self) -> InvertedFile | None:
-        """The inverted file with all that is stored; None where there is nothing to be found."""
-        with self._following:
-            if self._file is None:
-                self._learn()
-            if self._file is not None:
-                while hits := self._after(self._last):
-                    rows = np.array([hit["_source"]["row"] for hit in hits], np.int64)
-                    self._file.remove(np.sort(rows))
-                    self._file.add(rows, [_features(hit["_source"]).descriptors for hit in hits])
-                    self._last = hits[-1]["_source"]["order"]
-            return self._file
-
-    def _after(self, order: int) -> list[dict[str, Source]]:
-        return self._index.ordered(self._own, order, _AT_ONCE, source=True)
-
-    def _learn(self) -> None:
-        """Begin an empty file, whose words are learned of some of the pictures."""
-        count = self._index.count(self._own)
-        chosen = {
-            "function_score": {"query": self._own, "random_score": {"seed": 0, "field": "row"}}
-        }
-        hits = self._index.hits(chosen, size=min(count, _LEARN_FROM)) if count else []
-        sample = [_features(hit["_source"]).descriptors for hit in hits]
-        try:
-            if sample:
-                self._file = InvertedFile(Vocabulary.learn(np.concatenate(sample), count))
-        except TooLittleToLearnFrom:  # pictures without keypoints find nothing
-            return
 
 
 def _features(source: Mapping[str, str]) -> LocalFeatures:

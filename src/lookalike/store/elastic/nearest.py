@@ -131,7 +131,7 @@ class Nearest:
 
     def _asked(self, queries: Vectors, k: int, look: Look) -> list[dict[str, Any] | None]:
         """The answer to each, in as few requests as that takes; None to one that is not asked."""
-        requests = [self._request(query, k, look) for query in queries]
+        requests = [self.request(query, k, look) for query in queries]
         cluster, index = self._pictures.cluster, self._pictures.index
         if len(requests) == 1:
             (request,) = requests
@@ -142,7 +142,7 @@ class Nearest:
         answers = iter(cluster.searched_many(index, asked) if asked else ())
         return [None if request is None else next(answers) for request in requests]
 
-    def _request(self, query: Vectors, k: int, look: Look) -> dict[str, Any] | None:
+    def request(self, query: Vectors, k: int, look: Look) -> dict[str, Any] | None:
         """One search; None for a query that has no direction, which finds nothing by it."""
         if self.field.distance.normalised and not query.any():
             return None

@@ -26,6 +26,7 @@ from .reading import MOST, Reading
 _TRIES = 20
 """Times that somebody else may come first."""
 _PATHS_AT_ONCE = 5_000
+_TWICE = "the picture that was there before is still said to be: a process ended in between"
 
 
 class Places:
@@ -118,9 +119,10 @@ class Places:
         reasons = {each["_source"]["path"]: each["_source"] for each in refused.values()}
         drafts, owner = self._lying_at(list(wanted))
         entries = {}
+        twice = {path for path, _ in _outlived(drafts, owner)}
         for path, given in wanted.items():
             draft = drafts.get(owner.get(path, ""))
-            entry = _entry(path, draft, reasons.get(path))
+            entry = _entry(path, draft, reasons.get(path), twice=path in twice)
             if entry is not None:
                 entries[given] = entry
         return entries
@@ -175,6 +177,8 @@ class Places:
         wanted = [plain_text(path) for path in paths]
         drafts, owner = self._lying_at(wanted, ids)
         refused = self._ledger.by_ids([path_id(path) for path in wanted], source=False)
+        for path, former in list(_outlived(drafts, owner)):
+            former.drop(path)
         return _State(drafts, owner, set(refused))
 
     def _lying_at(
@@ -299,6 +303,17 @@ class _State:
         return place
 
 
+def _outlived(drafts: Mapping[str, Draft], owner: Mapping[str, str]) -> Iterator[tuple[str, Draft]]:
+    """Each place with a picture that lies there still, though a later one does, too.
+
+    As it is between two writes of a process, and after one that was killed there.
+    """
+    for id, draft in drafts.items():
+        for path in draft.places:
+            if owner.get(path, id) != id:
+                yield path, draft
+
+
 def _places(arrival: Arrival) -> tuple[Place, ...]:
     return (arrival.place, *arrival.others)
 
@@ -316,7 +331,10 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
     }
 
 
-def _entry(path: str, draft: Draft | None, refused: Source | None) -> LedgerEntry | None:
+def _entry(
+    path: str, draft: Draft | None, refused: Source | None, *, twice: bool
+) -> LedgerEntry | None:
+    """`twice`: whether two pictures lie there, of which the former is to be forgotten."""
     place = None if draft is None else draft.places[path]
     if place is not None and refused is not None and place["checked"] > refused["checked"]:
         refused = None
@@ -326,14 +344,17 @@ def _entry(path: str, draft: Draft | None, refused: Source | None) -> LedgerEntr
     assert said is not None
     first = None if draft is None else next(iter(draft.places))
     verdict: Verdict = "stored" if first == path else "copy"
+    reason = _TWICE if twice else None
     if refused is not None:
-        verdict = "retry" if refused["retry"] else "skipped"
+        verdict, reason = ("retry" if refused["retry"] else "skipped"), refused["reason"]
+    elif twice:
+        verdict = "retry"
     return LedgerEntry(
         path=path,
         verdict=verdict,
         id=None if draft is None else draft.id,
         copy_of=first if draft is not None and first != path else None,
-        reason=None if refused is None else refused["reason"],
+        reason=reason,
         recognised=True if refused is None else refused["recognised"],
         size=said["size"],
         modified_ns=said["modified_ns"],

@@ -39,6 +39,7 @@ from .. import (
     Sample,
 )
 from ..checked import storable
+from ..votes import Votes
 from . import conditions, documents, measuring, mending, overview
 from .cluster import Cluster
 from .generations import Generations
@@ -80,6 +81,7 @@ class ElasticStore:
         self._plans = {plan.name: plan for plan in plans}
         self._every_local = Reading(cluster, f"{name}-local")
         self._local = Local(self._every_local, local.fingerprint)
+        self._votes = Votes(self._local)
         self._places = Places(self._pictures, Reading(cluster, f"{name}-ledger"), self._local.drop)
         self._generations = Generations(cluster, self._pictures, about, self._small)
         self._state: tuple[Any, object] = (None, object())
@@ -195,7 +197,7 @@ class ElasticStore:
     ) -> list[list[tuple[Record, float]]]:
         """The `count` records that the local features of each query vote for, best first."""
         allowed = None if look.where is None else self._allowed(look.where)
-        of_one = self._local.matched if exactly else self._local.voted
+        of_one = self._votes.matched if exactly else self._votes.voted
         found = [of_one(each, count, allowed) for each in features]
         records = self._records_at(sorted({row for rows, _ in found for row in rows}))
         return [
@@ -384,7 +386,7 @@ class ElasticStore:
                 }
                 for name, way in self._nearest.items()
             },
-            "local_features": self._local.describe(),
+            "local_features": self._votes.describe(),
         }
 
     def state(self) -> object:
