@@ -148,7 +148,7 @@ def test_one_is_cancelled_while_it_still_walks_through_its_folder(
     client.post("/v1/collections", json={"name": "d", "recipe": recipe})
     found, walks = list(sources.find(root)), iter(range(99))
 
-    def endless(_: object) -> Iterator[sources.Item]:
+    def endless(*_: object) -> Iterator[sources.Item]:
         return iter(found) if recipe != "default" and next(walks) == 0 else cycle(found)
 
     monkeypatch.setattr(sources, "find", endless)
