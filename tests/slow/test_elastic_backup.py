@@ -18,8 +18,10 @@ from typing import Any
 
 import elasticsearch
 import numpy as np
+import object_store
 import pytest
 from conftest import clustered_vectors, distances_between, sha
+from object_store import BUCKET
 from samples import CLASSES, called, command, encoded, environment, write_classes
 from test_backup import members, packed
 
@@ -35,6 +37,7 @@ from lookalike.errors import (
     ClusterUnwell,
     LookalikeError,
     NotACollection,
+    ObjectStoreUnusable,
 )
 from lookalike.reindex import reindex
 from lookalike.store import Refusal, home_of
@@ -333,6 +336,36 @@ def test_of_two_pictures_that_claim_a_place_the_later_has_it(
     with api.open(two) as again:
         assert [each.path for each in again[sha(7).hex()].places] == ["http://p/7", "http://p/3"]
         assert sha(3).hex() not in again
+
+
+def test_uploads_go_from_an_object_store_into_another_place_and_back(
+    place: Place_, client: elasticsearch.Elasticsearch, tmp_path: Path
+) -> None:
+    one, between, two, none = place("elastic"), place("folder"), place("elastic"), place("elastic")
+    one, two, none = (
+        f"{each.partition('&files=')[0]}&files=s3://{BUCKET}/{name}"
+        for each, name in ((one, "a"), (two, "b"), (none, "none"))
+    )
+    with object_store.running() as objects:
+        with with_vectors(one, 5) as collection:
+            ids = [collection.add_bytes(encoded(n), f"{n}.png")[0].id for n in range(3)]
+        assert back_up(one, tmp_path / "c.tar").uploads == 3
+        restore(tmp_path / "c.tar", between)
+        with api.open(between) as folder:
+            for n, id in enumerate(ids):
+                assert folder.uploads.read(id) == encoded(n)
+        back_up(between, tmp_path / "again.tar")
+        assert restore(tmp_path / "again.tar", two).uploads == 3
+        with api.open(two) as again:
+            for n, id in enumerate(ids):
+                assert again.uploads.read(id) == encoded(n)
+        assert len(objects.keys("b/")) == 3
+        # One that takes no uploads leaves no collection that lacks them.
+        objects.refuses = lambda method, _: "AccessDenied" if method == "PUT" else None
+        with pytest.raises(ObjectStoreUnusable):
+            restore(tmp_path / "again.tar", none)
+        assert there_are(client, none) == []
+        assert objects.keys("none/") == []
 
 
 def test_a_place_that_is_to_be_tried_again_keeps_its_picture(place: Place_, tmp_path: Path) -> None:
