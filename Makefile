@@ -47,9 +47,11 @@ types: $(DEV)
 # what it has compiled, each of them would compile all of lookalike again.
 unit test-torch test-slow test-elastic test-ray test-browser: export PYTHONDONTWRITEBYTECODE :=
 
-# A process for each core; threads of their own would only wait for each other.
+# A process for each core, and one more, as tests also wait for processes and services of theirs;
+# threads of their own would only wait for each other.
 unit: $(DEV)
-	OMP_NUM_THREADS=1 $(VENV)/pytest -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/pytest --dist loadfile \
+		-n $$($(VENV)/python -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
 
 # Networks of timm and open_clip, and their export, which need the extras `torch` (5.5 GB with CUDA)
 # and `export`. `make test` runs these as well from then on.
