@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import sqlite3
@@ -182,7 +183,7 @@ class TestCollections:
     def test_a_damaged_catalogue(self, made: Path) -> None:
         path = made / "catalogue.sqlite"
         content = bytearray(path.read_bytes())
-        content[5000:] = os.urandom(len(content) - 5000)
+        content[5000:] = random.Random(0).randbytes(len(content) - 5000)
         path.write_bytes(content)
         assert_refused(called("stats", "-c", made), "is damaged")
 
