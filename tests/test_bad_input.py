@@ -187,6 +187,12 @@ class TestCollections:
         path.write_bytes(content)
         assert_refused(called("stats", "-c", made), "is damaged")
 
+    def test_text_that_is_none_is_told_of_in_one_line(self, made: Path) -> None:
+        with sqlite3.connect(made / "catalogue.sqlite") as damaged:
+            damaged.execute("UPDATE about SET value = CAST(x'0a801b' AS TEXT)")
+        damaged.close()
+        assert_refused(called("stats", "-c", made), "is damaged")
+
     def test_a_recipe_that_is_none(self, photos: Path, tmp_path: Path) -> None:
         done = called("index", photos, "-c", tmp_path / "c", "--recipe", "defualt")
         assert_refused(done, "no recipe named 'defualt'", "Did you mean default")
