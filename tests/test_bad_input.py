@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import sqlite3
@@ -182,8 +183,14 @@ class TestCollections:
     def test_a_damaged_catalogue(self, made: Path) -> None:
         path = made / "catalogue.sqlite"
         content = bytearray(path.read_bytes())
-        content[5000:] = os.urandom(len(content) - 5000)
+        content[5000:] = random.Random(0).randbytes(len(content) - 5000)
         path.write_bytes(content)
+        assert_refused(called("stats", "-c", made), "is damaged")
+
+    def test_text_that_is_none_is_told_of_in_one_line(self, made: Path) -> None:
+        with sqlite3.connect(made / "catalogue.sqlite") as damaged:
+            damaged.execute("UPDATE about SET value = CAST(x'0a801b' AS TEXT)")
+        damaged.close()
         assert_refused(called("stats", "-c", made), "is damaged")
 
     def test_a_recipe_that_is_none(self, photos: Path, tmp_path: Path) -> None:

@@ -53,11 +53,12 @@ def translated(folder: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise CollectionDamaged(folder, "text in it is not UTF-8") from error
     except sqlite3.Error as error:
+        said = str(error).partition(" with text ")[0]  # what it quotes may be anything
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise CollectionBusy(folder, BUSY_SECONDS) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise CollectionDamaged(folder, f"SQLite says {error!s}") from error
+            raise CollectionDamaged(folder, f"SQLite says {said}") from error
         if code == sqlite3.SQLITE_FULL:
             raise CannotWrite(folder, "the disk is full") from error
         if code == sqlite3.SQLITE_READONLY:
@@ -66,5 +67,5 @@ def translated(folder: Path) -> Iterator[None]:
             raise CannotWrite(folder, str(error)) from error
         if code == sqlite3.SQLITE_ERROR and isinstance(error, sqlite3.OperationalError):
             # Tables that are not as we made them, text that is none.
-            raise CollectionDamaged(folder, f"SQLite says {error!s}") from error
+            raise CollectionDamaged(folder, f"SQLite says {said}") from error
         raise
