@@ -22,12 +22,13 @@ from .extract.ready import ReadyVectors
 from .features import Features
 from .places import disk_path, in_64_bits, is_object
 from .store import LedgerEntry
-from .types import Record
+from .types import Place, Record
 
 Kind = Literal[
     "gone",
     "changed",
     "no-record",
+    "claimed-twice",
     "nowhere",
     "no-vector",
     "loose-vector",
@@ -98,10 +99,11 @@ def reconcile(collection: Collection, *, repair: bool = False) -> Reconciled:
     """Look for all that does not fit together; with `repair`, mend it.
 
     Files and objects that are gone are forgotten and changed ones taken in again, as by `index`
-    with `--prune`; lost vectors and local features are made again of the pictures; what belongs
-    to nothing is deleted; uploads without a record are taken in again. Neither files nor objects
-    are forgotten if that would be more than half of them. Reads every vector once, and asks for
-    every object. `ObjectStoreUnusable` if the store of the uploads cannot be asked.
+    with `--prune`; a place that two pictures claim is left to the later one; lost vectors and
+    local features are made again of the pictures; what belongs to nothing is deleted; uploads
+    without a record are taken in again. Neither files nor objects are forgotten if that would be
+    more than half of them. Reads every vector once, and asks for every object.
+    `ObjectStoreUnusable` if the store of the uploads cannot be asked.
     """
     found = _examined(collection, repair=repair)
     if not (repair and found.faults):
@@ -136,6 +138,7 @@ def _examined(collection: Collection, *, repair: bool) -> Reconciled:
         said.faults += [Fault("no-local-features", record.id) for _, record in lacking]
     kept = collection.uploads.kept(time.time() - _SETTLED_SECONDS)
     said.faults += [Fault("upload-unrecorded", id) for id in kept if id not in collection]
+    said.faults = list(dict.fromkeys(said.faults))  # more than two may claim a place
     return said
 
 
@@ -152,21 +155,35 @@ def _of_places(
     collection: Collection, records: Sequence[Record], said: Reconciled
 ) -> Iterator[Fault]:
     uploads = collection.uploads
-    lie = {place.path: record.id for record in records for place in record.places}
-    ours = [path for path in lie if uploads.owns(path)]
+    lie = [(place.path, record.id) for record in records for place in record.places]
+    ours = [path for path, _ in lie if uploads.owns(path)]
     said.uploads += len(ours)
     kept = dict(zip(ours, uploads.has(*map(uploads.id_of, ours)), strict=True))
-    entries = collection.store.ledger([path for path in lie if path not in kept])
+    entries = collection.store.ledger([path for path, _ in lie if path not in kept])
     looked = _looked(path for path in entries if is_object(path))
-    for path, id in lie.items():
+    for path, id in lie:
         entry = entries.get(path)
         if path in kept:
             if not kept[path]:
                 yield Fault("upload-lost", path)
+        elif entry is not None and entry.id != id:
+            if _lies_at(collection, id, path):
+                yield Fault("claimed-twice", path)
         elif not (_is_here(path) or is_object(path)):
             said.elsewhere += 1
-        elif entry is not None and entry.id == id:
+        elif entry is not None:
             yield from _of_entry(entry, looked, said)
+
+
+def _lies_at(collection: Collection, id: str, path: str) -> bool:
+    """Whether a picture is said to lie there by now: others may have changed it meanwhile."""
+    return _place_of(collection, id, path) is not None
+
+
+def _place_of(collection: Collection, id: str, path: str) -> Place | None:
+    record = collection.store.get(id)
+    places = () if record is None else record.places
+    return next((place for place in places if place.path == path), None)
 
 
 def _of_refused(collection: Collection, said: Reconciled) -> Iterator[Fault]:
@@ -253,6 +270,7 @@ class _Repair:
         self._forget("gone", [path for path in gone if _is_here(path)], self._found.files)
         self._forget("gone", [path for path in gone if is_object(path)], self._found.objects)
         self._forget("upload-lost", lost, self._found.uploads)
+        self._leave_to_the_later([each.what for each in self._of("claimed-twice")])
         made_elsewhere = ReadyVectors in map(type, engine.extractors.values())
         if made_elsewhere:
             for each in self._of("changed", "no-record", "no-vector", "upload-unrecorded"):
@@ -276,6 +294,12 @@ class _Repair:
                 )
         elif paths:
             self._collection.forget(*paths)
+
+    def _leave_to_the_later(self, paths: Sequence[str]) -> None:
+        """Say of each once more what is said already: a store that writes of a path mends it."""
+        entries = self._collection.store.ledger(paths)
+        found = (_place_of(self._collection, e.id, e.path) for e in entries.values() if e.id)
+        self._collection.store.describe([place for place in found if place is not None])
 
     def _take_in(self) -> None:
         """Files and objects whose content has changed, and such as have lost their record."""

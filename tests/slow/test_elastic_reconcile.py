@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,28 @@ def test_the_command_takes_an_address(
     assert called("reconcile", address).returncode == 1
     assert called("reconcile", address, "--repair").returncode == 0
     assert len(collection) == COUNT - 1
+
+
+def test_a_place_that_two_pictures_claim_is_told_and_left_to_the_later(
+    collection: lookalike.Collection,
+    client: elasticsearch.Elasticsearch,
+    name: str,
+    photos: Path,
+) -> None:
+    """As a process leaves it that is killed after it has written what a file holds now."""
+    path = photos / "3.png"
+    former = id_of(collection, path)
+    lost = client.get(index=f"{name}-pictures-1", id=former, source_exclude_vectors=False)
+    write(path, 300)
+    collection.add(photos)
+    collection.describe(id_of(collection, path), lambda place: replace(place, label="mine"))
+    client.index(index=f"{name}-pictures-1", id=former, document=lost["_source"], refresh=True)
+    looked = reconcile(collection)
+    assert told(looked) == {"claimed-twice": [str(path)], "no-local-features": [former]}
+    made = reconcile(collection, repair=True)
+    assert [each for each in made.faults if not each.repaired] == []
+    assert reconcile(collection).faults == []
+    assert former not in collection
+    (hit,) = collection.search(pixels(300), k=1)
+    assert (hit.path, hit.record.label) == (str(path), "mine")
+    assert len(collection) == COUNT

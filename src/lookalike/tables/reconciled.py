@@ -13,6 +13,7 @@ _WORDS: dict[Kind, tuple[str, str]] = {
     "gone": ("is no longer there", "forgotten"),
     "changed": ("has changed since it was taken in", "taken in again"),
     "no-record": ("has lost its record", "taken in again, or forgotten if it is gone"),
+    "claimed-twice": ("is claimed by two pictures", "left to the later one"),
     "nowhere": ("records of pictures that lie nowhere", "deleted"),
     "no-vector": ("has lost a vector", "described again"),
     "loose-vector": ("vectors without a picture", "deleted"),
