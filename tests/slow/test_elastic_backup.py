@@ -42,6 +42,7 @@ from lookalike.errors import (
 from lookalike.reindex import reindex
 from lookalike.store import Refusal, home_of
 from lookalike.store.elastic import filling
+from lookalike.store.elastic import lock as locking
 from lookalike.store.elastic.moment import Moment
 from lookalike.tune import tune
 from lookalike.types import Place
@@ -501,8 +502,8 @@ class TestInterrupted:
         with pytest.raises(CannotRestore, match="try again in"):
             restore(tmp_path / "c.tar", two)
         assert there_are(client, two) == left
-        monkeypatch.setattr(filling, "_HELD", -1.0)
-        lock = {"kind": "lock", "said": {"until": time.time() - 1}}
+        monkeypatch.setattr(locking, "HELD", -1.0)
+        lock = {"kind": "lock", "said": {"until": time.time() - 1, "by": "x", "also": []}}
         client.index(index=f"{name_of(two)}-about", id="restore", document=lock, refresh=True)
         assert restore(tmp_path / "c.tar", two).pictures == 2001
         with api.open(one) as before, api.open(two) as after:
@@ -553,7 +554,7 @@ class TestInterrupted:
         assert process.wait() == -signal.SIGKILL
         with pytest.raises(NotACollection):
             api.open(two, create=False)
-        lock = {"kind": "lock", "said": {"until": time.time() - 1}}
+        lock = {"kind": "lock", "said": {"until": time.time() - 1, "by": "x", "also": []}}
         client.index(index=f"{name_of(two)}-about", id="restore", document=lock, refresh=True)
         done = called("restore", tmp_path / "c.tar", "-c", two, "--json")
         assert done.returncode == 0

@@ -42,6 +42,7 @@ _LEAST_SERVER = (8, 18)
 """Older ones do not rank codes again by the vectors themselves; nor has one been tried."""
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 5.0
+_HELD_UP = {"reason": "`lookalike reindex` is taking over, or was killed at it a moment ago"}
 _BULK_BYTES = 8_000_000
 """Of one request: a server takes 100 MB, but a tenth keeps its memory free for others."""
 
@@ -102,7 +103,7 @@ class Cluster:
         self._closed = False
         self._told_of_shards = False
         self.may_pass: Callable[[], bool] = lambda: False
-        """Whether an index that takes no writes may take them again in a moment."""
+        """Whether an index that takes no writes may take them again in a moment, or does now."""
 
     def check(self) -> None:
         """`ClusterUnsuited` if the server is too old, or none of Elastic's."""
@@ -258,6 +259,7 @@ class Cluster:
         made: list[bool],
         refresh: str,
     ) -> None:
+        was_blocked = False
         for pause in self._pauses():
             body = b"".join(lines for _, lines in chunk)
             answer = self.ask(lambda c, body=body: c.bulk(operations=body, refresh=refresh))  # type: ignore[misc]
@@ -268,34 +270,43 @@ class Cluster:
                 status = result["status"]
                 if "error" not in result:  # what was to be deleted may be gone
                     made[number] = True
-                elif status in _PASSING or (_is_blocked(result["error"]) and self.may_pass()):
+                elif status in _PASSING or _is_blocked(result["error"]):
                     refused.append((number, lines))
                     why = result["error"]
                 elif status != 409:
                     raise self._cannot_write(status, result["error"])
             if not refused:
                 return
-            if pause is None:
-                raise self._cannot_write(429, why)
+            if _is_blocked(why) and not self.may_pass():
+                if was_blocked or pause is None:
+                    raise self._cannot_write(403, why)
+                was_blocked = True  # it may have been only until just now
+            elif pause is None:
+                raise self._cannot_write(429, _HELD_UP if _is_blocked(why) else why)
             chunk = refused
             time.sleep(pause)
 
-    def block_writes(self, index: str, *, blocked: bool) -> None:
-        """Have an index take no writes for a while; one that is not there is no harm."""
+    def block_writes(self, index: str) -> None:
+        """Have an index take no writes; those that it has begun with are done when this returns."""
+        self.ask(lambda c: c.indices.add_block(index=index, block="write"))
+
+    def allow_writes(self, index: str) -> None:
+        """Have it take them again; one that is not there is no harm."""
         self.ask(
             lambda c: c.options(ignore_status=404).indices.put_settings(
-                index=index, settings={"index.blocks.write": blocked or None}
+                index=index, settings={"index.blocks.write": None}
             )
         )
 
-    def name_over(self, former: str, index: str) -> None:
-        """Give the collection's name from one index to another, in one step."""
+    def take_over(self, former: str, index: str) -> None:
+        """Give the collection's name to another index and delete the former, in one step."""
         name = self.address.name
-        actions = [
-            {"remove": {"index": former, "alias": name}},
-            {"add": {"index": index, "alias": name}},
-        ]
-        self.ask(lambda c: c.indices.update_aliases(actions=actions))
+        actions = [{"add": {"index": index, "alias": name}}, {"remove_index": {"index": former}}]
+        try:
+            self.ask(lambda c: c.indices.update_aliases(actions=actions))
+        except RecipeChanged:  # done already, if the answer was lost
+            if index not in (self.index_named(name) or ()):
+                raise
 
     def remove(self, index: str) -> None:
         """Delete an index, if it is there."""
@@ -411,7 +422,7 @@ def is_partial(answer: Mapping[str, Any]) -> bool:
 
 
 def _is_blocked(error: Mapping[str, Any]) -> bool:
-    return "FORBIDDEN/8/index write" in str(error.get("reason"))
+    return "FORBIDDEN/8/" in str(error.get("reason"))  # of writes, or of moving to that
 
 
 def _chunks(lines: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:

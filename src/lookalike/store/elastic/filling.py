@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,14 @@ from ..portions import Outgoing, Portion
 from . import documents, mapping
 from .cluster import Cluster, Write
 from .conditions import Query
-from .documents import ORDER, Source
+from .documents import ORDER
+from .lock import Lock
 from .mapping import Field, field_of, writing_alias
 from .reading import Reading
 from .small import Small
 from .store import ElasticStore
 
 _LOCK = "restore"
-_HELD = 120.0
-"""Seconds after which a process that has died gives way."""
 _EVERY: Query = {"match_all": {}}
 
 
@@ -40,15 +38,16 @@ def check_free(cluster: Cluster) -> None:
         raise CannotRestore(str(address), "it is there already: name a collection that is not")
     every = (mapping.index_of(address, 1), *mapping.companions(address))
     there = [each for each in every if cluster.index_named(each) is not None]
-    lock = _lock(cluster) if f"{address.name}-about" in there else None
-    if lock is not None and _seconds_left(lock) > 0:
+    about = Reading(cluster, f"{address.name}-about")
+    killed = about.index in there and bool(about.by_ids([_LOCK], source=False))
+    if killed and (seconds := Lock(about, _LOCK).left()):
         raise CannotRestore(
             str(address),
             "another process is at it, or was killed at it a moment ago: "
-            f"try again in {_seconds_left(lock):.0f} seconds",
+            f"try again in {seconds:.0f} seconds",
         )
     for index in there:
-        if lock is None and cluster.count(index, _EVERY):
+        if not killed and cluster.count(index, _EVERY):
             raise CannotRestore(
                 str(address),
                 f"the index {index} is there already: delete it, or name another collection",
@@ -95,15 +94,13 @@ class _Filling:
             f"{name}-{each}" for each in ("ledger", "local", "about")
         )
         self._bodies = mapping.companions(cluster.address)
-        self._held_until = 0.0
+        self._lock = Lock(Reading(cluster, self._about), _LOCK)
 
     def claim(self) -> None:
         """Take the lock, in the index that comes first; `CannotRestore` if another has it."""
         self._cluster.make(self._about, self._bodies.pop(self._about))
-        if not self._lock("create"):
-            seen = _expired(self._cluster)
-            if seen is None or not self._lock("index", seen):
-                raise CannotRestore(str(self._cluster.address), "another process is at it")
+        if not self._lock.take():
+            raise CannotRestore(str(self._cluster.address), "another process is at it")
 
     def make(self) -> None:
         """All that is empty, in place of what one that was killed has left."""
@@ -156,7 +153,7 @@ class _Filling:
 
     def publish(self) -> None:
         """Give it the collection's name."""
-        self._cluster.write([Write("delete", self._about, _LOCK)])
+        self._lock.release()
         name = self._cluster.address.name
         self._cluster.ask(lambda c: c.indices.put_alias(index=self._pictures, name=name))
 
@@ -205,15 +202,8 @@ class _Filling:
         alias = writing_alias(index)
         writes = [Write("index", alias, id, body) for id, body in bodies.items()]
         self._cluster.write(writes, found=False)
-        if time.time() > self._held_until - _HELD / 2:
-            self._lock("index")
-
-    def _lock(self, action: Any, seen: tuple[int, int] | None = None) -> bool:
-        self._held_until = time.time() + _HELD
-        body = {"kind": "lock", "said": {"until": self._held_until}}
-        write = Write(action, writing_alias(self._about), _LOCK, body, seen)
-        (taken,) = self._cluster.write([write])
-        return taken
+        if not self._lock.renew():
+            raise CannotRestore(str(self._cluster.address), "another process is at it")
 
 
 def _document(record: Record, checked: Sequence[float], row: int) -> dict[str, Any]:
@@ -245,20 +235,3 @@ def _refused(entry: LedgerEntry) -> dict[str, Any]:
         "modified_ns": entry.modified_ns,
         "checked": entry.checked,
     }
-
-
-def _lock(cluster: Cluster) -> Source | None:
-    """What a process has left there that is at it, or was killed at it."""
-    return Reading(cluster, f"{cluster.address.name}-about").by_ids([_LOCK]).get(_LOCK)
-
-
-def _expired(cluster: Cluster) -> tuple[int, int] | None:
-    """The version of a lock that counts no more; None if it does, or there is none."""
-    lock = _lock(cluster)
-    if lock is None or _seconds_left(lock) > 0:
-        return None
-    return lock["_seq_no"], lock["_primary_term"]
-
-
-def _seconds_left(lock: Source) -> float:
-    return float(lock["_source"]["said"]["until"]) - time.time()

@@ -20,13 +20,14 @@ from ..checked import storable
 from . import conditions, documents, mapping
 from .cluster import Cluster, Write
 from .documents import LEFT_OUT, Source
+from .lock import Lock
 from .mapping import About, Field, field_of, index_of, writing_alias
 from .reading import Reading
 from .small import Small
 
 _LOCK = "reindex"
-_HELD = 120.0
-"""Seconds after which one that has died gives way."""
+_BLOCKS = "blocks"
+"""Said with the lock while the index in use takes no writes."""
 _SKEW_NS = 600 * 10**9
 """By which the clocks of machines may differ."""
 _AT_ONCE = 500
@@ -47,22 +48,19 @@ class Generations:
         self._fields: dict[str, Field] = {}
         """To come, by embedding."""
         self._begun_ns = 0
-        self._held_until = 0.0
-        cluster.may_pass = self.under_way
+        self._lock = Lock(self._own, _LOCK)
+        cluster.may_pass = self._may_pass
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Alone among all processes that would reindex; else `ReindexUnderWay`."""
-        self._take_lock()
+        self._may_pass()  # what one has left that died
+        if not self._lock.take():
+            raise ReindexUnderWay(str(self._cluster.address))
         try:
             yield
         finally:
-            self._cluster.write([Write("delete", self._own.index, _LOCK)], found=False)
-
-    def under_way(self) -> bool:
-        """Whether a process is at it, and has not died."""
-        lock = self._own.by_ids([_LOCK]).get(_LOCK)
-        return lock is not None and lock["_source"]["said"]["until"] > time.time()
+            self._lock.release()
 
     def models(self) -> set[tuple[str, int]]:
         """Of the vectors in use: the fingerprint of what made them, and their length."""
@@ -132,19 +130,28 @@ class Generations:
     def swap(self, unreadable: Sequence[int]) -> bool:
         """Have the index to come take over, unless pictures came that it has no vectors for.
 
-        Pictures at the rows `unreadable` are left behind.
+        Pictures at the rows `unreadable` are left behind. Writers wait for what has changed in the
+        last moment alone: all that was there before is looked through before they have to.
         """
-        self._copy_missing()
+        since = time.time_ns() - _SKEW_NS
+        self._copy_missing(_EVERY)
+        if any(row not in unreadable for row, _ in self.lacking(-1, len(unreadable) + 1)):
+            return False
+        self._describe_anew(self._begun_ns)
+        self._drop_what_has_gone()
         with self._without_writes():
             self._cluster.refresh(self._pictures.index)
+            self._copy_missing(_changed(since))
             self._cluster.refresh(self._coming.index)
-            if any(row not in unreadable for row, _ in self.lacking(-1, len(unreadable) + 1)):
+            left = self._left(since, unreadable)
+            if left is None:
                 return False
-            self._copy_missing()
-            self._bring_up_to_date()
+            self._describe_anew(since)
+            if self._coming.count(_EVERY) + left != self._pictures.count(_EVERY):
+                self._drop_what_has_gone()
             self._cluster.refresh(self._coming.index)
-            self._cluster.name_over(self._pictures.index, self._coming.index)
-        self._cluster.remove(self._pictures.index)
+            self._renew(now=True)
+            self._cluster.take_over(self._pictures.index, self._coming.index)
         self._small.drop()
         return True
 
@@ -169,16 +176,33 @@ class Generations:
         taken = self._taken_over()
         return [name for name in self._fields if name not in taken]
 
-    def _copy_missing(self) -> None:
+    def _copy_missing(self, query: conditions.Query) -> None:
         """Copy what is not there yet, where all vectors are taken over."""
         if self._described():
             return
-        for hits in self._pictures.every(_EVERY, ["order"], _AT_ONCE):
+        for hits in self._pictures.every(query, ["order"], _AT_ONCE):
             self._renew()
-            done = self._coming.by_ids([hit["_id"] for hit in hits], source=False)
-            missing = [hit["_id"] for hit in hits if hit["_id"] not in done]
+            missing = [hit["_id"] for hit in self._not_there(hits)]
             if missing:
                 self._copy(list(self._pictures.by_ids(missing).values()), {})
+
+    def _not_there(self, hits: Sequence[Source]) -> list[Source]:
+        """Those of pictures in use that the index to come has not."""
+        done = self._coming.by_ids([hit["_id"] for hit in hits], source=False)
+        return [hit for hit in hits if hit["_id"] not in done]
+
+    def _left(self, since: int, unreadable: Sequence[int]) -> int | None:
+        """How many pictures are to be left behind; None if one that came since lacks vectors."""
+        behind = set(unreadable)
+        for hits in self._pictures.every(_changed(since), ["order"], _AT_ONCE):
+            self._renew()
+            if any(hit["_source"]["order"] not in behind for hit in self._not_there(hits)):
+                return None
+        rows = list(unreadable)
+        return sum(
+            self._pictures.count({"terms": {"order": rows[start : start + _AT_ONCE]}})
+            for start in range(0, len(rows), _AT_ONCE)
+        )
 
     def _copy(self, hits: Sequence[Source], made: Mapping[str, Vectors]) -> None:
         """Write documents into the index to come; `made`: vectors of each, by embedding."""
@@ -213,11 +237,11 @@ class Generations:
         ]
         self._cluster.write(writes, found=False)
 
-    def _bring_up_to_date(self) -> None:
-        """What changed since it was copied; and drop what was forgotten since."""
+    def _describe_anew(self, since: int) -> None:
+        """Bring over what was said of pictures since then."""
         index = writing_alias(self._coming.index)
-        changed = {"range": {"changed": {"gte": self._begun_ns}}}
-        for hits in self._pictures.every(changed, {"excludes": LEFT_OUT}, _AT_ONCE):
+        for hits in self._pictures.every(_changed(since), {"excludes": LEFT_OUT}, _AT_ONCE):
+            self._renew()
             there = self._coming.by_ids([hit["_id"] for hit in hits], {"includes": ["changed"]})
             writes = [
                 Write("update", index, hit["_id"], _record_of(hit["_source"]))
@@ -226,18 +250,38 @@ class Generations:
                 and there[hit["_id"]]["_source"]["changed"] != hit["_source"]["changed"]
             ]
             self._cluster.write(writes, found=False)
+
+    def _drop_what_has_gone(self) -> None:
         for hits in self._coming.every(_EVERY, False, _AT_ONCE):
+            self._renew()
             there = self._pictures.by_ids([hit["_id"] for hit in hits], source=False)
             gone = [hit["_id"] for hit in hits if hit["_id"] not in there]
+            index = self._coming.index
             self._cluster.write([Write("delete", index, id) for id in gone], found=False)
 
     @contextlib.contextmanager
     def _without_writes(self) -> Iterator[None]:
-        self._cluster.block_writes(self._pictures.index, blocked=True)
+        """Who is killed in it is told by the lock, and what it has left is undone by a writer."""
+        if not self._lock.say(_BLOCKS):
+            raise ReindexUnderWay(str(self._cluster.address))
         try:
+            self._cluster.block_writes(self._pictures.index)
             yield
         finally:
-            self._cluster.block_writes(self._pictures.index, blocked=False)
+            self._cluster.allow_writes(self._pictures.index)
+            self._lock.say()
+
+    def _may_pass(self) -> bool:
+        """Whether the index in use, that takes no writes, takes them again in a moment."""
+        lock = Lock(self._own, _LOCK)
+        if lock.left():
+            return True
+        if not lock.inherit(_BLOCKS):
+            return False
+        self._cluster.allow_writes(self._pictures.index)
+        lock.say()
+        lock.release()
+        return True
 
     def _about_coming(self) -> About | None:
         found = self._cluster.index_named(self._coming.index)
@@ -248,23 +292,15 @@ class Generations:
     def _small_of(self, generation: int, embeddings: Sequence[str]) -> Small:
         return Small(self._own, generation, embeddings)
 
-    def _take_lock(self) -> None:
-        if not self._lock("create"):
-            if self.under_way():
-                raise ReindexUnderWay(str(self._cluster.address))
-            self._lock("index")
-        self._held_until = time.time() + _HELD
+    def _renew(self, *, now: bool = False) -> None:
+        """`ReindexUnderWay` if another process, that took this one for dead, is at it by now."""
+        if not self._lock.renew(now=now):
+            raise ReindexUnderWay(str(self._cluster.address))
 
-    def _renew(self) -> None:
-        if self._held_until and time.time() > self._held_until - _HELD / 2:
-            self._lock("index")
-            self._held_until = time.time() + _HELD
 
-    def _lock(self, action: Any) -> bool:
-        body = {"kind": "lock", "said": {"until": time.time() + _HELD}}
-        write = Write(action, writing_alias(self._own.index), _LOCK, body)
-        (taken,) = self._cluster.write([write], found=False)
-        return taken
+def _changed(since: int) -> conditions.Query:
+    """Pictures that were written since then, in nanoseconds since 1970."""
+    return {"range": {"changed": {"gte": since}}}
 
 
 def _record_of(source: Source) -> dict[str, Any]:

@@ -87,8 +87,9 @@ class ElasticHome:
         try:
             if len(store):
                 return False
-            store.coming.begin(recipe, plans, {})
-            return store.coming.swap([])
+            with store.coming.alone():
+                store.coming.begin(recipe, plans, {})
+                return store.coming.swap([])
         finally:
             store.close()
 
