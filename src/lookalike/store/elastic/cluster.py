@@ -8,12 +8,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Literal, TypeVar
 
 from ...errors import (
     CannotStore,
-    ClusterRefuses,
     ClusterUnreachable,
     ClusterUnsuited,
     ClusterUnwell,
@@ -28,6 +26,9 @@ try:
     import elasticsearch
     import orjson
     from elasticsearch.serializer import DEFAULT_SERIALIZERS, OrjsonSerializer
+
+    from .faults import PASSING, Faults, kind_of
+    from .node import Node
 except ImportError as missing:
     raise MissingPackage(
         "a collection in Elasticsearch", "pip install 'lookalike[elasticsearch]'"
@@ -36,8 +37,6 @@ except ImportError as missing:
 _log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
-_PASSING = {429, 502, 503, 504}
-"""What a cluster answers that may have changed its mind a moment later."""
 _LEAST_SERVER = (8, 18)
 """Older ones do not rank codes again by the vectors themselves; nor has one been tried."""
 _FIRST_WAIT = 0.05
@@ -79,6 +78,7 @@ class Cluster:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._where = str(address)
+        self._faults = Faults(address)
         options = address.options
         secure: dict[str, Any] = {}
         if address.hosts[0].startswith("https") and options.fingerprint:
@@ -95,6 +95,7 @@ class Cluster:
                 request_timeout=options.timeout,
                 max_retries=len(address.hosts) - 1,
                 retry_on_timeout=False,
+                node_class=Node,
                 serializers={**DEFAULT_SERIALIZERS, _Answers.mimetype: _Answers()},
                 **secure,
             )
@@ -128,7 +129,7 @@ class Cluster:
         try:
             return what(self._client)
         except (elasticsearch.ApiError, elastic_transport.TransportError) as error:
-            with self.translated():
+            with self._faults.translated():
                 return self._again(what, error, wait=wait)
 
     def _again(
@@ -138,7 +139,16 @@ class Cluster:
         *,
         wait: bool,
     ) -> _Answer:
-        """The answer of a call that has failed once, if that may pass."""
+        """The answer of a call that has failed once, if that may pass.
+
+        Another node than the one that has kept us waiting is asked once, and at once. All that is
+        asked may be done twice: documents go by their content.
+        """
+        if isinstance(error, elastic_transport.ConnectionTimeout) and len(self.address.hosts) > 1:
+            try:
+                return what(self._client)
+            except (elasticsearch.ApiError, elastic_transport.TransportError) as another:
+                error = another
         for pause in self._pauses(wait=wait):
             if pause is None or not self._may_have_passed(error):
                 break
@@ -153,7 +163,7 @@ class Cluster:
         self, error: elasticsearch.ApiError | elastic_transport.TransportError
     ) -> bool:
         if isinstance(error, elasticsearch.ApiError):
-            return error.status_code in _PASSING
+            return error.status_code in PASSING
         if isinstance(error, elastic_transport.ConnectionTimeout | elastic_transport.TlsError):
             return False
         is_node = isinstance(error, elastic_transport.ConnectionError)
@@ -220,20 +230,21 @@ class Cluster:
                 index=name, features=["mappings", "aliases"], flat_settings=True
             )
         )
-        if _type(answer.body) == "index_not_found_exception":
+        if kind_of(answer.body) == "index_not_found_exception":
             return None
         if "error" in answer.body:
-            raise self._api_error(elasticsearch.ApiError("", answer.meta, answer.body))
+            raise self._faults.of_answer(elasticsearch.ApiError("", answer.meta, answer.body))
         found: dict[str, Any] = answer.body
         return found
 
     def make(self, index: str, body: Mapping[str, Any]) -> None:
         """Make an index; one that is there already is left as it is."""
-        with self.translated():
-            answer = self._client.options(ignore_status=400).indices.create(index=index, **body)
-        kind = _type(answer.body)
+        answer = self.ask(
+            lambda c: c.options(ignore_status=400).indices.create(index=index, **body)
+        )
+        kind = kind_of(answer.body)
         if kind and kind != "resource_already_exists_exception":
-            raise self._api_error(elasticsearch.ApiError("", answer.meta, answer.body))
+            raise self._faults.of_answer(elasticsearch.ApiError("", answer.meta, answer.body))
         if not answer.get("shards_acknowledged", True):
             raise ClusterUnwell(self._where, f"no node takes the shards of {index}")
 
@@ -270,19 +281,19 @@ class Cluster:
                 status = result["status"]
                 if "error" not in result:  # what was to be deleted may be gone
                     made[number] = True
-                elif status in _PASSING or _is_blocked(result["error"]):
+                elif status in PASSING or _is_blocked(result["error"]):
                     refused.append((number, lines))
                     why = result["error"]
                 elif status != 409:
-                    raise self._cannot_write(status, result["error"])
+                    raise self._faults.of_write(status, result["error"])
             if not refused:
                 return
             if _is_blocked(why) and not self.may_pass():
                 if was_blocked or pause is None:
-                    raise self._cannot_write(403, why)
+                    raise self._faults.of_write(403, why)
                 was_blocked = True  # it may have been only until just now
             elif pause is None:
-                raise self._cannot_write(429, _HELD_UP if _is_blocked(why) else why)
+                raise self._faults.of_write(429, _HELD_UP if _is_blocked(why) else why)
             chunk = refused
             time.sleep(pause)
 
@@ -345,70 +356,6 @@ class Cluster:
             pause = min(2 * pause, _LONGEST_WAIT)
         yield None
 
-    @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """What the client raises as our errors, one clear line each."""
-        where = self._where
-        try:
-            yield
-        except elasticsearch.UnsupportedProductError as error:
-            raise ClusterUnsuited(where, "what answers there is not Elasticsearch") from error
-        except elastic_transport.TlsError as error:
-            pinned = bool(self.address.options.fingerprint)
-            raise ClusterUnreachable(where, _tls_problem(error, pinned=pinned)) from error
-        except elastic_transport.ConnectionTimeout as error:
-            raise ClusterUnwell(
-                where, f"it took over {self.address.options.timeout:g} s"
-            ) from error
-        except elastic_transport.ConnectionError as error:
-            raise ClusterUnreachable(where, _connection_problem(error)) from error
-        except elastic_transport.SerializationError as error:
-            raise ClusterUnsuited(where, f"its answer cannot be read ({error})") from error
-        except elasticsearch.AuthenticationException as error:
-            raise ClusterRefuses(
-                where,
-                "user and password, or the API key, are wrong or missing; they are read from "
-                "LOOKALIKE_ES_USER and LOOKALIKE_ES_PASSWORD, or LOOKALIKE_ES_API_KEY",
-            ) from error
-        except elasticsearch.ApiError as error:
-            raise self._api_error(error) from error
-
-    def _api_error(self, error: elasticsearch.ApiError) -> Exception:
-        where, reason = self._where, _reason(error.body)
-        kind = _type(error.body)
-        if kind == "cluster_block_exception":
-            return self._cannot_write(error.status_code, {"type": kind, "reason": reason})
-        if error.status_code == 403:
-            return ClusterRefuses(where, reason)
-        if kind == "index_not_found_exception":
-            return RecipeChanged()
-        if kind == "media_type_header_exception":
-            return ClusterUnsuited(
-                where,
-                f"it is older than the client elasticsearch {version('elasticsearch')}: "
-                "pip install 'elasticsearch>=8.17,<9', which speaks with Elasticsearch 8 and 9",
-            )
-        if error.status_code in _PASSING:
-            return ClusterUnwell(where, reason)
-        if kind == "":
-            return ClusterUnsuited(where, f"what answers there is not Elasticsearch ({error})")
-        return ClusterUnwell(where, reason)
-
-    def _cannot_write(self, status: int, why: Mapping[str, Any]) -> Exception:
-        kind, reason = why.get("type", ""), str(why.get("reason", why))
-        where = self._where
-        if kind == "index_not_found_exception":
-            return RecipeChanged()
-        if "read-only-allow-delete" in reason or "flood-stage" in reason:
-            return CannotStore(where, "a disk of the cluster is nearly full (flood stage)")
-        if kind == "cluster_block_exception":
-            return CannotStore(where, f"it is read-only ({reason})")
-        if status == 403:
-            return ClusterRefuses(where, reason)
-        if kind == "strict_dynamic_mapping_exception":
-            return RecipeChanged()
-        return CannotStore(where, reason)
-
 
 class _Answers(OrjsonSerializer):
     """Reads answers several times as fast as the client's usual one."""
@@ -436,53 +383,3 @@ def _chunks(lines: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]
         size += len(text)
     if chunk:
         yield chunk
-
-
-def _type(body: Any) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get("type", "")) if isinstance(error, dict) else ""
-
-
-def _reason(body: Any) -> str:
-    """The innermost reason that Elasticsearch gives."""
-    error = body.get("error") if isinstance(body, dict) else body
-    while isinstance(error, dict):
-        causes = error.get("root_cause") or error.get("failed_shards") or []
-        inner = error.get("caused_by") or (causes[0] if causes else None)
-        if isinstance(inner, dict) and "reason" in inner and inner is not error:
-            error = inner
-            continue
-        return str(error.get("reason") or error.get("type") or error)
-    return str(error)[:300]
-
-
-def _tls_problem(error: elastic_transport.TlsError, *, pinned: bool) -> str:
-    text = _all_that_is_said(error)
-    if "WRONG_VERSION_NUMBER" in text or "record layer" in text:
-        return "it does not speak TLS: is it es+http:// ?"
-    if pinned:
-        return "its certificate has another fingerprint than the one given"
-    return (
-        "its certificate is not trusted; give the authority's by ?ca=FILE or LOOKALIKE_ES_CA, or "
-        "the certificate's own SHA-256 by ?fingerprint= or LOOKALIKE_ES_FINGERPRINT"
-    )
-
-
-def _all_that_is_said(error: BaseException | None) -> str:
-    """By an error, and by what has led to it."""
-    texts = []
-    while error is not None:
-        texts.append(repr(error))
-        error = error.__cause__ or error.__context__
-    return " ".join(texts)
-
-
-def _connection_problem(error: elastic_transport.ConnectionError) -> str:
-    text = _all_that_is_said(error)
-    if "refused" in text:
-        return "nothing listens there (connection refused)"
-    if "resolve" in text or "Name or service" in text or "getaddrinfo" in text:
-        return "there is no such host"
-    if any(each in text for each in ("RemoteDisconnected", "ConnectionReset", "BadStatusLine")):
-        return "it closed the connection: is it es+https:// ?"
-    return str(error)
