@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import signal
@@ -125,12 +124,11 @@ def elastic_address(elastic: str) -> Iterator[str]:
     """Of a collection that is not there yet; its indices are deleted at the end."""
     name = f"t-{uuid.uuid4().hex[:12]}"
     yield f"es+{elastic}/{name}?replicas=0&patience=5"
-    for index in [f"{name}-pictures-{n}" for n in (1, 2, 3)] + [
-        f"{name}-{each}" for each in ("ledger", "local", "about")
-    ]:
-        request = urllib.request.Request(f"{elastic}/{index}?ignore_unavailable", method="DELETE")
-        with contextlib.suppress(OSError), urllib.request.urlopen(request):
-            pass
+    with urllib.request.urlopen(f"{elastic}/_cat/indices/{name}-*?h=index") as answer:
+        there = ",".join(answer.read().decode().split())
+    if there:
+        request = urllib.request.Request(f"{elastic}/{there}", method="DELETE")
+        urllib.request.urlopen(request).close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import BadAddress
+from lookalike.store import home_of
 from lookalike.store.elastic import address
 
 
@@ -71,3 +72,47 @@ def test_a_password_may_have_any_letter() -> None:
     assert found.login == ("me", "a?b/c@d")
     assert (found.hosts, found.name) == (("https://host:9200",), "photos")
     assert "a?b" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "mistyped",
+    [
+        "es+htps://host/photos",
+        "es+https//host/photos",
+        "es://host/photos",
+        "http://host:9200/photos",
+        "https:/host/photos",
+        "s3://bucket/photos",
+        "ES+http://host/photos",
+    ],
+)
+def test_a_mistyped_one_is_not_taken_for_a_folder(mistyped: str) -> None:
+    for text in (mistyped, mistyped.replace("host", "me:secret@host")):
+        with pytest.raises(BadAddress, match="neither es\\+https:// nor") as told:
+            home_of(text)
+        assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["./es+x", "a:b", "/tmp/http:/x", "~/es+photos"])
+def test_a_folder_may_have_such_a_name(name: str) -> None:
+    assert "Folder" in type(home_of(name)).__name__
+
+
+@pytest.mark.parametrize(
+    ("bare", "problem"),
+    [
+        ("es+http://host/..%2fother", "may have only small letters"),
+        ("es+http://host/_all", "may have only small letters"),
+        ("es+http://host/a,b", "may have only small letters"),
+        ("es+http://host/*", "may have only small letters"),
+        ("es+http://host/a\nb", "lacks a host or a name"),
+        ("es+http://host:99999/a", "is no host"),
+        ("es+http://ho st/a", "is no host"),
+        ("es+http://host,host:9200/a", "names a host twice"),
+        ("es+http:///a", "lacks a host or a name"),
+    ],
+)
+def test_what_cannot_be_one_is_said_in_one_line(bare: str, problem: str) -> None:
+    with pytest.raises(BadAddress, match=problem) as told:
+        address.read(bare)
+    assert "\n" not in str(told.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from conftest import arrival, random_vectors
 from samples import write
 
 import lookalike
-from lookalike.errors import OtherRecipe
+from lookalike.errors import ClusterUnsuited, ClusterUnwell, NotACollection, OtherRecipe
 from lookalike.store import home_of
 
 DEFAULT = (Path(lookalike.__file__).parent / "recipes" / "default.toml").read_text()
@@ -95,3 +96,75 @@ def test_a_path_that_two_pictures_claim_is_mended_by_whatever_is_written_of_it_n
         assert {place.path for record in collection for place in record.places} == left
         after = collection.ledger(path)
         assert (after and after.verdict) == (None if again == "forget" else "stored")
+
+
+# What is in the way of a new collection, or not one
+
+
+@pytest.fixture
+def client(elastic: str) -> Iterator[elasticsearch.Elasticsearch]:
+    with elasticsearch.Elasticsearch(elastic) as opened:
+        yield opened
+
+
+@pytest.fixture
+def name(elastic_address: str) -> str:
+    return elastic_address.rpartition("/")[2].partition("?")[0]
+
+
+@pytest.mark.parametrize("which", ["ledger", "local", "about", "pictures-1"])
+def test_an_index_of_others_that_is_in_the_way_is_said_before_anything_is_made(
+    elastic_address: str, client: elasticsearch.Elasticsearch, name: str, which: str
+) -> None:
+    client.indices.create(index=f"{name}-{which}")
+    with pytest.raises(ClusterUnsuited, match=f"{name}-{which} is there") as told:
+        lookalike.open(elastic_address)
+    assert "\n" not in str(told.value)
+    assert list(client.indices.get(index=f"{name}*")) == [f"{name}-{which}"]
+
+
+def test_the_name_of_another_collections_index_is_said(
+    elastic_address: str, client: elasticsearch.Elasticsearch, name: str
+) -> None:
+    lookalike.open(elastic_address.replace(name, f"{name}-about")).close()
+    with pytest.raises(ClusterUnsuited, match=f"{name}-about is there"):
+        lookalike.open(elastic_address)
+    with pytest.raises(NotACollection, match=f"an index of {name}-about, which is one"):
+        lookalike.open(elastic_address.replace(name, f"{name}-about-pictures-1"))
+    client.indices.delete(index=sorted(client.indices.get(index=f"{name}*")))
+
+
+def test_what_a_process_has_left_that_was_killed_while_it_made_one_is_no_hindrance(
+    elastic_address: str, client: elasticsearch.Elasticsearch, name: str
+) -> None:
+    lookalike.open(elastic_address).close()
+    client.indices.delete(index=[f"{name}-pictures-1", f"{name}-local"])
+    with lookalike.open(elastic_address) as collection:
+        fill(collection)
+        assert len(collection) == 1
+
+
+def test_the_health_is_that_of_its_own_indices(
+    elastic_address: str, client: elasticsearch.Elasticsearch, name: str
+) -> None:
+    """And not of those of a collection whose name begins so."""
+    with lookalike.open(elastic_address) as collection:
+        client.indices.create(
+            index=f"{name}-pictures-old",
+            settings={"index.routing.allocation.require._name": "a node that is not there"},
+            wait_for_active_shards="0",
+        )
+        assert collection.stats()["cluster"]["health"] == "green"
+        client.indices.delete(index=f"{name}-pictures-old")
+
+
+def test_an_index_of_it_that_is_gone_is_named(
+    elastic_address: str, client: elasticsearch.Elasticsearch, name: str
+) -> None:
+    with lookalike.open(elastic_address) as collection:
+        client.indices.delete(index=f"{name}-local")
+        (finding,) = collection.check()
+        assert not finding.sound
+        assert "red" in finding.text
+        with pytest.raises(ClusterUnwell, match=f"its index {name}-local is gone"):
+            collection.stats()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import registry
+from ..errors import BadAddress
 from ..filters import Filter
 from ..recipe import Embedding
 from ..types import (
@@ -542,13 +544,20 @@ class Home(Protocol):
         ...
 
 
+_LIKE_AN_ADDRESS = re.compile(r"es\+|[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Of something that a folder of this name would surprise."""
+
+
 def home_of(given: str | os.PathLike[str]) -> Home:
-    """Where a user means: a folder, or `es+https://HOST:9200/NAME`.
+    """Where a user means: a folder, or `es+https://HOST:9200/NAME`; `BadAddress` for others.
 
     Of what has become a `Path` the second slash is missing, which is no harm.
     """
     text = os.fspath(given)
     scheme, slashed, _ = text.partition(":/")
     known = slashed and scheme in registry.names("store")
+    if not known and _LIKE_AN_ADDRESS.match(text):
+        shown = repr(text.rpartition("@")[2])[1:-1]  # before it there may be a password
+        raise BadAddress(shown, "it begins with neither es+https:// nor es+http://")
     home: Home = registry.load("store", scheme if known else "folder").of(text)
     return home

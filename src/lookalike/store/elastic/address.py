@@ -99,7 +99,7 @@ def read(text: str) -> Address:
     """
     bare, *queries = _OPTIONS.split(text, maxsplit=1)
     shape = _SHAPE.fullmatch(bare)
-    shown = re.sub(r":/+(.*@)?", "://", bare, count=1)
+    shown = repr(re.sub(r":/+(.*@)?", "://", bare, count=1, flags=re.DOTALL))[1:-1]
     if shape is None:
         raise BadAddress(shown, "it lacks a host or a name")
     name = shape["rest"].strip("/")
@@ -109,10 +109,12 @@ def read(text: str) -> Address:
         )
     hosts = []
     for host in shape["hosts"].split(","):
-        if not _HOST.fullmatch(host):
+        numbered = re.search(r":(\d+)$", host)
+        if not _HOST.fullmatch(host) or (numbered and not 1 <= int(numbered[1]) <= 65_535):
             raise BadAddress(shown, f"{host!r} is no host")
-        numbered = re.search(r":\d+$", host)
         hosts.append(f"{shape['scheme']}://{host}{'' if numbered else ':9200'}")
+    if len(set(hosts)) < len(hosts):
+        raise BadAddress(shown, "it names a host twice")
     return Address(
         tuple(hosts),
         name,

@@ -237,6 +237,14 @@ class Cluster:
         found: dict[str, Any] = answer.body
         return found
 
+    def check_recovered(self) -> None:
+        """`ClusterUnwell` if it does not know its indices: it starts, or has no master."""
+        said = self.ask(lambda c: c.cluster.state(metric="blocks", master_timeout="5s"), wait=False)
+        blocks = said["blocks"].get("global", {})
+        if blocks:
+            why = "; ".join(each["description"] for each in blocks.values())
+            raise ClusterUnwell(self._where, why)
+
     def make(self, index: str, body: Mapping[str, Any]) -> None:
         """Make an index; one that is there already is left as it is."""
         answer = self.ask(
@@ -335,7 +343,7 @@ class Cluster:
     def raise_item(self, error: Mapping[str, Any]) -> None:
         """What went wrong with one of several documents that were asked for."""
         if error.get("type") == "index_not_found_exception":
-            raise RecipeChanged
+            raise self._faults.of_missing(error)
         raise ClusterUnwell(self._where, str(error.get("reason", error)))
 
     def too_busy(self) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -67,7 +68,7 @@ class Faults:
         if error.status_code == 403:
             return ClusterRefuses(where, reason)
         if kind == "index_not_found_exception":
-            return RecipeChanged()
+            return self.of_missing(error.body["error"])
         if kind == "media_type_header_exception":
             return ClusterUnsuited(
                 where,
@@ -80,12 +81,20 @@ class Faults:
             return ClusterUnsuited(where, f"what answers there is not Elasticsearch ({error})")
         return ClusterUnwell(where, reason)
 
+    def of_missing(self, why: Mapping[str, Any]) -> LookalikeError:
+        """For an index that is not there: of pictures a reindex may have done away with it."""
+        index = str(why.get("index", "")).removesuffix(".write")
+        if re.fullmatch(r".*-pictures-\d+", index):
+            return RecipeChanged()
+        gone = f"its index {index} is gone; bring it back from a snapshot, or restore a backup"
+        return ClusterUnwell(self._where, gone)
+
     def of_write(self, status: int, why: Mapping[str, Any]) -> LookalikeError:
         """For a document that is not taken."""
         kind, reason = why.get("type", ""), str(why.get("reason", why))
         where = self._where
         if kind == "index_not_found_exception":
-            return RecipeChanged()
+            return self.of_missing(why)
         if "read-only-allow-delete" in reason or "flood-stage" in reason:
             return CannotStore(where, "a disk of the cluster is nearly full (flood stage)")
         if kind == "cluster_block_exception":

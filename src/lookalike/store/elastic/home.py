@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import NotACollection
+from ...errors import ClusterUnsuited, NotACollection
 from ...recipe import Embedding
 from .. import NO_LOCAL_FEATURES, EmbeddingPlan, FoundFirst, Kept, LocalPlan
 from . import address as addresses
@@ -69,14 +69,15 @@ class ElasticHome:
         The pictures' index comes last, and with it the name by which the collection is found.
         """
         mapping.check_plans(self._address, plans)
+        bodies = mapping.companions(self._address)
+        first = mapping.index_of(self._address, 1)
         cluster = Cluster(self._address)
         try:
-            for name, body in mapping.companions(self._address).items():
+            for name in (*bodies, first):
+                self._check_own(cluster, name)
+            for name, body in bodies.items():
                 cluster.make(name, body)
-            cluster.make_current(
-                mapping.index_of(self._address, 1),
-                mapping.pictures(self._address, recipe, plans, 1),
-            )
+            cluster.make_current(first, mapping.pictures(self._address, recipe, plans, 1))
         finally:
             cluster.close()
 
@@ -150,6 +151,21 @@ class ElasticHome:
         finally:
             cluster.close()
 
+    def _check_own(self, cluster: Cluster, index: str) -> None:
+        """`ClusterUnsuited` if an index that a new collection needs is there, and not of it."""
+        there = cluster.index_named(index)
+        if there is None:
+            return
+        name = self._address.name
+        aliases = there.get(index, {"aliases": {}})["aliases"]
+        is_own = mapping.writing_alias(index) in aliases
+        if not is_own or (index == mapping.index_of(self._address, 1) and name not in aliases):
+            raise ClusterUnsuited(
+                self.address,
+                f"the index {index} is there, but not as that of a collection: delete it, or name "
+                "the collection otherwise",
+            )
+
     def _found(self, cluster: Cluster) -> tuple[str, About]:
         found = _current(cluster)
         if found is None:
@@ -161,8 +177,13 @@ def _current(cluster: Cluster) -> tuple[str, About] | None:
     """The index that the collection's name stands for, and what it says of itself."""
     found: dict[str, Any] | None = cluster.index_named(cluster.address.name)
     if found is None:
+        cluster.check_recovered()  # else it would say of every index that there is none
         return None
     if len(found) != 1:
         raise NotACollection(str(cluster.address), "the name stands for several indices")
     ((index, said),) = found.items()
-    return index, mapping.about(cluster.address, said["mappings"])
+    about = mapping.about(cluster.address, said["mappings"])
+    if index == cluster.address.name:
+        name, _, _ = index.rpartition("-pictures-")
+        raise NotACollection(str(cluster.address), f"it is an index of {name}, which is one")
+    return index, about

@@ -7,8 +7,7 @@ from typing import Any
 from ...filters import Filter
 from ...types import Finding
 from .. import SIDES, EmbeddingPlan, Facets
-from . import conditions
-from .cluster import Cluster
+from . import conditions, mapping
 from .mapping import Field
 from .reading import Reading
 
@@ -65,10 +64,12 @@ def described(pictures: Reading, plan: EmbeddingPlan, field: Field) -> dict[str,
     }
 
 
-def health(cluster: Cluster) -> dict[str, Any]:
-    """How the collection's shards are."""
+def health(pictures: Reading) -> dict[str, Any]:
+    """How the collection's shards are; red also if one of its indices is gone."""
+    cluster = pictures.cluster
+    every = [pictures.index, *mapping.companions(cluster.address)]
     said = cluster.ask(
-        lambda c: c.cluster.health(index=f"{cluster.address.name}*", expand_wildcards="open")
+        lambda c: c.options(ignore_status=408).cluster.health(index=every, timeout="0s")
     )
     return {
         "health": said["status"],
@@ -78,9 +79,9 @@ def health(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def cluster(cluster: Cluster) -> Finding:
+def cluster(pictures: Reading) -> Finding:
     """Whether all shards of the collection answer."""
-    said = health(cluster)
+    said = health(pictures)
     text = f"{said['health']}, {said['nodes']} nodes, {said['shards']} shards"
     if said["shards_missing"]:
         text += f"; {said['shards_missing']} shards or copies of them are on no node"

@@ -347,7 +347,7 @@ class ElasticStore:
             **overview.counts(self._pictures),
             "failed": failed,
             "ignored": ignored,
-            "cluster": overview.health(self._cluster),
+            "cluster": overview.health(self._pictures),
             "embeddings": {
                 name: {
                     **overview.described(self._pictures, self._plans[name], way.field),
@@ -421,7 +421,7 @@ class ElasticStore:
 
     def check(self) -> list[Finding]:
         """Whether the cluster is well, what is stored is sound, and found again."""
-        cluster = overview.cluster(self._cluster)
+        cluster = overview.cluster(self._pictures)
         if not cluster.sound:  # nothing else can be asked for
             return [cluster]
         return [
