@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import elasticsearch
@@ -168,3 +170,33 @@ def test_an_index_of_it_that_is_gone_is_named(
         assert "red" in finding.text
         with pytest.raises(ClusterUnwell, match=f"its index {name}-local is gone"):
             collection.stats()
+
+
+class WithoutMaster(BaseHTTPRequestHandler):
+    """A node that starts, or has lost the others: it knows no index, as 9.2.0 answers then."""
+
+    def do_GET(self) -> None:
+        """As a node does."""
+        status, said = 404, b'{"error": {"type": "index_not_found_exception"}, "status": 404}'
+        if self.path.startswith("/_nodes"):
+            status, said = 200, b'{"nodes": {"x": {"version": "9.2.0"}}}'
+        if self.path.startswith("/_cluster/state/blocks"):
+            status = 200
+            said = b'{"blocks": {"global": {"1": {"description": "state not recovered"}}}}'
+        self.send_response(status)
+        self.send_header("content-type", "application/vnd.elasticsearch+json;compatible-with=9")
+        self.send_header("content-length", str(len(said)))
+        self.send_header("x-elastic-product", "Elasticsearch")
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Says nothing."""
+
+
+def test_a_cluster_without_a_master_does_not_say_that_there_is_no_collection() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), WithoutMaster) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ClusterUnwell, match="state not recovered"):
+            home_of(f"es+http://127.0.0.1:{server.server_port}/photos").exists()
+        server.shutdown()
