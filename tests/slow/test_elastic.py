@@ -243,6 +243,11 @@ def test_deep_pages_give_every_record_once(open_store: Open, monkeypatch: Any) -
     ids = [record.id for page in pages for record in page]
     assert ids == [sha(i).hex() for i in reversed(range(300))]
     assert store.scan(290, 40) == store.scan(280, 40)[10:]
+    assert store.scan(10, 280) == store.scan(0, 300)[10:290]
+    first, further = store.page(None, 280)
+    rest, end = store.page(further, 280)
+    assert [*first, *rest] == store.scan(0, 300)
+    assert end is None
 
 
 def test_facets_count_pictures_and_not_places(open_store: Open) -> None:
@@ -562,6 +567,9 @@ def test_words_of_metadata_are_found_and_fused_with_the_nearest(
     assert [hit.path for hit in where] == ["http://p/9"]
     with pytest.raises(BadQuery, match="empty"):
         collection.search(words=" ")
+    with pytest.raises(BadQuery, match="at most 1,000 characters"):
+        collection.search(words="word " * 10_000)
+    assert collection.search(words="\ud800 \0", k=5) == []
 
 
 def test_the_recipes_kind_of_index_is_made_and_its_knobs_are_heeded(

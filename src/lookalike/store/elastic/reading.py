@@ -96,16 +96,26 @@ class Reading:
             if not hits:
                 return []
             at, before = at + len(hits), hits[-1]["_source"]["order"]
-        hits = self.before(before, min(limit, MOST))
+        hits = self.before(before, limit)
         self._remember(offset + len(hits), hits)
         return hits
 
     def before(
         self, order: int | None, size: int, source: Mapping[str, Any] | Sequence[str] = _RECORDS
     ) -> list[dict[str, Any]]:
-        """The newest of those below `order`, or of all; at most MOST."""
-        query: Query = {"match_all": {}} if order is None else {"range": {"order": {"lt": order}}}
-        return self.hits(query, sort=[{"order": "desc"}], size=min(size, MOST), source=source)
+        """The newest of those below `order`, or of all."""
+        found: list[dict[str, Any]] = []
+        while len(found) < size:
+            below: Query = {"match_all": {}}
+            if order is not None:
+                below = {"range": {"order": {"lt": order}}}
+            wanted = min(size - len(found), MOST)
+            hits = self.hits(below, sort=[{"order": "desc"}], size=wanted, source=source)
+            found += hits
+            if len(hits) < wanted:
+                break
+            order = hits[-1]["_source"]["order"]
+        return found
 
     def _remember(self, end: int, hits: Sequence[Mapping[str, Any]]) -> None:
         if hits:

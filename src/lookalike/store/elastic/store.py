@@ -11,6 +11,7 @@ import numpy as np
 from ... import registry
 from ...errors import BadQuery, ClusterUnwell, ModelMismatch, UnknownPicture
 from ...filters import Filter
+from ...places import plain_text
 from ...types import (
     Effort,
     Finding,
@@ -51,6 +52,8 @@ from .small import Small
 
 _EVERY: conditions.Query = {"match_all": {}}
 _PAIRS_AT_ONCE = 64
+_LONGEST_WORDS = 1000
+"""Characters. Elasticsearch takes 1,024 words at the least; some scripts write one in each."""
 _LOOKED_THROUGH = 1000
 """Pictures at a time, of which some may lack something."""
 
@@ -256,7 +259,9 @@ class ElasticStore:
         self, words: str, count: int | None, look: Look = ANYWHERE
     ) -> list[tuple[Record, float]]:
         """The `count` records whose label or metadata have some of these words, best first."""
-        match = {"match": {"places.words": words}}
+        if len(words) > _LONGEST_WORDS:
+            raise BadQuery(f"words to look for have at most {_LONGEST_WORDS:,} characters")
+        match = {"match": {"places.words": plain_text(words)}}
         query = {"nested": {"path": "places", "score_mode": "max", "query": match}}
         parts: dict[str, Any] = {"must": [query]}
         if look.where is not None:
