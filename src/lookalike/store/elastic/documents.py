@@ -23,6 +23,7 @@ from ...types import Place, Record, Vectors
 from .. import Arrival
 from ..writes import metadata_text
 from . import conditions
+from .mapping import OF_PICTURE
 
 Source = Mapping[str, Any]
 OF_RECORD = ("order", "record")
@@ -73,9 +74,9 @@ class Draft:
     def of(cls, hit: Source) -> Draft:
         """One that is there, as a search or a get gives it."""
         source = hit["_source"]
-        made = ("places", "record", *LEFT_OUT)
+        made = ("place", "places", "record", *LEFT_OUT)
         about = {key: each for key, each in source.items() if key not in made}
-        places = {each["path"]: each for each in source["places"]}
+        places = {each["path"]: each for each in places_of(source)}
         return cls(hit["_id"], about, places, (hit["_seq_no"], hit["_primary_term"]))
 
     @classmethod
@@ -97,10 +98,7 @@ class Draft:
         """Have it lie at a place, as is said of that now."""
         self.changed = True
         self.added.add(place.path)
-        self.places[place.path] = {
-            **written(place),
-            **{name: self.about[name] for name in ("format", "width", "height", "bytes", "added")},
-        }
+        self.places[place.path] = written(place)
 
     def drop(self, path: str) -> None:
         """Have it lie there no more."""
@@ -111,17 +109,26 @@ class Draft:
     def body(self) -> dict[str, Any]:
         """The document, without vectors."""
         places = list(self.places.values())
+        asked = {name: self.about[name] for name in OF_PICTURE}
+        several = len(places) > 1
         return {
             **self.about,
             "changed": time.time_ns(),
             "lies": len(places),
-            "places": places,
+            # Whichever it is not is said, so that none of before stays.
+            "place": None if several else places[0],
+            "places": [{**each, **asked} for each in places] if several else None,
             "record": _packed(self.about, places),
         }
 
 
+def places_of(source: Source) -> list[dict[str, Any]]:
+    """Where a picture lies, as its document has it."""
+    return source.get("places") or [source["place"]]
+
+
 def written(place: Place) -> dict[str, Any]:
-    """A place as a nested document: what it is, what it is found by, and the words in it."""
+    """What a place is, what it is found by, and the words in it."""
     path = plain_text(place.path)
     label = None if place.label is None else plain_text(place.label)
     if max(len(path), len(label or "")) > _LONGEST_PATH:
@@ -143,13 +150,13 @@ def written(place: Place) -> dict[str, Any]:
 
 def record(source: Source) -> Record:
     """The record that a document holds."""
-    return _record(orjson.loads(source["record"]))
+    return _record(orjson.loads(base64.b64decode(source["record"])))
 
 
 def records_of(hits: Sequence[Source]) -> list[Record]:
-    """Those of hits that have `record` as a stored field, and nothing else of their documents."""
-    texts = ",".join([hit["fields"]["record"][0] for hit in hits])
-    return [_record(each) for each in orjson.loads(f"[{texts}]")]
+    """Those of hits that have the field `record`, and nothing else of their documents."""
+    texts = b",".join([base64.b64decode(hit["fields"]["record"][0]) for hit in hits])
+    return [_record(each) for each in orjson.loads(b"[%b]" % texts)]
 
 
 def _record(said: Sequence[Any]) -> Record:
@@ -165,13 +172,13 @@ def _place(path: str, label: str | None, said: Any, size: int, modified_ns: int)
 
 
 def _packed(about: Mapping[str, Any], places: Sequence[Mapping[str, Any]]) -> str:
-    """A record as one text, which a search gives back sooner than the document that it is of."""
+    """A record as one value, which a search gives back sooner than the document that it is of."""
     said = [about[name] for name in ("id", "format", "width", "height", "bytes", "added")]
     lies = [
         [each["path"], each["label"], _inside(each["metadata"]), each["size"], each["modified_ns"]]
         for each in places
     ]
-    return orjson.dumps([*said, lies]).decode()
+    return base64.b64encode(orjson.dumps([*said, lies])).decode()
 
 
 def _inside(metadata: str) -> str | orjson.Fragment:
