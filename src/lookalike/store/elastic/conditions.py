@@ -26,6 +26,8 @@ Query = dict[str, Any]
 
 _COLUMNS = {"size": "bytes"}
 """Fields of ours that a place has under another name."""
+_OUTSIDE = {"path": "paths", "label": "labels", **{name: name for name in OF_PICTURE}}
+"""Where a document has what is asked of its only place, if not in `place`."""
 _FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
 _LONGEST = 2000
 """Characters of a text that are compared; longer ones are told apart by a digest."""
@@ -85,7 +87,7 @@ def _either(queries: Sequence[Query]) -> Query:
 
 def _column(field: Field, inside: str) -> str:
     name = _COLUMNS.get(field.name, field.name)
-    return name if inside == "place" and name in OF_PICTURE else f"{inside}.{name}"
+    return _OUTSIDE.get(name, f"place.{name}") if inside == "place" else f"places.{name}"
 
 
 def _equal(field: Field, inside: str, values: Sequence[Value]) -> Query:

@@ -16,6 +16,7 @@ from .kinds import BITS_FROM, BBQHNSWOptions, Kind, kind_for
 VERSION = 1
 _LONGEST_VECTOR = 4096
 _TEXT = {"type": "keyword", "ignore_above": 8191}
+_COPIED = {"type": "keyword", "index": False, "doc_values": False}
 _KEPT = {"type": "object", "enabled": False}
 """Given back as it is, and not looked into."""
 _ASKED = {
@@ -27,9 +28,7 @@ _ASKED = {
 }
 """What a filter may ask of a picture, wherever it lies."""
 OF_PICTURE = tuple(_ASKED)
-_PLACE = {
-    "path": {**_TEXT, "copy_to": "paths"},
-    "label": {**_TEXT, "copy_to": "labels"},
+_LYING = {
     "modified": {"type": "double"},
     "size": {"type": "long", "index": False},
     "modified_ns": {"type": "long", "index": False},
@@ -37,6 +36,17 @@ _PLACE = {
     "metadata": _KEPT,
     "said": {"type": "keyword", "doc_values": False},
     "words": {"type": "text", "index": False, "copy_to": "words"},
+}
+_ONE = {
+    **_LYING,
+    "path": {**_COPIED, "copy_to": "paths"},
+    "label": {**_COPIED, "copy_to": "labels"},
+}
+_SEVERAL = {
+    **_LYING,
+    **_ASKED,
+    "path": {**_TEXT, "doc_values": False, "copy_to": "paths"},
+    "label": {**_TEXT, "copy_to": "labels"},
 }
 _PICTURE = {
     **_ASKED,
@@ -46,8 +56,8 @@ _PICTURE = {
     "side": {"type": "integer"},
     "lies": {"type": "integer"},
     # A nested document is one more that searches have to pass over, so there is none for most.
-    "place": {"properties": _PLACE},
-    "places": {"type": "nested", "properties": {**_PLACE, **_ASKED}},
+    "place": {"properties": _ONE},
+    "places": {"type": "nested", "properties": _SEVERAL},
     "paths": {**_TEXT, "doc_values": False},
     "labels": _TEXT,
     "words": {"type": "text"},
@@ -145,6 +155,7 @@ def pictures(
             "number_of_shards": address.options.shards,
             "number_of_replicas": address.options.replicas,
             "mapping.nested_objects.limit": 100_000,
+            "codec": "best_compression",  # no search reads whole documents
             "refresh_interval": "1s",
         },
         "mappings": {

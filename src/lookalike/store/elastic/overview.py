@@ -139,14 +139,17 @@ def facets(pictures: Reading, where: Filter | None, most_labels: int) -> Facets:
                 "filter": {"range": {"width": {"gt": 0}}},
                 "aggs": {"sides": {"range": {"field": "side", "ranges": ranges}}},
             },
-            "labels": {"terms": {"field": "place.label", "size": size}},
+            "one": {
+                "filter": {"term": {"lies": 1}},
+                "aggs": {"labels": {"terms": {"field": "labels", "size": size}}},
+            },
             "several": {
                 "nested": {"path": "places"},
                 "aggs": {"passing": {"filter": lying, "aggs": {"labels": labels}}},
             },
         },
     )["aggregations"]
-    found = Counter({each["key"]: each["doc_count"] for each in answer["labels"]["buckets"]})
+    found = Counter({each["key"]: each["doc_count"] for each in answer["one"]["labels"]["buckets"]})
     for each in answer["several"]["passing"]["labels"]["buckets"]:
         found[each["key"]] += each["pictures"]["doc_count"]
     return Facets(
