@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +15,17 @@ import pytest
 from samples import encoded, lookalike, write
 
 import lookalike as api
+from lookalike import ray_workers
 from lookalike.decoding import Encoded
-from lookalike.errors import BadQuantity, PictureError, PictureTooSlow, WorkersUnusable
+from lookalike.errors import (
+    BadQuantity,
+    BadQuery,
+    PictureError,
+    PictureTooSlow,
+    WorkersUnusable,
+)
 from lookalike.features import Features
-from lookalike.ray_workers import Workers, _Describer, _number, _Task
+from lookalike.ray_workers import Workers, _check_answers, _Describer, _number, _Task
 
 
 def test_there_are_as_many_workers_as_cores_and_gpus_allow() -> None:
@@ -37,6 +48,53 @@ def test_a_cluster_with_too_little_is_told_what_is_missing() -> None:
 def test_a_share_that_no_worker_can_have_is_refused(gpus: float) -> None:
     with pytest.raises(BadQuantity, match="--ray-gpus"):
         Workers(gpus=gpus)
+
+
+@pytest.mark.parametrize("address", ["", "local", "nonsense", "ray://head:10001", "head:", "h/a:1"])
+def test_an_address_that_can_be_no_cluster_is_refused(address: str) -> None:
+    with pytest.raises(BadQuery, match="auto, or HOST:PORT"):
+        Workers(address)
+
+
+@pytest.mark.parametrize("address", ["auto", "head:6379", "[fd00::2]:6379"])
+def test_an_address_of_a_cluster_is_taken(address: str) -> None:
+    assert Workers(address).address == address
+
+
+@contextlib.contextmanager
+def listening(answer: bytes) -> Iterator[str]:
+    """The address of somebody who answers so."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answering() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(answer)
+                    connection.recv(1)  # until the other one has heard enough
+
+        threading.Thread(target=answering, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b"-ERR unknown command\r\n"])
+def test_what_is_no_ray_is_told_at_once(answer: bytes) -> None:
+    with listening(answer) as address, pytest.raises(ConnectionError, match="something else"):
+        _check_answers(address)
+
+
+def test_what_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_workers, "_ANSWERS_WITHIN", 0.2)
+    with listening(b"") as address, pytest.raises(TimeoutError):
+        _check_answers(address)
+
+
+def test_what_speaks_as_ray_does_is_left_to_its_own_client() -> None:
+    # RFC 9113, 6.5: length 6, kind 4, no flags, stream 0; at most 100 streams.
+    settings = bytes.fromhex("000006 04 00 00000000 0003 00000064")
+    with listening(settings) as address:
+        _check_answers(address)
 
 
 def test_a_worker_describes_as_this_machine_does(tmp_path: Path) -> None:
@@ -78,6 +136,7 @@ def test_a_missing_ray_says_what_to_install(tmp_path: Path) -> None:
     done = lookalike(*asked, env={"PYTHONPATH": path})
     assert done.returncode == 2
     assert "pip install 'lookalike[ray]'" in done.stderr
+    assert not (tmp_path / "c").exists()
 
 
 def test_gpus_without_a_cluster_are_a_mistake(tmp_path: Path) -> None:

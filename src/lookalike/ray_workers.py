@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,14 @@ from typing import Any, TypeVar
 from . import recipe as recipes
 from .decoding import Encoded
 from .engine import Engine, extractors_of, restore
-from .errors import BadQuantity, LookalikeError, MissingPackage, PictureError, WorkersUnusable
+from .errors import (
+    BadQuantity,
+    BadQuery,
+    LookalikeError,
+    MissingPackage,
+    PictureError,
+    WorkersUnusable,
+)
 from .features import FeaturePipeline, Features, in_order
 from .ingest import Lanes
 from .types import Limits
@@ -39,6 +47,10 @@ _TRIES = 5
 """How often a batch is given out again whose worker has died."""
 _STARTS_WITHIN = 120.0
 _ANSWERS_WITHIN = 10.0
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""How a client of HTTP/2 begins, which Ray speaks: RFC 9113, 3.4, with empty settings."""
+_SETTINGS = 4
+"""The kind of the frame that a server of HTTP/2 answers with."""
 
 _Item = TypeVar("_Item")
 _Batch = list[Encoded | PictureError]
@@ -55,22 +67,55 @@ class Workers:
     """The share of a GPU; each also takes a core."""
 
     def __post_init__(self) -> None:
+        if self.address != "auto" and not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", self.address):
+            raise BadQuery(
+                f"--ray is auto, or HOST:PORT of the first machine, not {self.address!r}"
+            )
         if self.gpus < 0 or (self.gpus > 1 and not float(self.gpus).is_integer()):
             expected = "a share up to 1, such as 0.25, or a whole number"
             raise BadQuantity("--ray-gpus", f"{self.gpus:g}", expected)
 
 
 @contextlib.contextmanager
+def connected(workers: Workers) -> Iterator[None]:
+    """Part of the cluster meanwhile; who is part of one already stays in that.
+
+    Raises `WorkersUnusable` for a cluster that is not there, or has not what a worker needs.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingPackage("--ray", "pip install 'lookalike[ray]'") from error
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        _check_answers(workers.address)
+        ray.init(address=workers.address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise WorkersUnusable(
+            f"no Ray cluster answers at {workers.address} ({_why(error)}): start one with "
+            "`ray start --head`, or leave --ray out"
+        ) from error
+    try:
+        _number(ray.cluster_resources(), workers)
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
 def lanes_of(engine: Engine, workers: Workers | None) -> Iterator[Lanes]:
     """Who describes pictures for an engine: this machine, or a cluster's workers.
 
-    Raises `WorkersUnusable` for a cluster that is not there, or has not what they need.
+    Raises what `connected` does.
     """
     if workers is None:
         yield engine.pipeline
         return
-    with _connected(workers.address) as ray:
-        number = _number(ray.cluster_resources(), workers)
+    with connected(workers):
+        import ray
+
         actor = ray.remote(
             num_cpus=1,
             num_gpus=workers.gpus,
@@ -79,6 +124,7 @@ def lanes_of(engine: Engine, workers: Workers | None) -> Iterator[Lanes]:
             max_task_retries=_TRIES,
         )(_Describer)
         task = _Task.of(engine)
+        number = _number(ray.cluster_resources(), workers)
         crew = _Crew(ray, [_Worker(actor.remote(task)) for _ in range(number)])
         try:
             yield crew
@@ -86,32 +132,8 @@ def lanes_of(engine: Engine, workers: Workers | None) -> Iterator[Lanes]:
             crew.end()
 
 
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster; if it is connected already, that one is used and kept."""
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingPackage("--ray", "pip install 'lookalike[ray]'") from error
-    if ray.is_initialized():
-        yield ray
-        return
-    try:
-        _check_listens(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise WorkersUnusable(
-            f"no Ray cluster answers at {address} ({_why(error)}): start one with "
-            "`ray start --head`, or leave --ray out"
-        ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _check_listens(address: str) -> None:
-    """`OSError` if nobody listens there, which Ray takes minutes to find out.
+def _check_answers(address: str) -> None:
+    """`OSError` if no Ray answers there, which its own client takes many minutes to find out.
 
     A cluster that was killed leaves its address where `auto` looks.
     """
@@ -120,8 +142,17 @@ def _check_listens(address: str) -> None:
         noted = left.read_text().strip() if left.exists() else ""
         address = os.environ.get("RAY_ADDRESS") or noted
     host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN).close()
+    if not (host and port.isdecimal()):
+        return
+    there = (host.strip("[]"), int(port))
+    with socket.create_connection(there, _ANSWERS_WITHIN) as connection:
+        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+            return
+        connection.sendall(_HELLO)
+        with connection.makefile("rb") as answer:
+            frame = answer.read(len(_HELLO) - 24)
+    if frame[3:4] != bytes((_SETTINGS,)):
+        raise ConnectionError("something else does")
 
 
 def _number(there: Mapping[str, float], workers: Workers) -> int:
@@ -242,7 +273,7 @@ class _Crew:
         except self._ray.exceptions.RayError as error:
             raise WorkersUnusable(
                 f"workers of the Ray cluster fail, the same pictures {_TRIES + 1} times "
-                f"({_why(error)}): see Ray's logs, and run this again to go on"
+                f"({_why(error, line=-1)}): see Ray's logs, and run this again to go on"
             ) from error
 
     def end(self) -> None:
@@ -259,9 +290,23 @@ class _Crew:
             )
         ready = [each for each in self._workers if each.started.done()]
         for each in ready:
-            each.started.result()  # raises why it cannot work
+            self._check_started(each)
         return min(ready, key=lambda each: each.busy).describe(batch)
 
+    def _check_started(self, worker: _Worker) -> None:
+        """Raises why it cannot work, if it cannot."""
+        try:
+            worker.started.result()
+        except self._ray.exceptions.RayError as error:
+            if isinstance(getattr(error, "cause", None), LookalikeError):
+                raise
+            raise WorkersUnusable(
+                f"a worker of the Ray cluster cannot start ({_why(error, line=-1)}): has each "
+                "machine the same lookalike, its extras and the same RAY_AUTH_MODE?"
+            ) from error
 
-def _why(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:200].rstrip(".: ") or type(error).__name__
+
+def _why(error: BaseException, line: int = 0) -> str:
+    """A line of what is said: Ray's own errors end with their reason, as Python's tracebacks do."""
+    lines = [each for each in str(error).splitlines() if each.strip()] or [type(error).__name__]
+    return lines[line].strip()[:200].rstrip(".: ")

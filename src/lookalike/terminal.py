@@ -7,7 +7,9 @@ paths, no progress.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from .reindex import OnReindexed, Reindexed
     from .tune import OnTrial
     from .types import Trial
+
+
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+"""What makes a terminal write in colours."""
 
 
 def note(text: str) -> None:
@@ -80,6 +86,31 @@ def visible(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+@contextlib.contextmanager
+def briefly(who: str) -> Iterator[None]:
+    """What another prints on standard output becomes messages: of each the first sentence.
+
+    Ray tells so of workers that die, in pages, where our result is to stand alone.
+    """
+    with contextlib.redirect_stdout(_FirstSentences(who)):
+        yield
+
+
+class _FirstSentences(io.TextIOBase):
+    """A stream that passes on the first sentence of what is written to it at once, each once."""
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+        self._said: set[str] = set()
+
+    def write(self, text: str) -> int:
+        said = _COLOUR.sub("", text).strip().partition("\n")[0].partition(". ")[0]
+        if said and said not in self._said:
+            self._said.add(said)
+            note(f"{self._who}: {said}")
+        return len(text)
 
 
 @contextlib.contextmanager
@@ -211,7 +242,12 @@ def _progress(doing: str) -> Iterator[_Bar]:
         TextColumn("{task.fields[rate]}"),
         TimeLeft(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # who does that is `briefly`
+    ) as progress:
         bar = _Bar(progress)
         bar.update(doing)
         yield bar

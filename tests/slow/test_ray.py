@@ -135,6 +135,8 @@ class Indexing:
     process: subprocess.Popen[str]
     store: ObjectStore
     before: int
+    errors: str = ""
+    """What it said beside its report."""
 
     def reads(self) -> Counter[str]:
         """How often each object was read since it began."""
@@ -148,8 +150,8 @@ class Indexing:
             time.sleep(0.005)
 
     def report(self) -> dict[str, int]:
-        output, errors = self.process.communicate(timeout=180)
-        assert self.process.returncode == 1, errors  # one picture is broken
+        output, self.errors = self.process.communicate(timeout=180)
+        assert self.process.returncode == 1, self.errors  # one picture is broken
         report: dict[str, int] = json.loads(output)
         return report
 
@@ -210,6 +212,9 @@ def test_a_worker_killed_midway_costs_what_it_had_at_work(
     assert len(reads) == PICTURES + 2
     assert reads.total() - len(reads) <= AT_WORK
     assert content(tmp_path / "c") == content(alone)
+    told = indexing.errors.splitlines()
+    assert any("worker died" in each for each in told), told
+    assert all(each.startswith(("Ray: ", "`lookalike failures")) for each in told), told
 
 
 def test_a_driver_killed_midway_is_gone_on_from_what_it_had_stored(
@@ -241,15 +246,40 @@ def test_a_driver_killed_midway_is_gone_on_from_what_it_had_stored(
 def test_a_cluster_without_gpus_says_so(
     cluster: RayCluster, store: ObjectStore, tmp_path: Path
 ) -> None:
-    asked = ("index", FOLDER, "-c", tmp_path / "c", "--ray", cluster.address, "--ray-gpus", "0.25")
-    done = lookalike(*asked, env=store.environment)
-    assert done.returncode == 2
-    assert "a core and 0.25 of a GPU, and the Ray cluster has 2 cores and 0 GPUs" in done.stderr
+    said = refused(store, tmp_path, cluster.address, "--ray-gpus", "0.25")
+    assert "a core and 0.25 of a GPU, and the Ray cluster has 2 cores and 0 GPUs" in said
+    assert not (tmp_path / "c").exists()
 
 
 def test_no_cluster_is_one_line(store: ObjectStore, tmp_path: Path) -> None:
-    asked = ("index", FOLDER, "-c", tmp_path / "c", "--ray", f"127.0.0.1:{free_port()}")
-    done = lookalike(*asked, env=store.environment)
+    said = refused(store, tmp_path, f"127.0.0.1:{free_port()}")
+    assert "no Ray cluster answers" in said
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_is_no_cluster_is_one_line(store: ObjectStore, tmp_path: Path) -> None:
+    said = refused(store, tmp_path, store.url.removeprefix("http://"))
+    assert "(something else does)" in said
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_machine_without_this_lookalike_is_one_line(
+    cluster: RayCluster, store: ObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "lookalike.py").write_text("raise ImportError('another one')")
+    there = json.dumps({"runtime_env": {"env_vars": {"PYTHONPATH": str(tmp_path)}}})
+    said = refused(store, tmp_path, cluster.address, RAY_JOB_CONFIG_JSON_ENV_VAR=there)
+    assert "cannot start (ImportError: another one)" in said
+
+
+def refused(store: ObjectStore, folder: Path, address: str, *more: str, **env: str) -> str:
+    """The one line that is said of such a cluster, after what Ray itself has said."""
+    done = lookalike(
+        *("index", FOLDER, "-c", folder / "c"),
+        *("--ray", address, *more),
+        env=store.environment | env,
+    )
     assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert "no Ray cluster answers" in done.stderr
+    *before, line = done.stderr.splitlines()
+    assert all(each.startswith("Ray: ") for each in before), done.stderr
+    return line

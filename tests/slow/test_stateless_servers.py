@@ -156,6 +156,24 @@ def test_both_servers_work_and_an_upload_to_one_is_found_by_the_other(
         assert client.get(f"http://127.0.0.1:{ports[0]}{base}/pictures/{id}").status_code == 404
 
 
+@pytest.mark.parametrize("files", ["objects"], indirect=True)
+@pytest.mark.usefixtures("files")
+def test_searches_go_on_while_the_object_store_is_down(proxy: str, store: ObjectStore) -> None:
+    # What its servers cannot read they answer with a 503 each: none is to be given up on for that.
+    headers = {"X-API-Key": "a program"}
+    with httpx.Client(base_url=proxy, trust_env=False, timeout=60, headers=headers) as client:
+        (served,) = client.get("/v1/collections").json()["collections"]
+        base = f"/v1/collections/{served['name']}"
+        sent = [("images", ("new.png", encoded(900)))]
+        id = client.post(f"{base}/pictures", files=sent).json()["results"][0]["id"]
+        store.refuses = lambda *_: "AccessDenied"
+        for _ in range(4):
+            assert client.get(f"{base}/pictures/{id}/original").status_code == 503
+            for number in range(4):
+                asked = {"image": ("q.png", encoded(number))}
+                assert client.post(f"{base}/search", files=asked).status_code == 200
+
+
 class _Load:
     """Clients that ask all the time, each in turn for a search, an upload and reads."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import Annotated
 
 import typer
@@ -54,27 +53,30 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Take pictures into a collection; what did not change is passed over."""
-    from ..ray_workers import Workers
+    from ..ray_workers import Workers, connected
 
     if ray is None and ray_gpus:
         raise BadQuery("--ray-gpus goes with --ray: name the cluster")
     workers = None if ray is None else Workers(ray, ray_gpus)
     limits = limits_of(max_megapixels, max_upload_mb)
-    with opened(collection, recipe=recipe, device=device, given=given, limits=limits) as c:
-        # Ray tells of workers that die on standard output, where the report is to stand alone.
-        aside = contextlib.redirect_stdout(sys.stderr) if ray else contextlib.nullcontext()
-        with aside, terminal.ingest_progress(given) as (on_progress, on_learning):
-            report = c.add(
-                *given,
-                prune=prune,
-                retry=retry,
-                workers=workers,
-                on_progress=on_progress,
-                on_learning=on_learning,
-            )
-        nothing = not (report.kept or report.failed or report.removed)
-        if as_json or not nothing:
-            show_report(report, c, as_json=as_json)
+    with contextlib.ExitStack() as cluster:
+        if workers is not None:  # one that is not there must not leave an empty collection behind
+            cluster.enter_context(terminal.briefly("Ray"))
+            cluster.enter_context(connected(workers))
+        with opened(collection, recipe=recipe, device=device, given=given, limits=limits) as c:
+            with terminal.ingest_progress(given) as (on_progress, on_learning):
+                report = c.add(
+                    *given,
+                    prune=prune,
+                    retry=retry,
+                    workers=workers,
+                    on_progress=on_progress,
+                    on_learning=on_learning,
+                )
+            cluster.close()
+            nothing = not (report.kept or report.failed or report.removed)
+            if as_json or not nothing:
+                show_report(report, c, as_json=as_json)
     if nothing:
         raise BadSource(f"there is no picture in {' '.join(given)}")
     raise typer.Exit(exit_code(report.kept + report.removed, report.failed))

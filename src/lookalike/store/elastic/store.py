@@ -261,9 +261,7 @@ class ElasticStore:
         """The `count` records whose label or metadata have some of these words, best first."""
         if len(words) > _LONGEST_WORDS:
             raise BadQuery(f"words to look for have at most {_LONGEST_WORDS:,} characters")
-        match = {"match": {"places.words": plain_text(words)}}
-        query = {"nested": {"path": "places", "score_mode": "max", "query": match}}
-        parts: dict[str, Any] = {"must": [query]}
+        parts: dict[str, Any] = {"must": [{"match": {"words": plain_text(words)}}]}
         if look.where is not None:
             parts["filter"] = [conditions.passing(look.where)]
         hits = self._pictures.hits({"bool": parts}, size=min(count or MOST, MOST))
