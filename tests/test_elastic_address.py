@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,15 @@ def test_what_cannot_be_one_is_said_in_one_line(bare: str, problem: str) -> None
     with pytest.raises(BadAddress, match=problem) as told:
         address.read(bare)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("key", ["a key", "ключ", "one\ntwo", "a\x00b"])
+def test_what_cannot_be_a_key_is_said_and_not_repeated(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {"LOOKALIKE_ES_API_KEY": key})
+    with pytest.raises(BadAddress, match="LOOKALIKE_ES_API_KEY") as told:
+        read("")
+    assert key not in str(told.value)
+    monkeypatch.setattr(os, "environ", {"LOOKALIKE_ES_API_KEY": "aWQ6a2V5==\n"})
+    assert read("").api_key == "aWQ6a2V5=="

@@ -125,6 +125,20 @@ def test_a_certificate_is_trusted_by_its_fingerprint_alone(
         home_of(secured.address(options=f"&fingerprint={'00' * 32}")).exists()
 
 
+def test_an_authority_that_cannot_be_read_is_named(secured: Secured, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no certificate")
+    for name, problem in (("none", "No such file"), ("text", "no certificate is in it")):
+        with pytest.raises(ClusterUnreachable, match=f"{name}: {problem}"):
+            home_of(secured.address(options=f"&ca={tmp_path / name}")).exists()
+
+
+def test_a_password_of_any_letters_is_sent(secured: Secured) -> None:
+    """And told to be wrong, as it is, not to be unspeakable."""
+    address = secured.address(login="admin:пароль@", options=f"&ca={secured.ca}")
+    with pytest.raises(ClusterRefuses, match="are wrong or missing"):
+        home_of(address).exists()
+
+
 def test_who_speaks_plainly_to_tls_is_told(secured: Secured) -> None:
     with pytest.raises(ClusterUnreachable, match="es\\+https://"):
         home_of(f"es+http://127.0.0.1:{secured.port}/secured").exists()

@@ -120,7 +120,7 @@ def read(text: str) -> Address:
         name,
         _options(shown, "".join(queries)),
         _login(shape["user"]),
-        os.environ.get("LOOKALIKE_ES_API_KEY") or None,
+        _api_key(shown),
     )
 
 
@@ -130,6 +130,13 @@ def _login(given: str | None) -> tuple[str, str] | None:
         return unquote(user), unquote(password)
     user, password = (os.environ.get(f"LOOKALIKE_ES_{each}", "") for each in ("USER", "PASSWORD"))
     return (user or "elastic", password) if password else None
+
+
+def _api_key(shown: str) -> str | None:
+    key = os.environ.get("LOOKALIKE_ES_API_KEY", "").strip()
+    if not re.fullmatch("[!-~]*", key):
+        raise BadAddress(shown, "what LOOKALIKE_ES_API_KEY holds beside it is no key")
+    return key or None
 
 
 def _options(shown: str, query: str) -> Options:

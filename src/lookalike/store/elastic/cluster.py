@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,11 +88,12 @@ class Cluster:
             secure = {"ssl_assert_fingerprint": options.fingerprint, "verify_certs": False}
             secure["ssl_show_warn"] = False
         elif address.hosts[0].startswith("https") and options.ca:
+            _check_authority(self._where, options.ca)
             secure = {"ca_certs": options.ca}
         try:
             self._client = elasticsearch.Elasticsearch(
                 list(address.hosts),
-                basic_auth=None if address.api_key else address.login,
+                basic_auth=None if address.api_key else _basic(address.login),
                 api_key=address.api_key,
                 request_timeout=options.timeout,
                 max_retries=len(address.hosts) - 1,
@@ -369,6 +372,19 @@ class _Answers(OrjsonSerializer):
     """Reads answers several times as fast as the client's usual one."""
 
     mimetype = "application/vnd.elasticsearch+json"
+
+
+def _check_authority(where: str, file: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError as error:
+        why = error.strerror if isinstance(error, FileNotFoundError) else "no certificate is in it"
+        raise ClusterUnreachable(where, f"the authority to trust, {file}: {why}") from error
+
+
+def _basic(login: tuple[str, str] | None) -> str | None:
+    """As the header has it. The client's own way knows ASCII alone."""
+    return None if login is None else base64.b64encode(":".join(login).encode()).decode()
 
 
 def is_partial(answer: Mapping[str, Any]) -> bool:
