@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -53,6 +54,7 @@ class TestRecord:
         (found,) = documents.record(body_of(Place("/a", None, {"n": float("nan")}))).places
         assert found.metadata == {"n": None}
 
-    def test_is_json_that_anybody_reads(self) -> None:
-        text = body_of(Place("/a", 'say "cat"', {"n": 10**30}))["record"]
-        assert json.loads(text)[-1][0][:2] == ["/a", 'say "cat"']
+    def test_is_an_id_and_json_that_anybody_reads(self) -> None:
+        packed = base64.b64decode(body_of(Place("/a", 'say "cat"', {"n": 10**30}))["record"])
+        assert packed[:32] == b"\x07" * 32
+        assert json.loads(packed[32:])[-1][0][:2] == ["/a", 'say "cat"']

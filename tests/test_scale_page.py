@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "scale.md").read_text()
-N, COPIES, LINKS, RECORD = 10**9, 2, 4 * 16, 481
+N, COPIES, LINKS, RECORD = 10**9, 2, 4 * 16, 530
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -39,7 +39,7 @@ def test_memory_disk_shards_and_nodes_are_those_of_the_formulas(row: list[str]) 
     memory, disk = N * each * COPIES, N * kept * COPIES
     assert bytes_of(row[2]) == pytest.approx(memory, rel=0.02)
     assert bytes_of(row[3]) == pytest.approx(disk / 0.85, rel=0.02)
-    assert int(row[4]) == max(math.ceil(N * kept / 40e9), math.ceil(2 * N / 200e6))
+    assert int(row[4]) == max(math.ceil(N * kept / 40e9), math.ceil(N / 200e6))
     assert int(row[5]) == math.ceil(memory / (64e9 - 31e9))
 
 

@@ -21,14 +21,14 @@ SOURCES = (
     "approximate-knn-search",
     "https://www.elastic.co/docs/deploy-manage/production-guidance/optimize-performance/size-shards",
 )
-RECORD = 481
-"""Bytes of a picture's record on disk, beside the files of its vectors: measured on Elasticsearch
-9.2.0 with 20,000 pictures of 64 values, merged to one segment. Each had one place, a
-path of 47 characters, no label and no metadata; both take more."""
+RECORD = 530
+"""Bytes of a picture's record on disk, beside the files of its vectors, as
+`benchmarks/elastic_record.py` has measured on Elasticsearch 9.2.0. Each had one place, a path of 47
+characters, no label and no metadata; both take more."""
 _SHARD = 40e9
 """Bytes of one: of 10 to 50 GB, what leaves room to grow."""
 _DOCUMENTS = 200e6
-"""Of one shard. A picture is two: itself, and its place."""
+"""Of one shard. A picture is one; one that lies at several places has one more for each."""
 _FOR_VECTORS = 0.5
 """Of a node's memory: the other half is the heap's, which takes no more than 31 GB."""
 _LARGEST_HEAP = 31e9
@@ -113,7 +113,7 @@ def make(wish: ClusterWish) -> ClusterPlan:
     shards = max(
         1,
         math.ceil(disk / copies / _SHARD),
-        math.ceil(2 * wish.pictures / _DOCUMENTS),
+        math.ceil(wish.pictures / _DOCUMENTS),
     )
     heap = min(_FOR_VECTORS * wish.node_memory, _LARGEST_HEAP)
     for_memory = math.ceil(memory / (wish.node_memory - heap))

@@ -486,6 +486,27 @@ def test_a_filter_finds_exactly_what_it_means(store: Store) -> None:
     assert passed > 130
 
 
+def test_a_filter_heeds_the_places_of_now(store: Store) -> None:
+    def passing(where: str) -> bool:
+        return found(store, random_vectors(1), 9, where) == [sha(1).hex()]
+
+    def comes(path: str, label: str) -> None:
+        store.put([arrival(1, f"x:/{path}", label=label)], {"v": random_vectors(1)})
+
+    comes("a", "cat")
+    assert passing("label = cat and path = 'x:/a'")
+    comes("b", "dog")
+    assert passing("label = cat")
+    assert passing("label != cat")
+    assert not passing("label = cat and path = 'x:/b'")
+    store.forget(["x:/a"])
+    assert passing("label = dog and label != cat and path = 'x:/b'")
+    assert not passing("label = cat")
+    assert not passing("path = 'x:/a'")
+    comes("c", "cow")
+    assert passing("label = cow and path = 'x:/c'")
+
+
 def test_times_and_formats_are_compared_as_people_write_them(store: Store) -> None:
     at = int(1.7e9)  # 2023-11-14T22:13:20Z
     store.put(

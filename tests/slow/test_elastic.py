@@ -258,6 +258,32 @@ def test_facets_count_pictures_and_not_places(open_store: Open) -> None:
     assert [record.id for record in store.in_several_places()] == [sha(0).hex()]
 
 
+def test_a_picture_is_one_document_until_it_lies_at_several_places(
+    open_store: Open, client: elasticsearch.Elasticsearch, name: str
+) -> None:
+    def documents() -> int:
+        said = client.indices.stats(index=f"{name}-pictures-1", metric="docs")
+        return int(said["_all"]["primaries"]["docs"]["count"])
+
+    store = open_store(plan(dim=4))
+    fill(store, random_vectors(10, 4))
+    assert documents() == 10
+    store.put([arrival(0, "http://other/0")], {"v": random_vectors(1, 4)})
+    assert documents() == 10 + 2
+    store.forget(["http://other/0"])
+    assert documents() == 10
+
+
+def test_words_are_those_of_all_places(open_store: Open) -> None:
+    store = open_store(plan(dim=4))
+    store.put([arrival(0, "http://p/0", label="tabby cat")], {"v": random_vectors(1, 4)})
+    store.put([arrival(0, "http://p/1", label="black dog")], {"v": random_vectors(1, 4)})
+    for words in ("cat", "dog"):
+        assert [record.id for record, _ in store.mentioned(words, 5)] == [sha(0).hex()]
+    store.forget(["http://p/1"])
+    assert store.mentioned("dog", 5) == []
+
+
 def test_what_was_said_of_pairs_and_scores_is_kept(open_store: Open) -> None:
     store = open_store(plan(dim=4))
     a, b, c = sorted(sha(i).hex() for i in range(3))

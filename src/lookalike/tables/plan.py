@@ -41,7 +41,7 @@ def show_cluster_plan(plan: ClusterPlan, *, as_json: bool) -> None:
             ("memory", f"{written_bytes(round(plan.memory))} outside the heaps"),
             ("formula", plan.formula),
             ("on disk", f"{written_bytes(round(plan.disk))}, all copies, disks 85% full"),
-            ("shards", f"{plan.shards:,}, and {wish.replicas} copies of each"),
+            ("shards", f"{plan.shards:,}, each with {copies}"),
             (
                 "nodes",
                 f"{plan.nodes:,} of {written_bytes(wish.node_memory)}, for {plan.bound_by}; and "

@@ -1,8 +1,11 @@
-"""A filter as a query over the places of a picture, each of which is a nested document.
+"""A filter as a query over the places of a picture.
+
+A picture's only place is part of its document (`place`). Several are nested documents (`places`),
+as one of them is to pass the whole filter, and not all of them together.
 
 What a user says of a place has any keys and any kinds of values, which as fields of their own would
-be more than an index can have. So each value is a term of the one field `places.said`: its key, its
-kind, and then the value, written so that terms are ordered as values are.
+be more than an index can have. So each value is a term of the one field `said`: its key, its kind,
+and then the value, written so that terms are ordered as values are.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ from typing import Any
 from ...filters import All, Comparison, Exists, Field, Filter, OneOf, Value
 from ...filters import Any as AnyOf
 from ...places import plain_text
+from .mapping import OF_PICTURE
 
 Query = dict[str, Any]
 
 _COLUMNS = {"size": "bytes"}
 """Fields of ours that a place has under another name."""
+_OUTSIDE = {"path": "paths", "label": "labels", **{name: name for name in OF_PICTURE}}
+"""Where a document has what is asked of its only place, if not in `place`."""
 _FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
 _LONGEST = 2000
 """Characters of a text that are compared; longer ones are told apart by a digest."""
@@ -32,12 +38,13 @@ _OPERATORS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 def passing(where: Filter) -> Query:
     """The pictures of which one place passes the whole filter."""
-    return {"nested": {"path": "places", "query": _query(where)}}
+    only = {"bool": {"filter": [{"term": {"lies": 1}}, _query(where, "place")]}}
+    return _either([only, {"nested": {"path": "places", "query": of_several(where)}}])
 
 
-def of_place(where: Filter) -> Query:
-    """The places that pass it, asked of nested documents."""
-    return _query(where)
+def of_several(where: Filter) -> Query:
+    """Of the places of pictures that lie at several, those that pass it: nested documents."""
+    return _query(where, "places")
 
 
 def terms_of(metadata: Mapping[str, Any]) -> list[str]:
@@ -54,36 +61,37 @@ def terms_of(metadata: Mapping[str, Any]) -> list[str]:
     return terms
 
 
-def _query(where: Filter) -> Query:
+def _query(where: Filter, inside: str) -> Query:
     match where:
         case All(parts):
-            return {"bool": {"filter": [_query(part) for part in parts]}}
+            return {"bool": {"filter": [_query(part, inside) for part in parts]}}
         case AnyOf(parts):
-            return _either([_query(part) for part in parts])
+            return _either([_query(part, inside) for part in parts])
         case Exists(field):
             if field.kind == "metadata":
-                return _range(gte=_key(field.name) + "\0", lt=_key(field.name) + "\1")
-            return {"exists": {"field": _column(field)}}
+                return _range(inside, gte=_key(field.name) + "\0", lt=_key(field.name) + "\1")
+            return {"exists": {"field": _column(field, inside)}}
         case OneOf(field, values):
-            return _equal(field, values)
+            return _equal(field, inside, values)
         case Comparison(field, "=", value):
-            return _equal(field, [value])
+            return _equal(field, inside, [value])
         case Comparison(field, "!=", value):
-            return {"bool": {"must_not": [_equal(field, [value])]}}
+            return {"bool": {"must_not": [_equal(field, inside, [value])]}}
         case Comparison(field, operator, value):
-            return _ordered(field, operator, value)
+            return _ordered(field, inside, operator, value)
 
 
 def _either(queries: Sequence[Query]) -> Query:
     return {"bool": {"should": list(queries), "minimum_should_match": 1}}
 
 
-def _column(field: Field) -> str:
-    return f"places.{_COLUMNS.get(field.name, field.name)}"
+def _column(field: Field, inside: str) -> str:
+    name = _COLUMNS.get(field.name, field.name)
+    return _OUTSIDE.get(name, f"place.{name}") if inside == "place" else f"places.{name}"
 
 
-def _equal(field: Field, values: Sequence[Value]) -> Query:
-    name = "places.said" if field.kind == "metadata" else _column(field)
+def _equal(field: Field, inside: str, values: Sequence[Value]) -> Query:
+    name = f"{inside}.said" if field.kind == "metadata" else _column(field, inside)
     every = [each for value in values for each in _equals(field, value)]
     parts = [every[start : start + _TERMS] for start in range(0, len(every), _TERMS)]
     return _either([{"terms": {name: part}} for part in parts])
@@ -105,21 +113,21 @@ def _equals(field: Field, value: Value) -> Iterator[str | float]:
             yield _number_term(field.name, value.number)
 
 
-def _ordered(field: Field, operator: str, value: Value) -> Query:
+def _ordered(field: Field, inside: str, operator: str, value: Value) -> Query:
     bound = _OPERATORS[operator]
     if field.kind != "metadata":
         own = plain_text(value.text) if field.kind == "text" else value.number
-        return {"range": {_column(field): {bound: own}}}
+        return {"range": {_column(field, inside): {bound: own}}}
     is_text = value.number is None
     kind = f"{_key(field.name)}\0{'t' if is_text else 'n'}"
     term = _text_term(field.name, value.text) if is_text else _number_term(field.name, value.number)
     if operator.startswith("<"):
-        return _range(gte=kind, **{bound: term})
-    return _range(**{bound: term}, lt=kind[:-1] + chr(ord(kind[-1]) + 1))
+        return _range(inside, gte=kind, **{bound: term})
+    return _range(inside, **{bound: term}, lt=kind[:-1] + chr(ord(kind[-1]) + 1))
 
 
-def _range(**bounds: str) -> Query:
-    return {"range": {"places.said": bounds}}
+def _range(inside: str, **bounds: str) -> Query:
+    return {"range": {f"{inside}.said": bounds}}
 
 
 def _text_term(key: str, text: str) -> str:

@@ -23,6 +23,7 @@ from ...types import Place, Record, Vectors
 from .. import Arrival
 from ..writes import metadata_text
 from . import conditions
+from .mapping import OF_PICTURE
 
 Source = Mapping[str, Any]
 OF_RECORD = ("order", "record")
@@ -32,6 +33,8 @@ LEFT_OUT = ["v", "came"]
 _LONG_NUMBER = re.compile(r"\d{19}")
 """Of which orjson reads the whole ones in 64 bits alone."""
 _LONGEST_PATH = 8000
+_ID = 32
+"""Bytes of an id."""
 _UNIT = 1e-6
 """How far from 1 a length may be that counts as 1."""
 
@@ -73,9 +76,12 @@ class Draft:
     def of(cls, hit: Source) -> Draft:
         """One that is there, as a search or a get gives it."""
         source = hit["_source"]
-        made = ("places", "record", *LEFT_OUT)
+        made = ("place", "places", "record", *LEFT_OUT)
         about = {key: each for key, each in source.items() if key not in made}
-        places = {each["path"]: each for each in source["places"]}
+        places = {
+            place["path"]: {name: each for name, each in place.items() if name not in OF_PICTURE}
+            for place in places_of(source)
+        }
         return cls(hit["_id"], about, places, (hit["_seq_no"], hit["_primary_term"]))
 
     @classmethod
@@ -97,10 +103,7 @@ class Draft:
         """Have it lie at a place, as is said of that now."""
         self.changed = True
         self.added.add(place.path)
-        self.places[place.path] = {
-            **written(place),
-            **{name: self.about[name] for name in ("format", "width", "height", "bytes", "added")},
-        }
+        self.places[place.path] = written(place)
 
     def drop(self, path: str) -> None:
         """Have it lie there no more."""
@@ -111,17 +114,26 @@ class Draft:
     def body(self) -> dict[str, Any]:
         """The document, without vectors."""
         places = list(self.places.values())
+        asked = {name: self.about[name] for name in OF_PICTURE}
+        several = len(places) > 1
         return {
             **self.about,
             "changed": time.time_ns(),
             "lies": len(places),
-            "places": places,
+            # Whichever it is not is said, so that none of before stays.
+            "place": None if several else places[0],
+            "places": [{**each, **asked} for each in places] if several else None,
             "record": _packed(self.about, places),
         }
 
 
+def places_of(source: Source) -> list[dict[str, Any]]:
+    """Where a picture lies, as its document has it."""
+    return source.get("places") or [source["place"]]
+
+
 def written(place: Place) -> dict[str, Any]:
-    """A place as a nested document: what it is, what it is found by, and the words in it."""
+    """What a place is, what it is found by, and the words in it."""
     path = plain_text(place.path)
     label = None if place.label is None else plain_text(place.label)
     if max(len(path), len(label or "")) > _LONGEST_PATH:
@@ -143,20 +155,26 @@ def written(place: Place) -> dict[str, Any]:
 
 def record(source: Source) -> Record:
     """The record that a document holds."""
-    return _record(orjson.loads(source["record"]))
+    (found,) = _unpacked([source["record"]])
+    return found
 
 
 def records_of(hits: Sequence[Source]) -> list[Record]:
-    """Those of hits that have `record` as a stored field, and nothing else of their documents."""
-    texts = ",".join([hit["fields"]["record"][0] for hit in hits])
-    return [_record(each) for each in orjson.loads(f"[{texts}]")]
+    """Those of hits that have the field `record`, and nothing else of their documents."""
+    return _unpacked([hit["fields"]["record"][0] for hit in hits])
 
 
-def _record(said: Sequence[Any]) -> Record:
-    """Of what `_packed` has made."""
-    id, format, width, height, size, added, places = said
-    lies = tuple([_place(*each) for each in places])
-    return Record(id, format, width, height, size, added, lies)
+def _unpacked(packed: Sequence[str]) -> list[Record]:
+    """What `_packed` has made of records."""
+    each = [base64.b64decode(one) for one in packed]
+    said = orjson.loads(b"[%b]" % b",".join([one[_ID:] for one in each]))
+    return [_record(one[:_ID].hex(), *rest) for one, rest in zip(each, said, strict=True)]
+
+
+def _record(
+    id: str, format: str, width: int, height: int, size: int, added: float, places: Sequence[Any]
+) -> Record:
+    return Record(id, format, width, height, size, added, tuple([_place(*p) for p in places]))
 
 
 def _place(path: str, label: str | None, said: Any, size: int, modified_ns: int) -> Place:
@@ -165,13 +183,16 @@ def _place(path: str, label: str | None, said: Any, size: int, modified_ns: int)
 
 
 def _packed(about: Mapping[str, Any], places: Sequence[Mapping[str, Any]]) -> str:
-    """A record as one text, which a search gives back sooner than the document that it is of."""
-    said = [about[name] for name in ("id", "format", "width", "height", "bytes", "added")]
+    """A record as one value, which a search gives back sooner than the document that it is of.
+
+    Its id, as bytes, and JSON; in base 64, as Elasticsearch takes bytes.
+    """
+    said = [about[name] for name in ("format", "width", "height", "bytes", "added")]
     lies = [
         [each["path"], each["label"], _inside(each["metadata"]), each["size"], each["modified_ns"]]
         for each in places
     ]
-    return orjson.dumps([*said, lies]).decode()
+    return base64.b64encode(bytes.fromhex(about["id"]) + orjson.dumps([*said, lies])).decode()
 
 
 def _inside(metadata: str) -> str | orjson.Fragment:

@@ -16,37 +16,52 @@ from .kinds import BITS_FROM, BBQHNSWOptions, Kind, kind_for
 VERSION = 1
 _LONGEST_VECTOR = 4096
 _TEXT = {"type": "keyword", "ignore_above": 8191}
+_COPIED = {"type": "keyword", "index": False, "doc_values": False}
 _KEPT = {"type": "object", "enabled": False}
 """Given back as it is, and not looked into."""
-_PLACE = {
-    "path": _TEXT,
-    "label": _TEXT,
+_ASKED = {
     "format": _TEXT,
     "width": {"type": "double"},
     "height": {"type": "double"},
     "bytes": {"type": "double"},
-    "modified": {"type": "double"},
     "added": {"type": "double"},
+}
+"""What a filter may ask of a picture, wherever it lies."""
+OF_PICTURE = tuple(_ASKED)
+_LYING = {
+    "modified": {"type": "double"},
     "size": {"type": "long", "index": False},
     "modified_ns": {"type": "long", "index": False},
     "checked": {"type": "double", "index": False},
     "metadata": _KEPT,
     "said": {"type": "keyword", "doc_values": False},
-    "words": {"type": "text"},
+    "words": {"type": "text", "index": False, "copy_to": "words"},
+}
+_ONE = {
+    **_LYING,
+    "path": {**_COPIED, "copy_to": "paths"},
+    "label": {**_COPIED, "copy_to": "labels"},
+}
+_SEVERAL = {
+    **_LYING,
+    **_ASKED,
+    "path": {**_TEXT, "doc_values": False, "copy_to": "paths"},
+    "label": {**_TEXT, "copy_to": "labels"},
 }
 _PICTURE = {
+    **_ASKED,
     "id": _TEXT,
     "order": {"type": "long"},
     "changed": {"type": "long"},
-    "added": {"type": "double"},
-    "format": _TEXT,
-    "width": {"type": "integer"},
-    "height": {"type": "integer"},
     "side": {"type": "integer"},
-    "bytes": {"type": "long"},
     "lies": {"type": "integer"},
-    "places": {"type": "nested", "properties": _PLACE},
-    "record": {"type": "text", "index": False, "store": True},
+    # A nested document is one more that searches have to pass over, so there is none for most.
+    "place": {"properties": _ONE},
+    "places": {"type": "nested", "properties": _SEVERAL},
+    "paths": {**_TEXT, "doc_values": False},
+    "labels": _TEXT,
+    "words": {"type": "text"},
+    "record": {"type": "binary", "doc_values": True},
 }
 
 
@@ -140,6 +155,7 @@ def pictures(
             "number_of_shards": address.options.shards,
             "number_of_replicas": address.options.replicas,
             "mapping.nested_objects.limit": 100_000,
+            "codec": "best_compression",  # no search reads whole documents
             "refresh_interval": "1s",
         },
         "mappings": {

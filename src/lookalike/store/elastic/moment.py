@@ -64,7 +64,8 @@ class Moment:
         request = way.request(field.distance.prepared(query)[0], count, ANYWHERE)
         if request is None or not field.distance.native:
             return None
-        return [hit["_id"] for hit in self._searched(**request)["hits"]["hits"]]
+        hits = self._searched(**request)["hits"]["hits"]
+        return [record.id for record in documents.records_of(hits)]
 
     def close(self) -> None:
         """Let go of it."""
@@ -117,12 +118,12 @@ class Moment:
         """Every picture, the oldest first."""
         fields = {name: f"{name}_{self._about.generation}" for name in beside.embeddings}
         sources = [each for name in fields.values() for each in (f"v.{name}", f"came.{name}")]
-        wanted = {"includes": [*OF_RECORD, "places.checked", *sources]}
+        wanted = {"includes": [*OF_RECORD, "place.checked", "places.checked", *sources]}
         for hits in self._every(self._pictures, wanted, _AS_THEY_CAME):
             ids, found = [hit["_id"] for hit in hits], [hit["_source"] for hit in hits]
             yield Portion(
                 list(map(documents.record, found)),
-                [[place["checked"] for place in each["places"]] for each in found],
+                [[place["checked"] for place in documents.places_of(each)] for each in found],
                 {
                     name: self._vectors(ids, found, fields[name], dim)
                     for name, (dim, _) in beside.embeddings.items()

@@ -164,11 +164,15 @@ class Nearest:
             knn["k"] = knn["num_candidates"]
         if look.where is not None:
             knn["filter"] = conditions.passing(look.where)
-        # As a query, not as the search's own `knn`: that one asks every shard twice.
+        # The search option `knn` asks every shard twice. As a query it is asked of each vector that
+        # is met whether its document is nested in another, which is too much where all are met.
+        scanned = isinstance(kind, FlatOptions)
         return {
-            "query": {"knn": knn},
+            **({"knn": knn} if scanned else {"query": {"knn": knn}}),
             "size": k,
-            "stored_fields": ["record"],
+            # Out of the column of records alone, as stored fields have to be unpacked.
+            "stored_fields": "_none_",
+            "docvalue_fields": ["record"],
             "track_total_hits": False,
         }
 
@@ -181,15 +185,15 @@ class Nearest:
 
     def _read_otherwise(self, query: Vectors, hits: list[dict[str, Any]]) -> Found:
         """The same by the vectors themselves, where the metric is not the distance."""
-        stored = self.vectors_of([hit["_id"] for hit in hits])
-        there = [hit for hit in hits if hit["_id"] in stored]
+        records = documents.records_of(hits)
+        stored = self.vectors_of([record.id for record in records])
+        there = [record for record in records if record.id in stored]
         if not there:
             return []
-        vectors = np.concatenate([stored[hit["_id"]] for hit in there])
+        vectors = np.concatenate([stored[record.id] for record in there])
         scores = self.scores(query[np.newaxis], vectors)
         order = np.argsort(-scores, kind="stable")
-        records = documents.records_of(there)
-        return [(records[i], float(scores[i])) for i in order.tolist()]
+        return [(there[i], float(scores[i])) for i in order.tolist()]
 
     def _turned(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Elasticsearch's scores as ours: it has each above 0, and gives them as float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ...filters import Filter
@@ -14,6 +15,8 @@ from .reading import Reading
 
 _EVERY: conditions.Query = {"match_all": {}}
 _MOST_FORMATS = 100
+_MORE_LABELS = 10
+_LEAST_LABELS = 1000
 
 
 def counts(pictures: Reading) -> dict[str, Any]:
@@ -23,10 +26,7 @@ def counts(pictures: Reading) -> dict[str, Any]:
         "bytes": {"sum": {"field": "bytes"}},
         "newest": {"max": {"field": "added"}},
         "formats": {"terms": {"field": "format", "size": _MOST_FORMATS}},
-        "lying": {
-            "nested": {"path": "places"},
-            "aggs": {"labels": {"cardinality": {"field": "places.label"}}},
-        },
+        "labels": {"cardinality": {"field": "labels"}},
     }
     answer = pictures.cluster.searched(
         index=pictures.index, query=_EVERY, size=0, track_total_hits=True, aggs=aggregations
@@ -38,7 +38,7 @@ def counts(pictures: Reading) -> dict[str, Any]:
     return {
         "pictures": answer["hits"]["total"]["value"],
         "places": int(found["places"]["value"]),
-        "labels": found["lying"]["labels"]["value"],
+        "labels": found["labels"]["value"],
         "formats": {each["key"]: each["doc_count"] for each in found["formats"]["buckets"]},
         "original_bytes": int(found["bytes"]["value"]),
         "catalogue_bytes": size,
@@ -113,20 +113,21 @@ def state(pictures: Reading) -> object:
 def facets(pictures: Reading, where: Filter | None, most_labels: int) -> Facets:
     """How many pictures that pass a filter have each label, format and size."""
     passing = _EVERY if where is None else conditions.passing(where)
-    lying = _EVERY if where is None else conditions.of_place(where)
+    lying = _EVERY if where is None else conditions.of_several(where)
     bounds = [0, *SIDES]
     ranges = [
         {"from": low, **({"to": high} if high else {})}
         for low, high in zip(bounds, [*SIDES, None], strict=True)
     ]
-    counted: dict[str, Any] = {"pictures": {"reverse_nested": {}}}
+    # Those of pictures that lie at one place and of others, so many that the sum's first are there.
+    size = max(_MORE_LABELS * most_labels, _LEAST_LABELS)
     labels = {
         "terms": {
             "field": "places.label",
-            "size": max(most_labels, 1),
+            "size": size,
             "order": [{"pictures": "desc"}, {"_key": "asc"}],
         },
-        "aggs": counted,
+        "aggs": {"pictures": {"reverse_nested": {}}},
     }
     answer = pictures.cluster.searched(
         index=pictures.index,
@@ -138,15 +139,21 @@ def facets(pictures: Reading, where: Filter | None, most_labels: int) -> Facets:
                 "filter": {"range": {"width": {"gt": 0}}},
                 "aggs": {"sides": {"range": {"field": "side", "ranges": ranges}}},
             },
-            "lying": {
+            "one": {
+                "filter": {"term": {"lies": 1}},
+                "aggs": {"labels": {"terms": {"field": "labels", "size": size}}},
+            },
+            "several": {
                 "nested": {"path": "places"},
                 "aggs": {"passing": {"filter": lying, "aggs": {"labels": labels}}},
             },
         },
     )["aggregations"]
-    found = answer["lying"]["passing"]["labels"]["buckets"]
+    found = Counter({each["key"]: each["doc_count"] for each in answer["one"]["labels"]["buckets"]})
+    for each in answer["several"]["passing"]["labels"]["buckets"]:
+        found[each["key"]] += each["pictures"]["doc_count"]
     return Facets(
-        [(each["key"], each["pictures"]["doc_count"]) for each in found[:most_labels]],
+        sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most_labels],
         [(each["key"], each["doc_count"]) for each in answer["formats"]["buckets"]],
         [each["doc_count"] for each in answer["sizes"]["sides"]["buckets"]],
     )

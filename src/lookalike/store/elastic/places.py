@@ -19,7 +19,7 @@ from .. import Arrival, LedgerEntry, Outcome, Refusal, Verdict
 from ..writes import vanished
 from .cluster import Cluster, Write
 from .conditions import Query
-from .documents import Draft, Source, path_id
+from .documents import Draft, Source, path_id, places_of
 from .mapping import writing_alias
 from .reading import MOST, Reading
 
@@ -151,10 +151,9 @@ class Places:
             either = [{"term": {field: root}}, *({"prefix": {field: each}} for each in begins)]
             return {"bool": {"should": either}}
 
-        nested = {"nested": {"path": "places", "query": asked("places.path")}}
         found: set[str] = set()
-        for block in self._pictures.every(nested, ["places.path"]):
-            found |= {p["path"] for hit in block for p in hit["_source"]["places"]}
+        for block in self._pictures.every(asked("paths"), ["place.path", "places.path"]):
+            found |= {p["path"] for hit in block for p in places_of(hit["_source"])}
         for block in self._ledger.every(asked("path"), ["path"]):
             found |= {hit["_source"]["path"] for hit in block}
         return [path for path in found if below(path)]
@@ -190,8 +189,7 @@ class Places:
         for id, found in (self._pictures.by_ids(known) if known else {}).items():
             drafts[id] = Draft.of(found)
         for start in range(0, len(paths), _PATHS_AT_ONCE):
-            terms = {"terms": {"places.path": list(paths[start : start + _PATHS_AT_ONCE])}}
-            query = {"nested": {"path": "places", "query": terms}}
+            query = {"terms": {"paths": list(paths[start : start + _PATHS_AT_ONCE])}}
             hits = self._pictures.hits(query, seq_no_primary_term=True, size=MOST)
             for hit in hits:
                 if hit["_id"] not in drafts:

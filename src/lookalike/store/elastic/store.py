@@ -256,9 +256,7 @@ class ElasticStore:
         self, words: str, count: int | None, look: Look = ANYWHERE
     ) -> list[tuple[Record, float]]:
         """The `count` records whose label or metadata have some of these words, best first."""
-        match = {"match": {"places.words": words}}
-        query = {"nested": {"path": "places", "score_mode": "max", "query": match}}
-        parts: dict[str, Any] = {"must": [query]}
+        parts: dict[str, Any] = {"must": [{"match": {"words": words}}]}
         if look.where is not None:
             parts["filter"] = [conditions.passing(look.where)]
         hits = self._pictures.hits({"bool": parts}, size=min(count or MOST, MOST))
