@@ -245,8 +245,8 @@ const nothingToShow = () =>
 
 function gone({ name }: Wanted): never {
   const isBroken = page.broken.some((each) => each.name === name);
-  const why = isBroken ? "cannot be opened" : "is not served here";
-  throw new Problem({ detail: `The collection ${name} ${why}.` });
+  const broken = `The collection ${name} cannot be opened.`;
+  throw new Problem({ detail: isBroken ? broken : `No collection named ${name} is served here.` });
 }
 
 function refuseTooLarge({ name, files = [] }: Wanted): void {

@@ -890,6 +890,8 @@ def test_collections_that_cannot_be_opened_are_named_with_the_reason(
         assert_accessible(page)
         page.goto(f"{server.url}/#in=old")
         expect(page.get_by_role("alert")).to_contain_text("Old cannot be opened")
+        page.evaluate("location.hash = 'in=old&view=map'")
+        expect(page.get_by_role("alert")).to_contain_text("The collection old cannot be opened")
     finally:
         context.close()
         server.stop()
