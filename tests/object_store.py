@@ -68,7 +68,7 @@ class ObjectStore:
         return list(self._reads)
 
 
-def forget_clients() -> None:
+def _forget_clients() -> None:
     """Those that this process has made for another store, which answers no more."""
     import s3fs
 
@@ -114,7 +114,7 @@ def running() -> Iterator[ObjectStore]:
     try:
         store = ObjectStore(running.port, reads)
         with patch.dict(os.environ, store.environment):
-            forget_clients()
+            _forget_clients()
             yield store
     finally:
         running.shutdown()

@@ -448,23 +448,23 @@ def test_nothing_is_asked_that_a_store_other_than_amazons_may_not_know(
     # s3proxy refuses the checksums that clients add by themselves: of writes and of reads.
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    object_store.forget_clients()
+    objects._file_system.cache_clear()
     store.headers.clear()
     objects.write(f"s3://{BUCKET}/plain/1.bin", b"content")
     assert objects.read(f"s3://{BUCKET}/plain/1.bin", 100) == b"content"
     assert store.headers <= {"HTTP_X_AMZ_DATE", "HTTP_X_AMZ_CONTENT_SHA256"}
-    object_store.forget_clients()
+    objects._file_system.cache_clear()
 
 
 def test_checksums_that_are_asked_for_are_sent(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
-    object_store.forget_clients()
+    objects._file_system.cache_clear()
     store.headers.clear()
     objects.write(f"s3://{BUCKET}/plain/2.bin", b"content")
     assert "HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM" in store.headers
-    object_store.forget_clients()
+    objects._file_system.cache_clear()
 
 
 def test_a_missing_package_says_what_to_install(tmp_path: Path) -> None:
