@@ -32,6 +32,8 @@ class ObjectStore:
         self.environment = {**_ENVIRONMENT, "AWS_ENDPOINT_URL": self.url}
         self.refuses: Callable[[str, str], str | None] = lambda *_: None
         """Of a method and a path the code of the error that is answered, if any."""
+        self.headers: set[str] = set()
+        """Of Amazon's own, which it was sent so far, in capitals."""
         self._reads = reads
         self._client = boto3.client(
             "s3",
@@ -93,6 +95,8 @@ def running() -> Iterator[ObjectStore]:
             bucket = f"/{BUCKET}/"
             if key.startswith(bucket) and len(key) > len(bucket):
                 reads.append(key.removeprefix(bucket))
+        if store:
+            store.headers |= {each for each in asked if each.startswith("HTTP_X_AMZ_")}
         code = store.refuses(asked["REQUEST_METHOD"], asked["PATH_INFO"]) if store else None
         if code is None:
             return answer(asked, start)

@@ -441,6 +441,32 @@ class TestTheCommand:
         assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("environment", [{}, {"AWS_MAX_ATTEMPTS": "2"}])
+def test_nothing_is_asked_that_a_store_other_than_amazons_may_not_know(
+    store: ObjectStore, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # s3proxy refuses the checksums that clients add by themselves: of writes and of reads.
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    objects._file_system.cache_clear()
+    store.headers.clear()
+    objects.write(f"s3://{BUCKET}/plain/1.bin", b"content")
+    assert objects.read(f"s3://{BUCKET}/plain/1.bin", 100) == b"content"
+    assert store.headers <= {"HTTP_X_AMZ_DATE", "HTTP_X_AMZ_CONTENT_SHA256"}
+    objects._file_system.cache_clear()
+
+
+def test_checksums_that_are_asked_for_are_sent(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+    objects._file_system.cache_clear()
+    store.headers.clear()
+    objects.write(f"s3://{BUCKET}/plain/2.bin", b"content")
+    assert "HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM" in store.headers
+    objects._file_system.cache_clear()
+
+
 def test_a_missing_package_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "s3fs.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), str(Path(api.__file__).parents[1])])

@@ -119,6 +119,13 @@ def test_a_machine_with_another_model_is_refused(tmp_path: Path) -> None:
         _Describer(task).start()
 
 
+def test_a_gpu_that_a_worker_has_no_use_of_is_refused(tmp_path: Path) -> None:
+    with api.open(tmp_path / "c") as collection:
+        task = _Task.of(collection.engine, gpus=0.25)
+    with pytest.raises(WorkersUnusable, match=r"made for CPUs.*default-fp16"):
+        _Describer(task).start()
+
+
 @pytest.mark.parametrize("kind", [PictureError, PictureTooSlow])
 def test_why_a_picture_failed_travels_whole(kind: type[PictureError]) -> None:
     error = kind("a.png", "it is too far away", retry=True, recognised=False)

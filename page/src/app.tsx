@@ -15,6 +15,7 @@ import { Results } from "./search/results";
 import { KeyDialog } from "./key-dialog";
 import { type Page, dismiss } from "./session";
 import { Statistics } from "./statistics/statistics";
+import { Unopened } from "./unopened";
 import { sentence } from "./wording";
 
 export function App(page: Page) {
@@ -24,6 +25,7 @@ export function App(page: Page) {
         Skip to the content
       </a>
       <Head every={page.every} wanted={page.view?.wanted} />
+      <Unopened broken={page.broken} />
       <main id="main" tabIndex={-1}>
         <View {...page} />
       </main>

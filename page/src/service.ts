@@ -12,6 +12,12 @@ export interface Collection {
   looks_again?: string[];
 }
 
+/** One that cannot be opened; the service goes on trying. */
+export interface Broken {
+  name: string;
+  problem: { detail: string };
+}
+
 export interface Picture {
   id: string;
   path: string;
@@ -124,6 +130,10 @@ export interface Duplicates {
   groups: DuplicateGroup[];
   total: number;
   bytes: number;
+  /** Seconds since they were found. */
+  age: number;
+  /** Whether the collection is still as it was then. */
+  current: boolean;
 }
 
 export interface DuplicateGroup {
@@ -147,7 +157,7 @@ export const thumbnailOf = (name: string, id: string) =>
   `${at(name)}/pictures/${encodeURIComponent(id)}/thumbnail`;
 
 export const collections = () =>
-  ask<{ collections: Collection[] }>("/v1/collections").then((answer) => answer.collections);
+  ask<{ collections: Collection[]; broken: Broken[] }>("/v1/collections");
 
 export const stats = (name: string) => ask<Stats>(`${at(name)}/stats`);
 
@@ -165,11 +175,14 @@ export const facets = (name: string, where: string, signal?: AbortSignal) =>
 export const map = (name: string, signal?: AbortSignal) =>
   ask<{ points: MapPoint[]; total: number }>(`${at(name)}/map`, { signal });
 
-/** Groups of the same picture, once they are found: the service is asked until it knows. */
-export async function duplicates(name: string, signal?: AbortSignal) {
-  for (;;) {
-    const response = await fetched(`${at(name)}/duplicates?wait=30&limit=500`, { signal });
-    if (response.status !== 202) return answered<Duplicates>(response);
+/** Groups of the same picture: those found last, if there are any, then those of the collection as it is. */
+export async function* duplicates(name: string, signal?: AbortSignal) {
+  for (let wait = 0; ; wait = 30) {
+    const response = await fetched(`${at(name)}/duplicates?wait=${wait}&limit=500`, { signal });
+    if (response.status === 202) continue;
+    const found = await answered<Duplicates>(response);
+    yield found;
+    if (found.current) return;
   }
 }
 

@@ -4,6 +4,7 @@ import { type Wanted, isQuery, read, start, write } from "./address";
 import { type Asked, askedWith } from "./asking";
 import { PAGE, search } from "./searching";
 import {
+  type Broken,
   type Collection,
   type Hit,
   type Matched,
@@ -40,6 +41,8 @@ export interface View {
 
 export interface Page {
   every: Collection[];
+  /** Collections that the service cannot open. */
+  broken: Broken[];
   view?: View;
   /** What is being loaded to take its place: choices show at once. */
   pending?: Wanted;
@@ -51,7 +54,7 @@ export interface Page {
   filterProblem?: { where: string; message: string };
 }
 
-export const page: Page = { every: [], busy: true, waiting: true, banner: "" };
+export const page: Page = { every: [], broken: [], busy: true, waiting: true, banner: "" };
 
 const views = new Map<string, View>(); // by the key of a history entry, so that Back is instant
 let under: AbortController | undefined; // what may still be called off
@@ -64,8 +67,8 @@ export async function begin(onChange: () => void): Promise<void> {
   addEventListener("popstate", () => void arrive().catch(fail));
   draw();
   try {
-    page.every = await collections();
-    if (page.every.length === 0) throw new Problem({ detail: "No collection is served here." });
+    await count();
+    if (page.every.length === 0) throw new Problem({ detail: nothingToShow() });
     await arrive();
   } catch (problem) {
     fail(problem);
@@ -165,7 +168,8 @@ export function leave(): void {
 /** Take note that a collection has changed: what was shown of it before is asked for again. */
 export async function changed(name: string): Promise<void> {
   for (const [key, { wanted }] of views) if (wanted.name === name) views.delete(key);
-  change({ every: await collections() });
+  await count();
+  draw();
 }
 
 /** Say that something has gone wrong; of a filter that is said where it was typed. */
@@ -231,8 +235,18 @@ async function sideBySide(wanted: Wanted, id: string, signal: AbortSignal) {
   return { asked, beside: { other, matched } };
 }
 
+async function count(): Promise<void> {
+  const { collections: every, broken } = await collections();
+  Object.assign(page, { every, broken });
+}
+
+const nothingToShow = () =>
+  page.broken.length ? "No collection can be opened." : "No collection is served here.";
+
 function gone({ name }: Wanted): never {
-  throw new Problem({ detail: `No collection named ${name} is served here.` });
+  const isBroken = page.broken.some((each) => each.name === name);
+  const broken = `The collection ${name} cannot be opened.`;
+  throw new Problem({ detail: isBroken ? broken : `No collection named ${name} is served here.` });
 }
 
 function refuseTooLarge({ name, files = [] }: Wanted): void {

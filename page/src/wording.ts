@@ -3,6 +3,12 @@
 import type { Picture } from "./service";
 
 const NUMBERS = new Intl.NumberFormat("en");
+const AGO = new Intl.RelativeTimeFormat("en");
+const UNITS = [
+  [86_400, "day"],
+  [3_600, "hour"],
+  [60, "minute"],
+] as const;
 
 export const number = (value: number) => NUMBERS.format(value);
 
@@ -13,6 +19,12 @@ export function bytes(size: number): string {
   if (size < 1e3) return `${size} B`;
   if (size < 1e6) return `${Math.ceil(size / 1e3)} kB`;
   return size < 1e9 ? `${(size / 1e6).toFixed(1)} MB` : `${(size / 1e9).toFixed(1)} GB`;
+}
+
+/** How long ago something was, in whole minutes, hours or days. */
+export function ago(seconds: number): string {
+  const [length, unit] = UNITS.find(([length]) => seconds >= length) ?? [0, "minute"];
+  return length ? AGO.format(-Math.floor(seconds / length), unit) : "just now";
 }
 
 export const fileName = (path: string) => path.split("/").pop() ?? path;

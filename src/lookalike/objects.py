@@ -39,6 +39,7 @@ _INSTALL = {
     "hf": "pip install huggingface_hub",
 }
 _RETRIES = frozenset(("AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"))
+_CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
 _WRITTEN_WITHIN = 60.0
 """Seconds."""
 _LETTERS = 300
@@ -211,11 +212,19 @@ def _file_system(scheme: str) -> Any:
     try:
         import fsspec
 
-        if scheme != "s3" or _RETRIES & os.environ.keys():
+        if scheme != "s3":
             return fsspec.filesystem(scheme)
+        # By themselves newer clients add checksums that many a store other than Amazon's refuses.
+        # What counts has one of ours: a picture's id is its SHA-256.
+        config: dict[str, Any] = {
+            each: "when_required" for each in _CHECKSUMS if f"AWS_{each.upper()}" not in os.environ
+        }
+        if _RETRIES & os.environ.keys():
+            return fsspec.filesystem(scheme, config_kwargs=config)
         # As often as newer clients of S3 do. By what is usual here, up to 25 times, a request would
         # wait for minutes to be told that a store is down.
-        store = fsspec.filesystem(scheme, config_kwargs={"retries": {"total_max_attempts": 3}})
+        config["retries"] = {"total_max_attempts": 3}
+        store = fsspec.filesystem(scheme, config_kwargs=config)
         store.retries = 2
         return store
     except ImportError as error:

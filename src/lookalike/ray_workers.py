@@ -35,6 +35,7 @@ from .errors import (
     PictureError,
     WorkersUnusable,
 )
+from .extract import Extractor
 from .features import FeaturePipeline, Features, in_order
 from .ingest import Lanes
 from .types import Limits
@@ -49,8 +50,10 @@ _STARTS_WITHIN = 120.0
 _ANSWERS_WITHIN = 10.0
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """How a client of HTTP/2 begins, which Ray speaks: RFC 9113, 3.4, with empty settings."""
+_FRAME_HEAD = 9
+"""Bytes; the fourth is the kind of the frame."""
 _SETTINGS = 4
-"""The kind of the frame that a server of HTTP/2 answers with."""
+"""The kind that a server of HTTP/2 answers with."""
 
 _Item = TypeVar("_Item")
 _Batch = list[Encoded | PictureError]
@@ -123,7 +126,7 @@ def lanes_of(engine: Engine, workers: Workers | None) -> Iterator[Lanes]:
             max_restarts=-1,
             max_task_retries=_TRIES,
         )(_Describer)
-        task = _Task.of(engine)
+        task = _Task.of(engine, workers.gpus)
         number = _number(ray.cluster_resources(), workers)
         crew = _Crew(ray, [_Worker(actor.remote(task)) for _ in range(number)])
         try:
@@ -150,7 +153,7 @@ def _check_answers(address: str) -> None:
             return
         connection.sendall(_HELLO)
         with connection.makefile("rb") as answer:
-            frame = answer.read(len(_HELLO) - 24)
+            frame = answer.read(_FRAME_HEAD)
     if frame[3:4] != bytes((_SETTINGS,)):
         raise ConnectionError("something else does")
 
@@ -178,9 +181,11 @@ class _Task:
     makes_local_features: bool
     device: str
     limits: Limits
+    gpus: float = 0.0
+    """The share that the worker has: it has to make use of it."""
 
     @classmethod
-    def of(cls, engine: Engine) -> _Task:
+    def of(cls, engine: Engine, gpus: float = 0.0) -> _Task:
         return cls(
             engine.recipe.text,
             engine.store.learned(),
@@ -188,10 +193,11 @@ class _Task:
             engine.makes_local_features,
             engine.device,
             engine.limits,
+            gpus,
         )
 
     def pipeline(self) -> FeaturePipeline:
-        """Made on the worker's machine; `WorkersUnusable` if it has other models."""
+        """Made on the worker's machine; `WorkersUnusable` if that has other models, or no GPU."""
         named = recipes.parse(self.recipe, "the recipe of the collection")
         extractors = extractors_of(named, self.device)
         restore(extractors, self.learned)
@@ -203,8 +209,22 @@ class _Task:
                 f"a machine of the cluster has another model for {', '.join(others)}: install "
                 "the same lookalike and the same weights on all of them"
             )
+        if self.gpus:
+            _check_on_gpu(extractors)
         local = named.local.make_extractor(self.device) if self.makes_local_features else None
         return FeaturePipeline(extractors, self.limits, local)
+
+
+def _check_on_gpu(extractors: Mapping[str, Extractor]) -> None:
+    """`WorkersUnusable` where all compute on the CPU, while GPUs are kept for them."""
+    on_cpu = [each for each in extractors.values() if getattr(each, "device", "cpu") == "cpu"]
+    if len(on_cpu) == len(extractors):
+        why = getattr(on_cpu[0], "why", "it knows no other")
+        raise WorkersUnusable(
+            f"a worker has no use of the GPU that --ray-gpus keeps for it: it computes on the CPU "
+            f"({why}). Leave --ray-gpus out; or take a recipe for GPUs, such as default-fp16, and "
+            "on each machine ONNX Runtime's build for them"
+        )
 
 
 class _Describer:

@@ -19,6 +19,7 @@ from PIL import Image
 
 import lookalike
 from lookalike.serve.server import Server
+from lookalike.serve.settings import Settings
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
@@ -795,6 +796,8 @@ def test_duplicates_are_shown_once_the_service_has_found_them(page: Page, shoot:
         "groups": [{**group, "keep": {**pictures[0], "why": "largest"}}],
         "bytes": 17_997,
         "total": 1,
+        "age": 0.5,
+        "current": True,
     }
     waited: list[Route] = []
 
@@ -811,3 +814,85 @@ def test_duplicates_are_shown_once_the_service_has_found_them(page: Page, shoot:
     assert_accessible(page)
     page.get_by_role("link", name="1.jpg").click()
     expect(page.locator("#beside svg image")).to_have_count(2)
+
+
+@pytest.mark.parametrize("page", ["desktop", "dark", "phone"], indirect=True)
+def test_duplicates_that_were_found_before_a_change_say_how_old_they_are_until_there_are_new_ones(
+    page: Page, shoot: Shoot, request: pytest.FixtureRequest
+) -> None:
+    ids = [tile.get_attribute("data-id") for tile in tiles(page).all()[:3]]
+    pictures = [
+        {"id": id, "path": f"/pictures/{n}.jpg", "width": 300, "height": 200, "bytes": 9_000}
+        for n, id in enumerate(ids)
+    ]
+    group = {"kind": "near", "bytes": 9_000, "keep": {**pictures[0], "why": "largest"}}
+    old = {"groups": [{**group, "others": pictures[1:2]}], "bytes": 9_000, "total": 1}
+    new = {"groups": [{**group, "others": pictures[1:]}], "bytes": 18_000, "total": 1}
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        """What was found last, at once; then, to who waits, what was found anew."""
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(json={**old, "age": 3 * 60 + 59.0, "current": False})
+        else:
+            waiting.append(route)
+
+    waiting: list[Route] = []
+    page.route("**/duplicates?*", answer)
+    page.get_by_role("link", name="Duplicates").click()
+    age = page.locator(".duplicates .age")
+    expect(age).to_have_text("Found 3 minutes ago, before the collection changed. Looking anew …")
+    expect(page.locator(".duplicates a.frame")).to_have_count(2)
+    assert "wait=0&" in asked[0]
+    shoot(page, f"duplicates-old-{request.node.callspec.params['page']}")
+    assert_accessible(page)
+    while not waiting:
+        page.wait_for_timeout(20)
+    waiting[0].fulfill(json={**new, "age": 0.1, "current": True})
+    expect(page.locator(".duplicates a.frame")).to_have_count(3)
+    expect(age).to_have_count(0)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"viewport": {"width": 1440, "height": 900}}, "desktop"),
+        ({"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"}, "dark"),
+        (PHONE, "phone"),
+        ({**PHONE, "color_scheme": "dark"}, "phone-dark"),
+    ],
+)
+def test_collections_that_cannot_be_opened_are_named_with_the_reason(
+    browser: Browser, tmp_path: Path, shoot: Shoot, settings: dict[str, object], name: str
+) -> None:
+    with lookalike.open(tmp_path / "well") as well:
+        well.add(SAMPLES / "coffee.png", SAMPLES / "chelsea.png")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "catalogue.sqlite").write_bytes(b"no database" * 1000)
+    server = Server({}, Settings.read(collections=tmp_path, port=0))
+    thread = threading.Thread(target=server.answer)
+    thread.start()
+    context = browser.new_context(**settings)  # type: ignore[arg-type]
+    try:
+        page = context.new_page()
+        page.goto(server.url)
+        expect(tiles(page).first).to_be_visible()
+        summary = page.get_by_text("old cannot be opened")
+        expect(summary).to_be_visible()
+        shoot(page, f"broken-{name}")
+        assert_accessible(page)
+        expect(page.locator(".unopened dd")).to_be_hidden()
+        summary.click()
+        expect(page.locator(".unopened dd")).to_contain_text("file is not a database")
+        shoot(page, f"broken-why-{name}")
+        assert_accessible(page)
+        page.goto(f"{server.url}/#in=old")
+        expect(page.get_by_role("alert")).to_contain_text("Old cannot be opened")
+        page.evaluate("location.hash = 'in=old&view=map'")
+        expect(page.get_by_role("alert")).to_contain_text("The collection old cannot be opened")
+    finally:
+        context.close()
+        server.stop()
+        thread.join()

@@ -37,7 +37,7 @@ UNDER_WAY = 2 * 3 * BATCH
 
 @dataclass
 class RayCluster:
-    """One node with two cores, in a session of its own."""
+    """One node with two cores, in a session of its own. Ray takes its word for a GPU."""
 
     address: str
     process: subprocess.Popen[bytes]
@@ -98,7 +98,7 @@ def cluster(store: ObjectStore) -> Iterator[RayCluster]:
     port = free_port()
     started = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *(f"--port={port}", "--num-cpus=2", "--object-store-memory=200000000"),
+        *(f"--port={port}", "--num-cpus=2", "--num-gpus=1", "--object-store-memory=200000000"),
         *("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"),
     ]
     log = Path(folder) / "start.log"
@@ -243,12 +243,19 @@ def test_a_driver_killed_midway_is_gone_on_from_what_it_had_stored(
     assert content(home) == content(alone)
 
 
-def test_a_cluster_without_gpus_says_so(
+def test_a_cluster_with_too_few_gpus_says_so(
     cluster: RayCluster, store: ObjectStore, tmp_path: Path
 ) -> None:
-    said = refused(store, tmp_path, cluster.address, "--ray-gpus", "0.25")
-    assert "a core and 0.25 of a GPU, and the Ray cluster has 2 cores and 0 GPUs" in said
+    said = refused(store, tmp_path, cluster.address, "--ray-gpus", "2")
+    assert "a core and 2 of a GPU, and the Ray cluster has 2 cores and 1 GPUs" in said
     assert not (tmp_path / "c").exists()
+
+
+def test_a_share_of_a_gpu_is_asked_for_and_has_to_be_made_use_of(
+    cluster: RayCluster, store: ObjectStore, tmp_path: Path
+) -> None:
+    said = refused(store, tmp_path, cluster.address, "--ray-gpus", "0.5")
+    assert "this model is made for CPUs" in said
 
 
 def test_no_cluster_is_one_line(store: ObjectStore, tmp_path: Path) -> None:

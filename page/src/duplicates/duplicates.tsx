@@ -1,21 +1,23 @@
 // Pictures that are in the collection more than once, to look through. Nothing is changed here.
 
+import { useEffect, useState } from "preact/hooks";
+
 import { start } from "../address";
-import { useLoaded } from "../loading";
 import {
   type Collection,
   type Duplicate,
   type DuplicateGroup,
+  type Duplicates as Found,
   duplicates,
   thumbnailOf,
 } from "../service";
-import { addressOf } from "../session";
-import { bytes, counted, fileName } from "../wording";
+import { addressOf, fail } from "../session";
+import { ago, bytes, counted, fileName } from "../wording";
 
 const KINDS = { exact: "the same", copy: "copy", near: "near" };
 
 export function Duplicates({ collection: { name } }: { collection: Collection }) {
-  const loaded = useLoaded(name, (signal) => duplicates(name, signal));
+  const { found, isLooking } = useDuplicates(name);
   return (
     <section class="duplicates" aria-labelledby="duplicates-title">
       <header class="view-head">
@@ -24,20 +26,45 @@ export function Duplicates({ collection: { name } }: { collection: Collection })
             Duplicates
           </h1>
           <p role="status">
-            {loaded
-              ? `${counted(loaded.total, "group")}; ${bytes(loaded.bytes)} could be spared.`
-              : "Looking …"}
+            {found
+              ? `${counted(found.total, "group")}; ${bytes(found.bytes)} could be spared.`
+              : isLooking && "Looking …"}
           </p>
+          {found && !found.current && (
+            <p class="age" role="status">
+              Found {ago(found.age)}, before the collection changed.{" "}
+              {isLooking && <span class="anew">Looking anew …</span>}
+            </p>
+          )}
         </div>
       </header>
-      {loaded?.groups.map((group) => (
+      {found?.groups.map((group) => (
         <Group key={group.keep.path} group={group} name={name} />
       ))}
-      {loaded && loaded.total > loaded.groups.length && (
-        <p>These {loaded.groups.length} take most space.</p>
+      {found && found.total > found.groups.length && (
+        <p>These {found.groups.length} take most space.</p>
       )}
     </section>
   );
+}
+
+/** Those found last at once, then those of the collection as it is. */
+function useDuplicates(name: string) {
+  const [state, setState] = useState<{ found?: Found; isLooking: boolean }>({ isLooking: true });
+  useEffect(() => {
+    const under = new AbortController();
+    const follow = async () => {
+      for await (const found of duplicates(name, under.signal))
+        setState({ found, isLooking: !found.current });
+    };
+    follow().catch((problem: unknown) => {
+      if (under.signal.aborted) return;
+      setState(({ found }) => ({ found, isLooking: false }));
+      fail(problem);
+    });
+    return () => under.abort();
+  }, [name]);
+  return state;
 }
 
 const Group = ({ group, name }: { group: DuplicateGroup; name: string }) => (
