@@ -5,8 +5,8 @@
                                  [--keep FOLDER [--fill] | --url http://127.0.0.1:9200]
 
 Seeded clusters of vectors, cosine, k = 10. The bare client writes a document a picture by
-`helpers.bulk`, with what is known of it as plain fields, and asks by the same kNN as we do, as a
-query; `documented` is the search option `knn`, which Elastic's own pages show. Both make what they
+`helpers.bulk`, with what is known of it as plain fields, and asks by kNN as a query; `documented`
+is the search option `knn`, which Elastic's own pages show. Both make what they
 write findable after each 2,000 (`refresh=true`), take turns batch by batch, and have one segment
 before queries are timed. Queries of all ways take turns in blocks of 50, in an order by chance; one
 a call, and 50 in one. The promises are 0.8 for bulk and 0.9 for queries.
