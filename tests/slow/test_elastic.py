@@ -263,6 +263,44 @@ def test_facets_count_pictures_and_not_places(open_store: Open) -> None:
     assert [record.id for record in store.in_several_places()] == [sha(0).hex()]
 
 
+def test_a_label_of_few_places_is_counted_whole_beside_many_others(open_store: Open) -> None:
+    """Twice with a picture that lies nowhere else, and once with one of those that do."""
+    store = open_store(plan(dim=4), options="&refresh=false")
+    every = [arrival(i, f"http://{side}/{i}", label=f"a{i}") for i in range(1100) for side in "xy"]
+    every += [arrival(i, label="z") for i in (2000, 2001)]
+    every += [arrival(2002, f"http://{side}/2002", label="z") for side in "xy"]
+    store.put(every, {"v": random_vectors(len(every), 4)})
+    store.settle()
+    assert store.facets(None, 1).labels == [("z", 3)]
+    assert store.facets(filters.parse("label exists"), 1).labels == [("z", 3)]
+
+
+def test_more_labels_may_be_wanted_than_the_cluster_gives_at_once_of_each_kind(
+    open_store: Open, client: elasticsearch.Elasticsearch
+) -> None:
+    store = open_store(plan(dim=4), options="&refresh=false")
+    every = [arrival(i, label=f"{i:04}") for i in range(2500)]
+    store.put(every, {"v": random_vectors(2500, 4)})
+    store.settle()
+    client.cluster.put_settings(persistent={"search.max_buckets": 2000})
+    try:
+        assert len(store.facets(None, 1000).labels) == 1000
+    finally:
+        client.cluster.put_settings(persistent={"search.max_buckets": None})
+
+
+def test_what_is_too_long_to_be_found_again_is_refused(open_store: Open) -> None:
+    """As Java counts, of which some letters are two."""
+    store = open_store(plan(dim=4))
+    for too_long in ("x" * 8001, "\N{GRINNING FACE}" * 4001):
+        for each in (arrival(1, f"x:/{too_long}"), arrival(1, label=too_long)):
+            with pytest.raises(BadQuery, match="characters"):
+                store.put([each], {"v": random_vectors(1, 4)})
+    longest = "x:/" + "\N{GRINNING FACE}" * 3990
+    store.put([arrival(1, longest)], {"v": random_vectors(1, 4)})
+    assert store.forget([longest]) == 1
+
+
 def test_a_picture_is_one_document_until_it_lies_at_several_places(
     open_store: Open, client: elasticsearch.Elasticsearch, name: str
 ) -> None:

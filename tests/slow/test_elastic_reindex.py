@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ from conftest import plan as plan_of_v
 
 from lookalike.errors import CannotStore, RecipeChanged, ReindexUnderWay
 from lookalike.store import EmbeddingPlan, Home, Store, home_of
+from lookalike.store.elastic import address as addresses
 from lookalike.store.elastic.cluster import Cluster
 from lookalike.store.elastic.generations import Generations
 from lookalike.store.elastic.lock import Lock
+from lookalike.store.elastic.reading import Reading
 
 
 def plan(name: str = "v") -> EmbeddingPlan:
@@ -211,6 +214,46 @@ def test_one_that_was_taken_for_dead_does_not_take_over(
         take_over(store)
     assert len(other) == 51
     other.close()
+
+
+def test_one_that_was_taken_for_dead_leaves_the_block_of_the_next(
+    home: Home,
+    store: Store,
+    client: elasticsearch.Elasticsearch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It wakes while the next one has writers wait, and fails: they wait on."""
+    index = f"{name_of(home)}-pictures-1"
+    other = home.open([plan()])
+
+    def slept(*_: object) -> None:
+        expire(client, home)
+        other.coming.alone().__enter__()
+        client.indices.add_block(index=index, block="write")  # as it does when it takes over
+        raise Killed
+
+    monkeypatch.setattr(Generations, "_left", slept)
+    with pytest.raises(Killed):
+        take_over(store)
+    assert client.indices.get_settings(index=index, name="index.blocks.write").body
+    other.close()
+
+
+def test_a_lock_whose_holder_left_a_block_is_not_taken_before_that_is_undone(
+    home: Home, client: elasticsearch.Elasticsearch, elastic_address: str
+) -> None:
+    with contextlib.closing(Cluster(addresses.read(elastic_address))) as cluster:
+        index = Reading(cluster, f"{name_of(home)}-about")
+        dead = Lock(index, "reindex")
+        assert dead.take()
+        assert dead.say("blocks")
+        expire(client, home)
+        assert not Lock(index, "reindex").take()
+        undoes = Lock(index, "reindex")
+        assert undoes.inherit("blocks")
+        assert undoes.say()
+        undoes.release()
+        assert Lock(index, "reindex").take()
 
 
 def test_taking_over_leaves_no_index_behind(

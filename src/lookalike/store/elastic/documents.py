@@ -136,7 +136,7 @@ def written(place: Place) -> dict[str, Any]:
     """What a place is, what it is found by, and the words in it."""
     path = plain_text(place.path)
     label = None if place.label is None else plain_text(place.label)
-    if max(len(path), len(label or "")) > _LONGEST_PATH:
+    if max(map(_length, (path, label or ""))) > _LONGEST_PATH:
         raise BadQuery(f"paths and labels have at most {_LONGEST_PATH} characters: {path[:80]} …")
     text = metadata_text(place)
     metadata = json.loads(text)
@@ -151,6 +151,11 @@ def written(place: Place) -> dict[str, Any]:
         "said": conditions.terms_of(metadata),
         "words": [each for each in (label, *metadata.values()) if isinstance(each, str)],
     }
+
+
+def _length(text: str) -> int:
+    """As Java counts, by which the mapping says what is too long to be found by."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def record(source: Source) -> Record:

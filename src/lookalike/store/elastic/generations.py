@@ -268,8 +268,9 @@ class Generations:
             self._cluster.block_writes(self._pictures.index)
             yield
         finally:
-            self._cluster.allow_writes(self._pictures.index)
-            self._lock.say()
+            if self._lock.renew(now=True):  # else the block is undone, or another one's
+                self._cluster.allow_writes(self._pictures.index)
+                self._lock.say()
 
     def _may_pass(self) -> bool:
         """Whether the index in use, that takes no writes, takes them again in a moment."""

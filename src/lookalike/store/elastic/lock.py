@@ -26,7 +26,7 @@ class Lock:
         self._also: tuple[str, ...] = ()
 
     def take(self) -> bool:
-        """Have it, unless another has."""
+        """Have it, unless another has, or has died and left something to be undone."""
         return self._write("create", secrets.token_hex(8)) or self._inherited()
 
     def inherit(self, said: str) -> bool:
@@ -57,7 +57,7 @@ class Lock:
 
     def _inherited(self, *said: str) -> bool:
         found = self._found()
-        if found is None or _left(found) > 0 or not set(said) <= set(_said(found)["also"]):
+        if found is None or _left(found) > 0 or set(said) != set(_said(found)["also"]):
             return False
         self._also = said
         return self._write("index", secrets.token_hex(8), found)

@@ -14,8 +14,7 @@ from .reading import Reading
 
 _EVERY: conditions.Query = {"match_all": {}}
 _MOST_FORMATS = 100
-_MORE_LABELS = 10
-_LEAST_LABELS = 1000
+_MORE_LABELS = 2000
 
 
 def counts(pictures: Reading) -> dict[str, Any]:
@@ -114,22 +113,11 @@ def state(pictures: Reading) -> object:
 def facets(pictures: Reading, where: Filter | None, most_labels: int) -> Facets:
     """How many pictures that pass a filter have each label, format and size."""
     passing = _EVERY if where is None else conditions.passing(where)
-    lying = _EVERY if where is None else conditions.of_several(where)
     bounds = [0, *SIDES]
     ranges = [
         {"from": low, **({"to": high} if high else {})}
         for low, high in zip(bounds, [*SIDES, None], strict=True)
     ]
-    # Those of pictures that lie at one place and of others, so many that the sum's first are there.
-    size = max(_MORE_LABELS * most_labels, _LEAST_LABELS)
-    labels = {
-        "terms": {
-            "field": "places.label",
-            "size": size,
-            "order": [{"pictures": "desc"}, {"_key": "asc"}],
-        },
-        "aggs": {"pictures": {"reverse_nested": {}}},
-    }
     answer = pictures.cluster.searched(
         index=pictures.index,
         query=passing,
@@ -140,21 +128,39 @@ def facets(pictures: Reading, where: Filter | None, most_labels: int) -> Facets:
                 "filter": {"range": {"width": {"gt": 0}}},
                 "aggs": {"sides": {"range": {"field": "side", "ranges": ranges}}},
             },
-            "one": {
-                "filter": {"term": {"lies": 1}},
-                "aggs": {"labels": {"terms": {"field": "labels", "size": size}}},
-            },
-            "several": {
-                "nested": {"path": "places"},
-                "aggs": {"passing": {"filter": lying, "aggs": {"labels": labels}}},
-            },
+            **_labels(where, most_labels),
         },
     )["aggregations"]
-    found = Counter({each["key"]: each["doc_count"] for each in answer["one"]["labels"]["buckets"]})
-    for each in answer["several"]["passing"]["labels"]["buckets"]:
-        found[each["key"]] += each["pictures"]["doc_count"]
+    found = Counter(
+        {each["key"]: each["doc_count"] for each in answer["whole"]["labels"]["buckets"]}
+    )
+    if where is not None:
+        for each in answer["several"]["passing"]["labels"]["buckets"]:
+            found[each["key"]] += each["pictures"]["doc_count"]
     return Facets(
         sorted(found.items(), key=lambda each: (-each[1], each[0]))[:most_labels],
         [(each["key"], each["doc_count"]) for each in answer["formats"]["buckets"]],
         [each["doc_count"] for each in answer["sizes"]["sides"]["buckets"]],
     )
+
+
+def _labels(where: Filter | None, most: int) -> dict[str, Any]:
+    """Pictures by label: `whole` of those of which all places count, `several` of the others."""
+    if where is None:
+        return {"whole": {"filter": _EVERY, "aggs": _terms("labels", max(most, 1))}}
+    # Of both so many that the sum's first are there.
+    size = most + _MORE_LABELS
+    of_places = _terms("places.label", size)
+    of_places["labels"]["terms"]["order"] = [{"pictures": "desc"}, {"_key": "asc"}]
+    of_places["labels"]["aggs"] = {"pictures": {"reverse_nested": {}}}
+    return {
+        "whole": {"filter": {"term": {"lies": 1}}, "aggs": _terms("labels", size)},
+        "several": {
+            "nested": {"path": "places"},
+            "aggs": {"passing": {"filter": conditions.of_several(where), "aggs": of_places}},
+        },
+    }
+
+
+def _terms(field: str, size: int) -> dict[str, Any]:
+    return {"labels": {"terms": {"field": field, "size": size}}}
