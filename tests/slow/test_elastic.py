@@ -263,9 +263,12 @@ def test_facets_count_pictures_and_not_places(open_store: Open) -> None:
     assert [record.id for record in store.in_several_places()] == [sha(0).hex()]
 
 
-def test_a_label_of_few_places_is_counted_whole_beside_many_others(open_store: Open) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_label_of_few_places_is_counted_whole_beside_many_others(
+    open_store: Open, shards: int
+) -> None:
     """Twice with a picture that lies nowhere else, and once with one of those that do."""
-    store = open_store(plan(dim=4), options="&refresh=false")
+    store = open_store(plan(dim=4), options=f"&refresh=false&shards={shards}")
     every = [arrival(i, f"http://{side}/{i}", label=f"a{i}") for i in range(1100) for side in "xy"]
     every += [arrival(i, label="z") for i in (2000, 2001)]
     every += [arrival(2002, f"http://{side}/2002", label="z") for side in "xy"]
@@ -279,10 +282,10 @@ def test_more_labels_may_be_wanted_than_the_cluster_gives_at_once_of_each_kind(
     open_store: Open, client: elasticsearch.Elasticsearch
 ) -> None:
     store = open_store(plan(dim=4), options="&refresh=false")
-    every = [arrival(i, label=f"{i:04}") for i in range(2500)]
-    store.put(every, {"v": random_vectors(2500, 4)})
+    every = [arrival(i, label=f"{i:04}") for i in range(4000)]
+    store.put(every, {"v": random_vectors(4000, 4)})
     store.settle()
-    client.cluster.put_settings(persistent={"search.max_buckets": 2000})
+    client.cluster.put_settings(persistent={"search.max_buckets": 3500})
     try:
         assert len(store.facets(None, 1000).labels) == 1000
     finally:

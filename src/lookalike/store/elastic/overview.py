@@ -146,10 +146,10 @@ def facets(pictures: Reading, where: Filter | None, most_labels: int) -> Facets:
 
 def _labels(where: Filter | None, most: int) -> dict[str, Any]:
     """Pictures by label: `whole` of those of which all places count, `several` of the others."""
-    if where is None:
-        return {"whole": {"filter": _EVERY, "aggs": _terms("labels", max(most, 1))}}
-    # Of both so many that the sum's first are there.
+    # So many that the first of all shards are there, and of both kinds.
     size = most + _MORE_LABELS
+    if where is None:
+        return {"whole": {"filter": _EVERY, "aggs": _terms("labels", size)}}
     of_places = _terms("places.label", size)
     of_places["labels"]["terms"]["order"] = [{"pictures": "desc"}, {"_key": "asc"}]
     of_places["labels"]["aggs"] = {"pictures": {"reverse_nested": {}}}
