@@ -17,6 +17,9 @@ override COLLECTION := $(value COLLECTION)
 export IMAGES COLLECTION
 VENV    := .venv/bin
 REAL_PATH := import os; print(os.path.realpath(os.path.expanduser(os.environ["IMAGES"])))
+# One for each core, and one more, as tests also wait for processes and services of theirs; threads of
+# their own would only wait for each other.
+PROCESSES = $$($(VENV)/python -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
 READY   := .venv/ready
 DEV     := .venv/ready-dev
 TORCH   := .venv/ready-torch
@@ -47,11 +50,8 @@ types: $(DEV)
 # what it has compiled, each of them would compile all of lookalike again.
 unit test-torch test-slow test-elastic test-ray test-browser: export PYTHONDONTWRITEBYTECODE :=
 
-# A process for each core, and one more, as tests also wait for processes and services of theirs;
-# threads of their own would only wait for each other.
 unit: $(DEV)
-	OMP_NUM_THREADS=1 $(VENV)/pytest --dist loadfile \
-		-n $$($(VENV)/python -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
+	OMP_NUM_THREADS=1 $(VENV)/pytest --dist loadfile -n $(PROCESSES)
 
 # Networks of timm and open_clip, and their export, which need the extras `torch` (5.5 GB with CUDA)
 # and `export`. `make test` runs these as well from then on.
@@ -62,6 +62,7 @@ test-torch: $(TORCH)
 test-slow: $(DEV)
 	$(VENV)/pytest tests/slow --ignore-glob='*/test_browser*' --ignore-glob='*/test_elastic*' \
 		--ignore-glob='*/test_ray*' -o addopts='-q --strict-markers'
+	OMP_NUM_THREADS=1 $(VENV)/pytest -m slow --dist loadfile -n $(PROCESSES)
 
 # A real Elasticsearch, which Maven fetches once (95 MB) and Java 21 or newer runs; then three of them.
 # LOOKALIKE_TEST_ELASTIC=http://HOST:9200 tests with one that runs already.

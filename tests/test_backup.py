@@ -137,6 +137,7 @@ class TestRoundTrip:
         assert len(uploads) == 3
         assert uploads <= set(second)
 
+    @pytest.mark.slow
     def test_the_same_index_comes_back_where_answers_hang_on_its_building(
         self, tmp_path: Path
     ) -> None:
@@ -179,6 +180,7 @@ class TestRoundTrip:
 
 
 class TestWhileItIsUsed:
+    @pytest.mark.slow
     def test_is_of_one_moment_while_another_process_adds(self, tmp_path: Path) -> None:
         pictures = write_classes(tmp_path / "pictures", 150)
         first = [str(each) for each in sorted((pictures / "ants").iterdir())[:20]]

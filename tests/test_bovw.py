@@ -289,6 +289,7 @@ def test_damaged_and_hostile_bytes_are_refused_and_change_nothing() -> None:
         assert extractor.fingerprint == before
 
 
+@pytest.mark.slow
 def test_any_changed_byte_is_refused_or_harmless() -> None:
     """Outside of the values, which are under a checksum, zip has bytes that nobody reads."""
     whole = learned(SIFT)

@@ -150,6 +150,7 @@ class TestCalibrate:
             assert each.non_matches == len(measured)
         assert not found.enough  # a dozen pictures cannot tell
 
+    @pytest.mark.slow
     def test_the_same_seed_gives_the_same(self, collection: Collection) -> None:
         first, second = (calibrate(collection, sample=4, seed=3) for _ in range(2))
         assert first.scorers == second.scorers
@@ -168,6 +169,7 @@ class TestCalibrate:
             calibrate(other, sample=3)
         assert collection.calibration is not None
 
+    @pytest.mark.slow
     def test_one_comparator_after_another_is_calibrated(self, collection: Collection) -> None:
         before = calibrate(collection, sample=5, compare=["phash"])
         after = calibrate(collection, sample=5, compare=["ssim"])
@@ -191,6 +193,7 @@ class TestCalibrate:
         with pytest.raises(NotCalibrated, match="lookalike calibrate"):
             collection.search(PHOTOGRAPHS / "coffee.png", confident=True)
 
+    @pytest.mark.slow
     def test_a_picture_that_lies_there_twice_is_no_false_positive(
         self, collection: Collection, tmp_path: Path
     ) -> None:
@@ -245,6 +248,7 @@ class TestCalibrate:
 
 
 class TestPairs:
+    @pytest.mark.slow
     def test_a_pair_that_is_different_raises_the_threshold(
         self, collection: Collection, tmp_path: Path
     ) -> None:

@@ -634,6 +634,7 @@ class TestEndings:
         assert ended.value.code == 2
         assert capsys.readouterr().err == "lookalike: /root/caf\\udce9: Permission denied\n"
 
+    @pytest.mark.slow
     def test_names_beyond_the_terminals_alphabet_do_not_end_a_listing(self, tmp_path: Path) -> None:
         path = write(tmp_path / "photos" / "größe-日本.png", 1)
         called("index", tmp_path / "photos", "-c", tmp_path / "c")

@@ -770,6 +770,7 @@ def test_more_candidates_are_kept_the_larger_a_graph_is() -> None:
         *((name, 20_000, "cosine") for name in ("ivf", *COMPRESSED)),
     ],
 )
+@pytest.mark.slow
 def test_the_bytes_that_are_predicted_are_those_of_its_files_and_memory(
     index: str, count: int, distance: str, tmp_path: Path
 ) -> None:

@@ -427,6 +427,7 @@ class TestTheCommand:
             secret.encode() in path.read_bytes() for path in home.rglob("*") if path.is_file()
         )
 
+    @pytest.mark.slow
     def test_a_store_that_does_not_answer_is_one_line(
         self, store: ObjectStore, tmp_path: Path
     ) -> None:

@@ -89,6 +89,7 @@ def test_indexes_the_folder_makes_it_a_root_and_answers(data: Path, elsewhere: P
         assert [planes[name].shape for name in planes.files] == [(5, 20)] * 3
 
 
+@pytest.mark.slow
 def test_the_same_again_takes_up_what_is_there_also_with_other_tables(data: Path) -> None:
     with serving("-p0", "-d", data, "-k", "20", "-s", "planes.npz", "-o", "true") as (_, said):
         assert "6 stored" in said[0]

@@ -208,6 +208,7 @@ store.close()
 """
 
 
+@pytest.mark.slow
 def test_opening_and_searching_while_another_process_compacts(
     folder: Path, open_store: OpenStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,6 +227,7 @@ def test_opening_and_searching_while_another_process_compacts(
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_two_users_of_one_folder_agree_with_brute_force_whatever_happens(
     folder: Path,
     open_store: OpenStore,
@@ -282,6 +284,7 @@ def test_two_users_of_one_folder_agree_with_brute_force_whatever_happens(
     assert caplog.messages == []
 
 
+@pytest.mark.slow
 def test_many_threads_search_right_while_the_index_is_compacted(
     folder: Path, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +445,7 @@ def taken_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize(("index", "pca"), [("ivfpq", 0), ("ivfsq", 32), ("rabitq", 32)])
 @pytest.mark.parametrize("how", ["never built", "deleted", "without header"])
+@pytest.mark.slow
 def test_without_an_index_file_one_is_built_before_the_first_search_of_many(
     folder: Path,
     open_store: OpenStore,

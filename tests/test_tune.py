@@ -115,6 +115,7 @@ def test_what_is_chosen_reaches_the_recall_by_our_own_arithmetic(
         assert len({trial.effort for trial in tuned.trials}) == len(tuned.trials)
 
 
+@pytest.mark.slow
 def test_hash_tables_always_reach_everything(tmp_path: Path) -> None:
     index = 'name = "lsh", hash_size = 16, num_hashtables = 1, probes = 1'
     with made(tmp_path, index, HARD) as collection:
@@ -155,6 +156,7 @@ def neighbours(collection: Collection) -> list[list[str]]:
 IVF = 'name = "ivf", clusters = 30, probes = 1'
 
 
+@pytest.mark.slow
 def test_others_that_have_it_open_and_later_ones_use_it(tmp_path: Path) -> None:
     with made(tmp_path, IVF, HARD) as collection:
         exact = [[hit.id for hit in collection.search(v, k=10, probes="all")] for v in HARD[:50]]
@@ -368,6 +370,7 @@ class TestCommand:
         assert done.stderr.startswith("lookalike: ")
         assert done.stderr.count("\n") == 1
 
+    @pytest.mark.slow
     def test_draws_the_curve(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         made(tmp_path, IVF, HARD).close()

@@ -99,6 +99,7 @@ class CannotWrite(LookalikeError):
     """The collection's folder refuses writes: full, read-only, or not ours."""
 
     def __init__(self, path: Path, why: str) -> None:
+        self.why = why
         super().__init__(
             f"cannot write to {path}: {why}. What was reported as stored is safe. "
             "Make room or choose a folder that you may write to, then run the same again."
@@ -109,6 +110,7 @@ class ObjectStoreUnusable(LookalikeError):
     """The object store for uploads does not answer, refuses us, or has no such bucket."""
 
     def __init__(self, url: str, why: str) -> None:
+        self.why = why
         super().__init__(
             f"cannot use {url}: {why}. What was reported as stored is safe. See that the bucket is "
             "there, that your keys may read, write, list and delete in it, then do the same again."
@@ -128,6 +130,7 @@ class ClusterUnreachable(LookalikeError):
     """Elasticsearch does not answer, or is not who we were told to trust."""
 
     def __init__(self, address: str, why: str) -> None:
+        self.why = why
         super().__init__(f"cannot reach {address}: {why}")
 
 
@@ -135,6 +138,7 @@ class ClusterRefuses(LookalikeError):
     """Elasticsearch does not let us in, or not do this."""
 
     def __init__(self, address: str, why: str) -> None:
+        self.why = why
         super().__init__(f"{address} refuses: {why}")
 
 
@@ -142,6 +146,7 @@ class ClusterUnwell(LookalikeError):
     """Elasticsearch answers, but cannot do what it was asked for now."""
 
     def __init__(self, address: str, why: str) -> None:
+        self.why = why
         super().__init__(f"{address} cannot answer now: {why}. Try again once that is over.")
 
 
@@ -149,6 +154,7 @@ class ClusterUnsuited(LookalikeError):
     """A server, or a recipe, that do not go together with this client."""
 
     def __init__(self, address: str, why: str) -> None:
+        self.why = why
         super().__init__(f"{address} cannot be used: {why}")
 
 
@@ -156,6 +162,7 @@ class CannotStore(LookalikeError):
     """Elasticsearch takes no more writes: full, read-only, or too busy for too long."""
 
     def __init__(self, address: str, why: str) -> None:
+        self.why = why
         super().__init__(
             f"cannot write to {address}: {why}. What was reported as stored is safe. "
             "Run the same again once that is over: it goes on where it ended."

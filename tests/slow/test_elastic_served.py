@@ -47,6 +47,7 @@ def test_while_it_cannot_answer_clients_are_told_to_come_again(
     client.indices.close(index=index)
     answer = searched(served)
     assert_problem(answer, 503, "cluster-unwell", "closed")
+    assert "es+http" not in answer.text
     assert answer.headers["retry-after"]
     assert served.get("/readyz").status_code == 503
     client.indices.open(index=index)
@@ -61,6 +62,7 @@ def test_while_it_takes_no_more_it_is_searched_and_uploads_are_refused(
     client.indices.put_settings(index=index, settings={block: True})
     refused = served.post(f"{V1}/pictures", files={"images": encoded(2)})
     assert_problem(refused, 503, "cannot-store", "flood stage")
+    assert "es+http" not in refused.text
     assert len(searched(served).json()["hits"]) == 1
     client.indices.put_settings(index=index, settings={block: None})
     assert upload(served, "photos", encoded(2))

@@ -5,6 +5,7 @@ Errors of ours have a `type` of their own, a tag to compare with, and their own 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -48,6 +49,8 @@ from ..errors import (
 )
 from .observed import REQUEST_ID, request_id
 
+_log = logging.getLogger(__name__)
+
 MEDIA_TYPE = "application/problem+json"
 _MOST_TOLD = 20
 """Of the values that are wrong in one request."""
@@ -81,6 +84,18 @@ _STATUS: dict[type[LookalikeError], int] = {
     ObjectStoreUnusable: 503,
     CannotWrite: 507,
 }
+
+
+_OF_THE_STORE = (
+    CannotStore,
+    CannotWrite,
+    ClusterRefuses,
+    ClusterUnreachable,
+    ClusterUnsuited,
+    ClusterUnwell,
+    ObjectStoreUnusable,
+)
+"""What the operator has to see to, at an address or a folder that is nobody else's business."""
 
 
 class Refused(HTTPException):
@@ -187,6 +202,8 @@ def status_of(error: LookalikeError) -> int:
 def _of_ours(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LookalikeError)
     status = status_of(error)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("%s", error)
     kind = _dashed(type(error).__name__)
     return problem(status, _detail(error), kind=kind, headers=_later(status))
 
@@ -197,11 +214,13 @@ def _later(status: int) -> dict[str, str] | None:
 
 
 def _detail(error: LookalikeError) -> str:
-    """What happened, without the path of a file and without advice for a command line."""
+    """What happened, without where that is kept and without advice for a command line."""
     if isinstance(error, PictureError):
         return error.reason
     if isinstance(error, UnknownPicture):
         return f"no stored picture has the id {error.id!r}"
+    if isinstance(error, _OF_THE_STORE):
+        return f"the service cannot read or write what it keeps: {error.why}; its log says where"
     return str(error)
 
 

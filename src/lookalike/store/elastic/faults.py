@@ -121,6 +121,8 @@ def _reason(body: Any) -> str:
         if isinstance(inner, dict) and "reason" in inner and inner is not error:
             error = inner
             continue
+        if error.get("type") == "no_shard_available_action_exception":  # which says where it asked
+            return "no node answers for one of its shards"
         return str(error.get("reason") or error.get("type") or error)
     return str(error)[:300]
 
