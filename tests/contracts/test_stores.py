@@ -200,11 +200,13 @@ def test_a_refused_path_is_in_the_ledger_with_its_reason(store: Store) -> None:
 
 
 def test_a_refusal_drops_what_was_there_unless_it_may_be_tried_again(store: Store) -> None:
-    store.put([arrival(1, "/a"), arrival(2, "/b")], {"v": random_vectors(2)})
+    known = arrival(2, "/b", label="cat", metadata={"year": 1999})
+    store.put([arrival(1, "/a"), known], {"v": random_vectors(2)})
     store.refuse([Refusal(Place("/a"), "broken now", retry=False, recognised=True)])
-    store.refuse([Refusal(Place("/b"), "too busy", retry=True, recognised=True)])
+    store.refuse([Refusal(Place("/b", "b"), "too busy", retry=True, recognised=True)])
     assert store.get(sha(1).hex()) is None
     assert paths_of(store, 2) == ["/b"]
+    assert found(store, random_vectors(1), where="label = cat and year = 1999") == [sha(2).hex()]
     assert store.ledger(["/b"])["/b"].verdict == "retry"
     store.put([arrival(2, "/b")], {"v": random_vectors(1)})
     assert store.ledger(["/b"])["/b"].verdict == "stored"

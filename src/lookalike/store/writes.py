@@ -98,8 +98,11 @@ def put_place(
         " metadata, checked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
         " row = excluded.row, reason = excluded.reason, retry = excluded.retry,"
         " recognised = excluded.recognised, size = excluded.size,"
-        " modified_ns = excluded.modified_ns, label = excluded.label,"
-        " metadata = excluded.metadata, checked = excluded.checked",
+        " modified_ns = excluded.modified_ns, checked = excluded.checked,"
+        # A picture that is kept until it can be read again keeps what is said of it.
+        " label = iif(excluded.retry AND excluded.row NOT NULL, places.label, excluded.label),"
+        " metadata ="
+        " iif(excluded.retry AND excluded.row NOT NULL, places.metadata, excluded.metadata)",
         (
             place.path,
             row,
