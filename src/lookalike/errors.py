@@ -95,25 +95,33 @@ class CollectionClosed(LookalikeError):
         super().__init__(f"{path} has been closed. Open it again with `lookalike.open(path)`.")
 
 
-class CannotWrite(LookalikeError):
+class StorageError(LookalikeError):
+    """Where pictures are kept does not do what it is asked for; `why`, without saying where."""
+
+    def __init__(self, message: str, why: str) -> None:
+        self.why = why
+        super().__init__(message)
+
+
+class CannotWrite(StorageError):
     """The collection's folder refuses writes: full, read-only, or not ours."""
 
     def __init__(self, path: Path, why: str) -> None:
-        self.why = why
         super().__init__(
             f"cannot write to {path}: {why}. What was reported as stored is safe. "
-            "Make room or choose a folder that you may write to, then run the same again."
+            "Make room or choose a folder that you may write to, then run the same again.",
+            why,
         )
 
 
-class ObjectStoreUnusable(LookalikeError):
+class ObjectStoreUnusable(StorageError):
     """The object store for uploads does not answer, refuses us, or has no such bucket."""
 
     def __init__(self, url: str, why: str) -> None:
-        self.why = why
         super().__init__(
             f"cannot use {url}: {why}. What was reported as stored is safe. See that the bucket is "
-            "there, that your keys may read, write, list and delete in it, then do the same again."
+            "there, that your keys may read, write, list and delete in it, then do the same again.",
+            why,
         )
 
 
@@ -126,46 +134,42 @@ class BadAddress(LookalikeError):
         )
 
 
-class ClusterUnreachable(LookalikeError):
+class ClusterUnreachable(StorageError):
     """Elasticsearch does not answer, or is not who we were told to trust."""
 
     def __init__(self, address: str, why: str) -> None:
-        self.why = why
-        super().__init__(f"cannot reach {address}: {why}")
+        super().__init__(f"cannot reach {address}: {why}", why)
 
 
-class ClusterRefuses(LookalikeError):
+class ClusterRefuses(StorageError):
     """Elasticsearch does not let us in, or not do this."""
 
     def __init__(self, address: str, why: str) -> None:
-        self.why = why
-        super().__init__(f"{address} refuses: {why}")
+        super().__init__(f"{address} refuses: {why}", why)
 
 
-class ClusterUnwell(LookalikeError):
+class ClusterUnwell(StorageError):
     """Elasticsearch answers, but cannot do what it was asked for now."""
 
     def __init__(self, address: str, why: str) -> None:
-        self.why = why
-        super().__init__(f"{address} cannot answer now: {why}. Try again once that is over.")
+        super().__init__(f"{address} cannot answer now: {why}. Try again once that is over.", why)
 
 
-class ClusterUnsuited(LookalikeError):
+class ClusterUnsuited(StorageError):
     """A server, or a recipe, that do not go together with this client."""
 
     def __init__(self, address: str, why: str) -> None:
-        self.why = why
-        super().__init__(f"{address} cannot be used: {why}")
+        super().__init__(f"{address} cannot be used: {why}", why)
 
 
-class CannotStore(LookalikeError):
+class CannotStore(StorageError):
     """Elasticsearch takes no more writes: full, read-only, or too busy for too long."""
 
     def __init__(self, address: str, why: str) -> None:
-        self.why = why
         super().__init__(
             f"cannot write to {address}: {why}. What was reported as stored is safe. "
-            "Run the same again once that is over: it goes on where it ended."
+            "Run the same again once that is over: it goes on where it ended.",
+            why,
         )
 
 

@@ -21,12 +21,7 @@ from ..errors import (
     BadFilter,
     BadQuery,
     BadSource,
-    CannotStore,
     CannotWrite,
-    ClusterRefuses,
-    ClusterUnreachable,
-    ClusterUnsuited,
-    ClusterUnwell,
     CollectionBusy,
     CollectionClosed,
     DeviceUnavailable,
@@ -35,12 +30,12 @@ from ..errors import (
     ModelMismatch,
     NoText,
     NotTrained,
-    ObjectStoreUnusable,
     OtherRecipe,
     PictureError,
     PictureTooSlow,
     RecipeChanged,
     RemoteRefused,
+    StorageError,
     TooLittleToLearnFrom,
     UnknownName,
     UnknownPicture,
@@ -73,29 +68,12 @@ _STATUS: dict[type[LookalikeError], int] = {
     MissingPackage: 409,
     WeightsMissing: 409,
     WeightsUnusable: 409,
-    CannotStore: 503,
-    ClusterRefuses: 503,
-    ClusterUnreachable: 503,
-    ClusterUnsuited: 503,
-    ClusterUnwell: 503,
+    CannotWrite: 507,
+    StorageError: 503,  # all others of them
     CollectionBusy: 503,
     CollectionClosed: 503,
     DeviceUnavailable: 503,
-    ObjectStoreUnusable: 503,
-    CannotWrite: 507,
 }
-
-
-_OF_THE_STORE = (
-    CannotStore,
-    CannotWrite,
-    ClusterRefuses,
-    ClusterUnreachable,
-    ClusterUnsuited,
-    ClusterUnwell,
-    ObjectStoreUnusable,
-)
-"""What the operator has to see to, at an address or a folder that is nobody else's business."""
 
 
 class Refused(HTTPException):
@@ -219,7 +197,7 @@ def _detail(error: LookalikeError) -> str:
         return error.reason
     if isinstance(error, UnknownPicture):
         return f"no stored picture has the id {error.id!r}"
-    if isinstance(error, _OF_THE_STORE):
+    if isinstance(error, StorageError):  # the place is the operator's business alone
         return f"the service cannot read or write what it keeps: {error.why}; its log says where"
     return str(error)
 
